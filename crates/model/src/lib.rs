@@ -1,0 +1,44 @@
+//! Plain data of the field: what a probe reads, what anatomy concludes, what a recording keeps
+//! and what a renderer prints.
+//!
+//! Nothing here does I/O, reads a clock or takes a decision. The way of the data is
+//! [`Snapshot`] (readings of one process) → [`Breakdown`] (owners of every resident byte) →
+//! a renderer; or [`Sample`]s and breakdowns over time → a [`Recorded`] run → a renderer.
+//!
+//! Units are types: [`Bytes`], [`std::time::Duration`]. `kB` in /proc means 1024 bytes.
+
+mod address;
+mod breakdown;
+mod bytes;
+mod cgroup;
+mod component;
+mod cost;
+mod counters;
+mod file;
+mod gap;
+mod image;
+mod mapping;
+mod process;
+mod process_table;
+mod recorded;
+mod snapshot;
+mod target;
+
+pub use address::AddressRange;
+pub use breakdown::{Breakdown, Scope, Totals};
+pub use bytes::{Bytes, PageSize};
+pub use cgroup::{Cgroup, CgroupLevel, CgroupVersion};
+pub use component::{Component, Exactness, Kind, Reclaim, ReclaimClass, Sharing, Usage, Used};
+pub use cost::{Method, ReadingCost};
+pub use counters::{Counters, CountersSource};
+pub use file::{CacheState, FileId, MappedFile, Package, PackageManager};
+pub use gap::{Gap, GapReason};
+pub use image::{Image, Segment, Symbol};
+pub use mapping::{Backing, Mapping, Permissions, VmFlags};
+pub use process::{ProcessId, ProcessInfo, ProcessState, StatusFigures, Thread};
+pub use process_table::{ProcessRow, ProcessTable};
+pub use recorded::{
+    Event, EventKind, ProcessRecord, Recorded, RecordingMeta, Sample, TimedBreakdown,
+};
+pub use snapshot::{Snapshot, SystemMemory};
+pub use target::{Page, PageRun, Residency, Target};

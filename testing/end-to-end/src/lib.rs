@@ -1,0 +1,1 @@
+//! Real processes looked at by the real command.
