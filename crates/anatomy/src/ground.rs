@@ -9,9 +9,6 @@ use plimsoll_model::{
     AddressRange, Backing, Gap, Image, Mapping, PageSize, Residency, Snapshot, Target,
 };
 
-/// Symbols that rules look up; the probe fetches these and no others.
-pub const WANTED_SYMBOLS: &[&str] = &[];
-
 pub(crate) struct Ground<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) target: &'a dyn Target,

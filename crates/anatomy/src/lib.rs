@@ -6,8 +6,17 @@
 //! No I/O, no clock: what must be asked of the live process goes through
 //! [`plimsoll_model::Target`].
 
+mod breakdown;
+mod distinct;
 mod ground;
+mod grouping;
+mod holding;
+mod naming;
 mod owners;
+mod reclaim;
 mod territory;
+mod verdict;
+mod window;
 
-pub use ground::WANTED_SYMBOLS;
+pub use breakdown::{breakdown, tree_breakdown};
+pub use owners::wanted_symbols;

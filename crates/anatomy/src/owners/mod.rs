@@ -1,10 +1,32 @@
 //! Rules that claim intervals of anonymous memory, one file an owner.
 //!
 //! Order is precedence: what is proved by the loader or the kernel comes first, then descriptors
-//! with several cross-checked fields, then signatures.
+//! with several cross-checked fields, then signatures. glibc's large blocks come last: their
+//! chain is followed only through what nobody else has claimed.
+
+pub(crate) mod cpython;
+pub(crate) mod glibc;
+pub(crate) mod images;
+pub(crate) mod threads;
+pub(crate) mod words;
+
+use std::sync::OnceLock;
 
 use crate::ground::Ground;
 use crate::territory::Territory;
 
+/// Symbols that rules look up in programs and libraries; a probe fetches these and no others.
+#[must_use]
+pub fn wanted_symbols() -> &'static [&'static str] {
+    static WANTED: OnceLock<Vec<&'static str>> = OnceLock::new();
+    WANTED.get_or_init(|| [cpython::SYMBOLS].concat())
+}
+
 /// Runs every rule.
-pub(crate) fn claim_all(_ground: &Ground<'_>, _territory: &mut Territory) {}
+pub(crate) fn claim_all(ground: &Ground<'_>, territory: &mut Territory) {
+    images::claim(ground, territory);
+    threads::claim(ground, territory);
+    cpython::claim(ground, territory);
+    glibc::claim_arenas(ground, territory);
+    glibc::claim_large_blocks(ground, territory);
+}

@@ -1,0 +1,219 @@
+//! Holdings joined into components: one per owner, opening to its parts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plimsoll_model::{
+    Bytes, Component, Exactness, FileId, Kind, MappedFile, Reclaim, Scope, Sharing, Snapshot,
+    Usage, Used,
+};
+
+use crate::holding::{Holding, apportion};
+use crate::reclaim::reclaim_of;
+
+/// One process's holdings with the snapshot they come from.
+pub(crate) struct Member<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) holdings: &'a [Holding],
+}
+
+/// Components, largest first, unattributed last.
+pub(crate) fn components(members: &[Member<'_>], scope: Scope) -> Vec<Component> {
+    let mut groups: BTreeMap<(Kind, &str), BTreeMap<&str, Gathered<'_>>> = BTreeMap::new();
+    for member in members {
+        for holding in member.holdings {
+            let owner = &holding.owner;
+            groups
+                .entry((owner.kind, &owner.component))
+                .or_default()
+                .entry(&owner.part)
+                .or_default()
+                .add(member.snapshot, holding, scope);
+        }
+    }
+    let mut components: Vec<Component> = groups
+        .into_iter()
+        .map(|((kind, name), parts)| component(kind, name, parts))
+        .filter(|component| !is_empty(component))
+        .collect();
+    components.sort_by(|a, b| {
+        let last = |component: &Component| component.kind == Kind::Unattributed;
+        (last(a), b.usage.resident, &a.name).cmp(&(last(b), a.usage.resident, &b.name))
+    });
+    components
+}
+
+fn is_empty(component: &Component) -> bool {
+    let usage = component.usage;
+    usage.resident.is_zero() && usage.swap.is_zero() && usage.hugetlb.is_zero()
+}
+
+fn component(kind: Kind, name: &str, parts: BTreeMap<&str, Gathered<'_>>) -> Component {
+    let mut parts: Vec<Component> = parts
+        .into_iter()
+        .map(|(part, gathered)| gathered.into_component(part, kind))
+        .collect();
+    parts.sort_by(|a, b| (b.usage.resident, &a.name).cmp(&(a.usage.resident, &b.name)));
+    if parts.len() == 1
+        && let Some(mut only) = parts.pop()
+    {
+        // A single part under another name (a library in its package) stays visible inside.
+        if only.name.is_empty() || only.name == name {
+            only.name = name.to_owned();
+            return only;
+        }
+        parts.push(only);
+    }
+    let mut whole = Component::new(name, kind);
+    for part in &parts {
+        whole.usage += part.usage;
+        whole.reclaim += part.reclaim;
+        whole.sharing.mappings += part.sharing.mappings;
+        whole.sharing.shared += part.sharing.shared;
+        whole.proportional_exactness = whole
+            .proportional_exactness
+            .max(part.proportional_exactness);
+    }
+    whole.used = sum_used(&parts);
+    whole.package = parts.first().and_then(|part| part.package.clone());
+    whole.evidence = evidence_of(&parts);
+    parts.retain(|part| !is_empty(part));
+    whole.parts = parts;
+    whole
+}
+
+/// The largest part's evidence speaks for the whole; each part keeps its own.
+fn evidence_of(parts: &[Component]) -> String {
+    parts
+        .first()
+        .map(|part| part.evidence.clone())
+        .unwrap_or_default()
+}
+
+fn sum_used(parts: &[Component]) -> Option<Used> {
+    let known: Vec<&Used> = parts.iter().filter_map(|part| part.used.as_ref()).collect();
+    let first = known.first()?;
+    Some(Used {
+        live: known.iter().map(|used| used.live).sum(),
+        held_free: known.iter().map(|used| used.held_free).sum(),
+        method: first.method.clone(),
+    })
+}
+
+/// Everything that one part sums up.
+#[derive(Default)]
+struct Gathered<'a> {
+    usage: Usage,
+    reclaim: Reclaim,
+    shared: Bytes,
+    mappings: BTreeSet<(u32, u64)>,
+    virtual_size: Bytes,
+    in_use: Option<Bytes>,
+    exactness: Exactness,
+    evidence: &'a str,
+    file: Option<&'a MappedFile>,
+    used: Option<Used>,
+}
+
+impl<'a> Gathered<'a> {
+    fn add(&mut self, snapshot: &'a Snapshot, holding: &'a Holding, scope: Scope) {
+        let mut usage = holding.usage();
+        let mut reclaim = reclaim_of(snapshot, holding);
+        if scope == Scope::Tree {
+            usage.resident = usage.distinct;
+            reclaim = scaled_to(reclaim, usage.resident);
+        }
+        self.usage += usage;
+        self.reclaim += reclaim;
+        self.shared += holding.counters.shared();
+        self.mappings
+            .insert((snapshot.process.id.pid, holding.range.start));
+        self.virtual_size += holding.range.size();
+        self.exactness = self.exactness.max(holding.exactness);
+        if self.evidence.is_empty() {
+            self.evidence = holding.owner.evidence;
+        }
+        self.file = self.file.or_else(|| mapped_file(snapshot, holding.file));
+        if holding.owner.kind == Kind::Stack {
+            self.in_use = self.in_use.or_else(|| stack_in_use(snapshot, holding));
+        }
+        if let Some(used) = &holding.used {
+            let sum = self.used.get_or_insert_with(|| Used {
+                live: Bytes::ZERO,
+                held_free: Bytes::ZERO,
+                ..used.clone()
+            });
+            sum.live += used.live;
+            sum.held_free += used.held_free;
+        }
+    }
+
+    fn into_component(self, name: &str, kind: Kind) -> Component {
+        let detail = self.detail(kind);
+        let is_file = matches!(kind, Kind::File | Kind::Shared | Kind::Code);
+        let file = self.file.filter(|_| is_file);
+        Component {
+            usage: self.usage,
+            reclaim: self.reclaim,
+            sharing: Sharing {
+                mappings: u32::try_from(self.mappings.len()).unwrap_or(u32::MAX),
+                processes: file.and_then(|file| file.processes),
+                shared: self.shared,
+            },
+            proportional_exactness: self.exactness,
+            evidence: self.evidence.to_owned(),
+            detail,
+            used: self.used,
+            cache: file.and_then(|file| file.cache),
+            file_size: file.and_then(|file| file.size),
+            package: file.and_then(|file| file.package.clone()),
+            ..Component::new(name, kind)
+        }
+    }
+
+    fn detail(&self, kind: Kind) -> String {
+        match kind {
+            Kind::Stack => match self.in_use {
+                Some(in_use) => format!("{in_use} in use now, of {} reserved", self.virtual_size),
+                None => format!("of {} reserved", self.virtual_size),
+            },
+            Kind::File | Kind::Shared if self.usage.distinct < self.usage.resident => format!(
+                "the same pages mapped {} times: {} distinct",
+                self.mappings.len(),
+                self.usage.distinct
+            ),
+            _ => String::new(),
+        }
+    }
+}
+
+fn mapped_file(snapshot: &Snapshot, id: Option<FileId>) -> Option<&MappedFile> {
+    snapshot.files.get(&id?)
+}
+
+/// From the thread's stack pointer to the top of its stack.
+fn stack_in_use(snapshot: &Snapshot, holding: &Holding) -> Option<Bytes> {
+    snapshot
+        .threads
+        .iter()
+        .filter_map(|thread| thread.stack_pointer)
+        .find(|pointer| holding.range.contains(*pointer))
+        .map(|pointer| Bytes(holding.range.end - pointer))
+}
+
+/// The classes in proportion, summing to `resident`: of a page that several members share, each
+/// has the same state.
+fn scaled_to(reclaim: Reclaim, resident: Bytes) -> Reclaim {
+    let weights = [
+        reclaim.must_stay.0,
+        reclaim.swap_only.0,
+        reclaim.droppable.0,
+        reclaim.after_writeback.0,
+    ];
+    let parts = apportion(resident, &weights);
+    Reclaim {
+        must_stay: parts[0],
+        swap_only: parts[1],
+        droppable: parts[2],
+        after_writeback: parts[3],
+    }
+}

@@ -1,0 +1,215 @@
+//! Thread stacks with their thread-local storage.
+//!
+//! A pthread's descriptor lies at the top of its stack block and names the block's start and
+//! size, so the interval is exact even when the kernel has joined the stack with the memory
+//! above it. The descriptor is found by its self pointers and its thread id.
+//!
+//! Sources: glibc nptl/descr.h and sysdeps/x86_64/nptl/tls.h (tcbhead_t: `tcb` at 0, `self` at
+//! 0x10; `tid` at 0x2d0 since 2.4), musl src/internal/pthread_impl.h (`self` at 0, `tid` at
+//! 0x30). Both are x86-64 layouts: elsewhere a gap says that stacks could not be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plimsoll_model::{AddressRange, Gap, GapReason, Kind, Thread};
+
+use crate::ground::Ground;
+use crate::territory::{Owner, Territory};
+
+pub(crate) const COMPONENT: &str = "thread stacks";
+
+/// Pages looked through for one descriptor. A stack's used part is rarely deeper.
+const SEARCH_PAGES: u64 = 2048;
+/// Bytes of a descriptor in which the block's address and size are looked for; glibc 2.36's is
+/// 0x900 long with them at 0x690.
+const DESCRIPTOR: u64 = 0xa00;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stack {
+    block: AddressRange,
+    /// 0 once the thread has ended and its block is kept for the next one.
+    tid: u32,
+}
+
+pub(crate) fn claim(ground: &Ground<'_>, territory: &mut Territory) {
+    let stacks = find_stacks(ground);
+    let mut named = BTreeSet::new();
+    for stack in &stacks {
+        let thread = thread_of(ground, stack);
+        if let Some(thread) = thread {
+            named.insert(thread.tid);
+        }
+        let part = match thread {
+            Some(thread) => format!("thread {} {}", thread.tid, thread.name),
+            None if stack.tid == 0 => "kept for new threads".to_owned(),
+            None => format!("thread {} (its own numbering)", stack.tid),
+        };
+        let owner = Owner {
+            kind: Kind::Stack,
+            component: COMPONENT.to_owned(),
+            part,
+            evidence: "pthread descriptor",
+        };
+        territory.claim(stack.block, owner);
+    }
+    note_missing(ground, &named);
+}
+
+/// Threads other than the first whose stack was not found. Go and other runtimes run threads
+/// on stacks from their own heap: those have no descriptor and belong to that heap.
+fn note_missing(ground: &Ground<'_>, named: &BTreeSet<u32>) {
+    let threads = &ground.snapshot.threads;
+    let missing = threads
+        .iter()
+        .filter(|thread| thread.tid != ground.snapshot.process.id.pid)
+        .filter(|thread| !named.contains(&thread.tid))
+        .count();
+    let is_go = ground.executable().is_some_and(|(_, image)| image.is_go);
+    if missing > 0 && !is_go {
+        ground.gap(Gap::new(
+            "thread stacks",
+            GapReason::Unsupported,
+            format!(
+                "no pthread descriptor found for {missing} of {} threads",
+                threads.len()
+            ),
+        ));
+    }
+}
+
+fn thread_of<'a>(ground: &Ground<'a>, stack: &Stack) -> Option<&'a Thread> {
+    let threads = &ground.snapshot.threads;
+    threads
+        .iter()
+        .find(|thread| thread.tid == stack.tid)
+        .or_else(|| {
+            // In a container the descriptor holds the number inside its pid namespace.
+            threads.iter().find(|thread| {
+                thread
+                    .stack_pointer
+                    .is_some_and(|pointer| stack.block.contains(pointer))
+            })
+        })
+}
+
+fn find_stacks(ground: &Ground<'_>) -> Vec<Stack> {
+    let mut found: BTreeMap<u64, Stack> = BTreeMap::new();
+    let pointers = ground
+        .snapshot
+        .threads
+        .iter()
+        .filter_map(|thread| thread.stack_pointer);
+    for pointer in pointers {
+        let known = found.values().any(|stack| stack.block.contains(pointer));
+        let region = ground
+            .regions()
+            .into_iter()
+            .find(|region| region.contains(pointer));
+        if let (false, Some(region)) = (known, region) {
+            let above = AddressRange::new(ground.page_size().round_down(pointer), region.end);
+            if let Some(stack) = search(ground, above) {
+                found.insert(stack.block.start, stack);
+            }
+        }
+    }
+    // Threads that were running show no stack pointer, and blocks kept for new threads have
+    // none: a stack block starts with a guard, so look above each inaccessible mapping.
+    for candidate in above_guards(ground) {
+        let known = found
+            .values()
+            .any(|stack| stack.block.contains(candidate.start));
+        if !known && let Some(stack) = search(ground, candidate) {
+            found.insert(stack.block.start, stack);
+        }
+    }
+    found.into_values().collect()
+}
+
+/// Accessible anonymous mappings that follow an inaccessible one without a hole.
+fn above_guards(ground: &Ground<'_>) -> Vec<AddressRange> {
+    let mappings: Vec<_> = ground.anonymous().collect();
+    mappings
+        .windows(2)
+        .filter(|pair| pair[0].range.end == pair[1].range.start)
+        .filter(|pair| !pair[0].permissions.read && !pair[0].permissions.write)
+        .filter(|pair| pair[1].permissions.read && pair[1].permissions.write)
+        .filter(|pair| !pair[1].counters.rss.is_zero())
+        .map(|pair| pair[1].range)
+        .collect()
+}
+
+/// The first stack block whose descriptor lies in the resident pages of `range`.
+fn search(ground: &Ground<'_>, range: AddressRange) -> Option<Stack> {
+    let page = ground.page_size().0;
+    let mut buffer = vec![0_u8; usize::try_from(page).ok()?];
+    let mut left = SEARCH_PAGES;
+    for run in ground.resident(range) {
+        let mut at = run.start;
+        while at < run.end && left > 0 {
+            left -= 1;
+            if ground.target.read(at, &mut buffer)
+                && let Some(stack) = descriptor_in(ground, at, &buffer)
+            {
+                return Some(stack);
+            }
+            at += page;
+        }
+    }
+    None
+}
+
+fn descriptor_in(ground: &Ground<'_>, base: u64, bytes: &[u8]) -> Option<Stack> {
+    // Descriptors are aligned to the thread control block: 64 in glibc, 16 in musl.
+    bytes
+        .chunks_exact(16)
+        .enumerate()
+        .find_map(|(index, chunk)| {
+            let at = base + 16 * index as u64;
+            let own = u64::from_ne_bytes(chunk[..8].try_into().ok()?);
+            if own != at {
+                None
+            } else {
+                read_descriptor(ground, at)
+            }
+        })
+}
+
+/// Checks the descriptor at `at` and reads its stack block.
+fn read_descriptor(ground: &Ground<'_>, at: u64) -> Option<Stack> {
+    let target = ground.target;
+    let glibc = target.read_word(at + 0x10) == Some(at);
+    let tid_at = if glibc { at + 0x2d0 } else { at + 0x30 };
+    let tid = u32::try_from(target.read_word(tid_at)? & 0xffff_ffff).ok()?;
+    let alive = ground
+        .snapshot
+        .threads
+        .iter()
+        .any(|thread| thread.tid == tid);
+    // musl has one self pointer only, so there the thread id must be a living one.
+    if !glibc && !alive {
+        return None;
+    }
+    let first_field = if glibc { 0x280 } else { 0x30 };
+    let block = (first_field..DESCRIPTOR).step_by(8).find_map(|offset| {
+        let start = target.read_word(at + offset)?;
+        let size = target.read_word(at + offset + 8)?;
+        stack_block(ground, at, start, size)
+    })?;
+    Some(Stack { block, tid })
+}
+
+/// Whether `start` and `size` describe a stack block with its descriptor at `at`: page-aligned,
+/// anonymous throughout, and the descriptor near its top.
+fn stack_block(ground: &Ground<'_>, at: u64, start: u64, size: u64) -> Option<AddressRange> {
+    /// Descriptor plus thread-local storage above it; glibc puts the storage below.
+    const TOP: u64 = 64 * 1024;
+    /// No thread has a stack beyond this.
+    const SIZE_MAX: u64 = 64 << 30;
+    let page = ground.page_size();
+    let aligned = page.round_down(start) == start && page.round_down(size) == size;
+    if start == 0 || !aligned || !(4 * page.0..=SIZE_MAX).contains(&size) {
+        return None;
+    }
+    let block = AddressRange::sized(start, size);
+    let near_top = block.contains(at) && block.end - at <= TOP;
+    (near_top && ground.is_anonymous_memory(block)).then_some(block)
+}

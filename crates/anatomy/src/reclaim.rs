@@ -1,0 +1,57 @@
+//! Whether the kernel can take bytes back, and how.
+
+use plimsoll_model::{Bytes, CountersSource, Reclaim, Snapshot};
+
+use crate::holding::Holding;
+
+/// Splits a holding's resident bytes into reclaim classes; they sum to its RSS.
+///
+/// Anonymous pages and pages of memory file systems go to swap or nowhere. Of file pages the
+/// dirty ones need write-back first. In walk mode the kernel does not say which file pages are
+/// dirty: the file's own dirty count (cachestat) bounds them.
+pub(crate) fn reclaim_of(snapshot: &Snapshot, holding: &Holding) -> Reclaim {
+    let counters = &holding.counters;
+    let mut reclaim = Reclaim::default();
+    if holding.locked {
+        reclaim.must_stay = counters.rss;
+        return reclaim;
+    }
+    let lazy_free = counters.lazy_free.min(counters.anonymous);
+    let swap_backed = if holding.swap_backed {
+        counters.rss
+    } else {
+        counters.anonymous
+    } - lazy_free;
+    let file = counters.rss - swap_backed - lazy_free;
+    let dirty = match snapshot.counters_source {
+        CountersSource::Smaps => counters.dirty().saturating_sub(swap_backed),
+        CountersSource::Walk { .. } => dirty_of_file(snapshot, holding),
+    };
+    reclaim.after_writeback = dirty.min(file);
+    reclaim.droppable = file - reclaim.after_writeback + lazy_free;
+    if can_swap(snapshot) {
+        reclaim.swap_only = swap_backed;
+    } else {
+        reclaim.must_stay = swap_backed;
+    }
+    reclaim
+}
+
+fn dirty_of_file(snapshot: &Snapshot, holding: &Holding) -> Bytes {
+    holding
+        .file
+        .and_then(|id| snapshot.files.get(&id)?.cache?.dirty)
+        .unwrap_or_default()
+}
+
+/// Whether anonymous pages have somewhere to go: the machine has swap and no cgroup up the tree
+/// forbids it.
+pub(crate) fn can_swap(snapshot: &Snapshot) -> bool {
+    let forbidden = snapshot.cgroup.as_ref().is_some_and(|cgroup| {
+        cgroup
+            .levels
+            .iter()
+            .any(|level| level.swap_max == Some(Bytes::ZERO))
+    });
+    !snapshot.system.swap_total.is_zero() && !forbidden
+}
