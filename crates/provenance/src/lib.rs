@@ -5,7 +5,14 @@
 //! file that no record claims is grouped by its folder. Nothing is cached between batches, and
 //! the memory held is a few reused buffers, bounded by the constants next to each reader.
 
+mod apk;
+mod dpkg;
+mod lines;
+mod lookup;
+mod npm;
 mod provenance;
+mod python;
 mod root;
+mod spelling;
 
 pub use provenance::Provenance;

@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_model::{Gap, Package, PackageManager};
 
+use crate::lookup::{Lookup, package};
+use crate::python::RecordBudget;
 use crate::root::Root;
+use crate::spelling::Aliases;
+use crate::{apk, dpkg, npm, python};
 
 /// Tells which package installed the files below one root.
 #[derive(Clone, Debug)]
@@ -30,13 +34,27 @@ impl Provenance {
     /// that of the file's successor, so callers leave deleted files out.
     #[must_use]
     pub fn packages(&self, paths: &[PathBuf]) -> (BTreeMap<PathBuf, Package>, Vec<Gap>) {
-        let mut gaps = Vec::new();
-        let owners = BTreeMap::new();
-        if let Err(gap) = Root::open(&self.root) {
-            gaps.push(gap);
-        }
+        let (owners, gaps) = match Root::open(&self.root) {
+            Ok(root) => recorded_owners(&root, paths),
+            Err(gap) => (BTreeMap::new(), vec![gap]),
+        };
         (with_folders(paths, owners), gaps)
     }
+}
+
+/// What the records say, the most specific asked first.
+fn recorded_owners(root: &Root, paths: &[PathBuf]) -> (BTreeMap<PathBuf, Package>, Vec<Gap>) {
+    let mut lookup = Lookup::new(root, paths);
+    let mut budget = RecordBudget::new();
+    python::claim_listed(&mut lookup, &mut budget);
+    npm::claim(&mut lookup);
+    if !lookup.is_done() {
+        let aliases = Aliases::read(root);
+        dpkg::claim(&mut lookup, &aliases);
+        apk::claim(&mut lookup, &aliases);
+        python::unlisted::claim(&mut lookup, &mut budget);
+    }
+    lookup.into_owners()
 }
 
 fn with_folders(
@@ -53,9 +71,5 @@ fn with_folders(
 
 fn folder_of(path: &Path) -> Package {
     let folder = path.parent().unwrap_or(path);
-    Package {
-        manager: PackageManager::Folder,
-        name: folder.to_string_lossy().into_owned(),
-        version: String::new(),
-    }
+    package(PackageManager::Folder, &folder.to_string_lossy(), "")
 }

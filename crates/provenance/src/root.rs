@@ -40,8 +40,9 @@ enum Resolution {
 }
 
 /// What one bounded read found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Extent {
+    #[default]
     Whole,
     /// The file goes on behind the limit.
     Cut,

@@ -1,0 +1,93 @@
+//! One batch under way: which paths still have no owner, which have one, and what was missed.
+//!
+//! Readers of package records take a [`Lookup`], ask it what is still open, and claim. A claim is
+//! final, so the order of the readers is the order of precedence. Memory: the paths, twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use plimsoll_model::{Gap, Package, PackageManager};
+
+use crate::root::Root;
+
+/// Longest name or version that is passed on, in characters. Debian's and npm's own limits are
+/// about 200; a longer one is not a name.
+const NAME_CHARS_LIMIT: usize = 256;
+
+#[derive(Debug)]
+pub(crate) struct Lookup<'a> {
+    pub(crate) root: &'a Root,
+    owners: BTreeMap<PathBuf, Package>,
+    open: BTreeSet<PathBuf>,
+    gaps: Vec<Gap>,
+}
+
+impl<'a> Lookup<'a> {
+    /// Paths that are not absolute and normal (`..`) stay out: nothing is looked up for them.
+    pub(crate) fn new(root: &'a Root, paths: &[PathBuf]) -> Lookup<'a> {
+        let open = paths.iter().filter(|path| is_normal(path)).cloned();
+        Lookup {
+            root,
+            owners: BTreeMap::new(),
+            open: open.collect(),
+            gaps: Vec::new(),
+        }
+    }
+
+    /// Paths without an owner yet.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Path> {
+        self.open.iter().map(PathBuf::as_path)
+    }
+
+    /// All paths of the batch, owned or not.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.owners.keys().map(PathBuf::as_path).chain(self.open())
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Gives `path` its owner, unless it has one.
+    pub(crate) fn claim(&mut self, path: &Path, package: &Package) {
+        if let Some(path) = self.open.take(path) {
+            self.owners.insert(path, package.clone());
+        }
+    }
+
+    pub(crate) fn gap(&mut self, gap: Gap) {
+        if !self.gaps.contains(&gap) {
+            self.gaps.push(gap);
+        }
+    }
+
+    pub(crate) fn into_owners(self) -> (BTreeMap<PathBuf, Package>, Vec<Gap>) {
+        (self.owners, self.gaps)
+    }
+}
+
+/// A package whose name and version come from a file that anybody may have written: control
+/// characters, which could steer a terminal, become U+FFFD, and the length is bounded.
+pub(crate) fn package(manager: PackageManager, name: &str, version: &str) -> Package {
+    Package {
+        manager,
+        name: printable(name),
+        version: printable(version),
+    }
+}
+
+fn printable(text: &str) -> String {
+    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.trim()
+        .chars()
+        .take(NAME_CHARS_LIMIT)
+        .map(visible)
+        .collect()
+}
+
+/// Absolute, and made of plain names only.
+fn is_normal(path: &Path) -> bool {
+    let mut components = path.components();
+    components.next() == Some(Component::RootDir)
+        && components.all(|component| matches!(component, Component::Normal(_)))
+}
