@@ -1,1 +1,72 @@
-//! render
+//! Model values to text, JSON, CSV and HTML.
+//!
+//! Pure: everything is written into the `Write` that is passed in. No file, clock or environment
+//! is read; what depends on the reader's terminal is in [`TextOptions`]. The only thing that can
+//! fail is that writer, so results are `io::Result`.
+//!
+//! Names of files and processes are foreign: no renderer lets a control character of theirs
+//! reach the reader, and HTML, CSV and the embedded JSON quote them for their own format.
+
+mod component_words;
+mod csv;
+mod html;
+mod json;
+mod options;
+mod printable;
+mod quantity;
+mod run;
+mod text;
+
+use std::io::{self, Write};
+
+use plimsoll_model::{Breakdown, ProcessTable, Recorded};
+
+pub use options::{Format, TextOptions, UnknownFormat};
+
+/// The `schema_version` of every JSON document written here.
+pub const SCHEMA_VERSION: u32 = json::SCHEMA_VERSION;
+
+/// Writes what `inspect` shows: who owns the resident bytes.
+pub fn render_breakdown(
+    breakdown: &Breakdown,
+    format: Format,
+    options: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    match format {
+        Format::Text => text::breakdown(breakdown, options, w),
+        Format::Json => json::breakdown(breakdown, w),
+        Format::Csv => csv::breakdown(breakdown, w),
+        Format::Html => html::breakdown(breakdown, w),
+    }
+}
+
+/// Writes what `ps` shows: all processes by the memory they really own.
+pub fn render_process_table(
+    table: &ProcessTable,
+    format: Format,
+    options: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    match format {
+        Format::Text => text::process_table(table, options, w),
+        Format::Json => json::process_table(table, w),
+        Format::Csv => csv::process_table(table, w),
+        Format::Html => html::process_table(table, w),
+    }
+}
+
+/// Writes the report of a run: the peak, what it was made of, and the way there.
+pub fn render_recorded(
+    recorded: &Recorded,
+    format: Format,
+    options: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    match format {
+        Format::Text => text::recorded(recorded, options, w),
+        Format::Json => json::recorded(recorded, w),
+        Format::Csv => csv::recorded(recorded, w),
+        Format::Html => html::recorded(recorded, w),
+    }
+}

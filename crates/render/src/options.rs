@@ -1,0 +1,109 @@
+//! What the caller decides about an output: its format, and how text is laid out.
+
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+
+/// An output format, by the word that `--format` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Json,
+    Csv,
+    Html,
+}
+
+impl Format {
+    pub const ALL: [Format; 4] = [Format::Text, Format::Json, Format::Csv, Format::Html];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Text => "text",
+            Format::Json => "json",
+            Format::Csv => "csv",
+            Format::Html => "html",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<Format, UnknownFormat> {
+        Format::ALL
+            .into_iter()
+            .find(|format| format.name() == name)
+            .ok_or_else(|| UnknownFormat(name.to_owned()))
+    }
+}
+
+/// A word that names no format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownFormat(String);
+
+impl fmt::Display for UnknownFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "read {:?} as an output format: use text, json, csv or html",
+            self.0
+        )
+    }
+}
+
+impl Error for UnknownFormat {}
+
+/// How text is laid out. The other formats ignore it: they are always complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Columns of the reader's terminal; under [`TextOptions::WIDTH_MIN`] counts as that.
+    pub width: u16,
+    /// Whether to use ANSI colour. Nothing is said by colour alone.
+    pub color: bool,
+    /// How many levels of parts are shown below the components; 0 shows none.
+    pub depth: usize,
+    /// How many components (parts, rows) of each level get lines of their own; the others are
+    /// summed up in one. `None` shows all.
+    pub top: Option<usize>,
+}
+
+impl TextOptions {
+    /// The narrowest layout in which the figures and some of a name fit side by side.
+    pub const WIDTH_MIN: u16 = 72;
+
+    /// No colour, one level of parts, and as many lines as a screen or two hold.
+    #[must_use]
+    pub const fn plain(width: u16) -> TextOptions {
+        TextOptions {
+            width,
+            color: false,
+            depth: 1,
+            top: Some(12),
+        }
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        usize::from(self.width.max(TextOptions::WIDTH_MIN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_read_by_their_names() {
+        for format in Format::ALL {
+            assert_eq!(format.name().parse(), Ok(format));
+        }
+        let error = "yaml".parse::<Format>().unwrap_err();
+        assert!(error.to_string().contains("\"yaml\""));
+    }
+}

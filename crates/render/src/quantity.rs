@@ -1,0 +1,165 @@
+//! Times and shares in words: "34 ms", "3 min 4 s", "93%", "2026-01-31 09:30:00 UTC".
+//!
+//! Bytes print themselves ([`plimsoll_model::Bytes`]).
+
+use std::time::Duration;
+
+use plimsoll_model::{Bytes, Exactness};
+
+/// A length of time in three digits or two units.
+pub(crate) fn span(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let three = |value: f64, unit: &str| {
+        let digits = if value < 9.995 {
+            2
+        } else {
+            usize::from(value < 99.95)
+        };
+        format!("{value:.digits$} {unit}")
+    };
+    if time.is_zero() {
+        "0 s".to_owned()
+    } else if seconds < 0.000_999_5 {
+        three(seconds * 1e6, "us")
+    } else if seconds < 0.9995 {
+        three(seconds * 1e3, "ms")
+    } else if seconds < 59.95 {
+        three(seconds, "s")
+    } else {
+        let whole = seconds.round() as u64;
+        match (whole / 86_400, whole / 3600 % 24, whole / 60 % 60) {
+            (0, 0, minutes) => format!("{minutes} min {} s", whole % 60),
+            (0, hours, minutes) => format!("{hours} h {minutes} min"),
+            (days, hours, _) => format!("{days} d {hours} h"),
+        }
+    }
+}
+
+/// A share as a whole percentage; what is not nothing is never "0%", what is not all never
+/// "100%".
+pub(crate) fn percent(part: Bytes, whole: Bytes) -> String {
+    if part.is_zero() {
+        return "0%".to_owned();
+    }
+    let ratio = part.ratio_of(whole) * 100.0;
+    if ratio < 0.5 {
+        "<1%".to_owned()
+    } else if part < whole && ratio > 99.0 {
+        ">99%".to_owned()
+    } else {
+        format!("{ratio:.0}%")
+    }
+}
+
+/// Bytes with the mark of how good they are.
+pub(crate) fn marked(bytes: Bytes, exactness: Exactness) -> String {
+    format!("{}{bytes}", mark(exactness))
+}
+
+pub(crate) const fn mark(exactness: Exactness) -> &'static str {
+    match exactness {
+        Exactness::Exact => "",
+        Exactness::Estimated => "~",
+        Exactness::AtMost => "<=",
+    }
+}
+
+/// `change` from one figure to another with its sign, "0 B" when equal.
+pub(crate) fn change(from: Bytes, to: Bytes) -> String {
+    if to >= from {
+        let grown = to - from;
+        if grown.is_zero() {
+            "0 B".to_owned()
+        } else {
+            format!("+{grown}")
+        }
+    } else {
+        format!("-{}", from - to)
+    }
+}
+
+/// "1 process", "12 processes": `plural` is the whole word.
+pub(crate) fn count(number: u64, one: &str, plural: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { plural })
+}
+
+/// A time since the Unix epoch as a calendar date in UTC.
+pub(crate) fn date(since_epoch: Duration) -> String {
+    let seconds = since_epoch.as_secs();
+    let (year, month, day) = civil(seconds / 86_400);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+/// Days since 1970-01-01 as year, month, day: Howard Hinnant's `civil_from_days`, for days that
+/// are not before the epoch (<https://howardhinnant.github.io/date_algorithms.html>).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans() {
+        let check = |nanos: u64, expected: &str| {
+            assert_eq!(span(Duration::from_nanos(nanos)), expected);
+        };
+        check(0, "0 s");
+        check(900, "0.90 us");
+        check(920_000, "920 us");
+        check(34_000_000, "34.0 ms");
+        check(12_340_000_000, "12.3 s");
+        check(184_000_000_000, "3 min 4 s");
+        check(7_500_000_000_000, "2 h 5 min");
+        check(200_000_000_000_000, "2 d 7 h");
+    }
+
+    #[test]
+    fn shares_never_round_to_none_or_all() {
+        let check = |part, whole, expected: &str| {
+            assert_eq!(percent(Bytes(part), Bytes(whole)), expected);
+        };
+        check(0, 0, "0%");
+        check(0, 100, "0%");
+        check(1, 1000, "<1%");
+        check(934, 1000, "93%");
+        check(999, 1000, ">99%");
+        check(1000, 1000, "100%");
+    }
+
+    #[test]
+    fn dates() {
+        let check = |seconds, expected: &str| {
+            assert_eq!(date(Duration::from_secs(seconds)), expected);
+        };
+        check(0, "1970-01-01 00:00:00 UTC");
+        check(951_782_400, "2000-02-29 00:00:00 UTC");
+        check(1_767_225_599, "2025-12-31 23:59:59 UTC");
+    }
+
+    #[test]
+    fn changes() {
+        assert_eq!(change(Bytes::mib(1), Bytes::mib(3)), "+2.00 MiB");
+        assert_eq!(change(Bytes::mib(3), Bytes::mib(1)), "-2.00 MiB");
+        assert_eq!(change(Bytes::mib(3), Bytes::mib(3)), "0 B");
+    }
+}

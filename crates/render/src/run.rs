@@ -1,0 +1,210 @@
+//! What a recording says as a whole: the line of total RSS, its peak, and the breakdowns that
+//! stand for before, at the peak and at the end.
+//!
+//! Pure arithmetic over [`Recorded`]; text, JSON and HTML all tell the run from here. Memory: one
+//! pair per tick of the recording.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use plimsoll_model::{Breakdown, Bytes, ProcessId, Recorded, Sample, TimedBreakdown};
+
+use crate::quantity::{percent, span};
+
+/// Two breakdowns within this share of the peak are equally good witnesses of it: then the one
+/// nearer in time is taken.
+const WITNESS_TOLERANCE: f64 = 0.02;
+
+/// Components that a run's verdict names.
+const VERDICT_NAMES: usize = 3;
+
+pub(crate) struct Run<'a> {
+    pub(crate) recorded: &'a Recorded,
+    /// RSS of all processes together after each tick. Shared pages count once per process.
+    pub(crate) totals: Vec<Instant>,
+    /// Highest of all samples and breakdowns; `None` when nothing was recorded.
+    pub(crate) peak: Option<Instant>,
+    /// The breakdown that tells best what the peak was made of.
+    pub(crate) witness: Option<Witness<'a>>,
+}
+
+/// Total RSS at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Instant {
+    pub(crate) at: Duration,
+    pub(crate) rss: Bytes,
+}
+
+pub(crate) struct Witness<'a> {
+    /// Its place in `recorded.breakdowns`.
+    pub(crate) index: usize,
+    pub(crate) timed: &'a TimedBreakdown,
+    /// From the peak, in time.
+    pub(crate) distance: Duration,
+    /// RSS it saw, counted as the samples count it.
+    pub(crate) rss: Bytes,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn of(recorded: &'a Recorded) -> Run<'a> {
+        let totals = totals(recorded);
+        let from_breakdowns = recorded.breakdowns.iter().map(|timed| Instant {
+            at: timed.at,
+            rss: comparable_rss(&timed.breakdown),
+        });
+        // The first of equal ones: that is when the level was reached.
+        let peak = totals
+            .iter()
+            .copied()
+            .chain(from_breakdowns)
+            .reduce(|best, next| if next.rss > best.rss { next } else { best });
+        let witness = peak.and_then(|peak| witness(recorded, peak));
+        Run {
+            recorded,
+            totals,
+            peak,
+            witness,
+        }
+    }
+
+    /// The first breakdown, when another one is the peak's.
+    pub(crate) fn before(&self) -> Option<&'a TimedBreakdown> {
+        let witness = self.witness.as_ref()?;
+        (witness.index > 0).then(|| &self.recorded.breakdowns[0])
+    }
+
+    /// The last breakdown, when another one is the peak's.
+    pub(crate) fn end(&self) -> Option<&'a TimedBreakdown> {
+        let witness = self.witness.as_ref()?;
+        let last = self.recorded.breakdowns.len() - 1;
+        (witness.index < last).then(|| &self.recorded.breakdowns[last])
+    }
+
+    /// The highest high-water mark that the kernel kept for one process.
+    pub(crate) fn kernel_peak(&self) -> Option<Bytes> {
+        let processes = &self.recorded.processes;
+        let peak = processes.iter().map(|process| process.rss_peak).max()?;
+        (!peak.is_zero()).then_some(peak)
+    }
+
+    /// The answer in one or two sentences.
+    pub(crate) fn verdict(&self) -> String {
+        let Some(peak) = self.peak else {
+            return "Nothing was recorded: no sample and no breakdown.".to_owned();
+        };
+        let mut words = format!("Peak {} RSS at {}", peak.rss, span(peak.at));
+        let Some(witness) = &self.witness else {
+            words.push_str("; no breakdown was taken, so what it was made of is not known.");
+            return words;
+        };
+        let components = &witness.timed.breakdown.components;
+        let named: Vec<String> = components
+            .iter()
+            .filter(|component| !component.usage.resident.is_zero())
+            .take(VERDICT_NAMES)
+            .map(|component| format!("{} {}", component.usage.resident, component.name))
+            .collect();
+        let others: Bytes = components
+            .iter()
+            .filter(|component| !component.usage.resident.is_zero())
+            .skip(VERDICT_NAMES)
+            .map(|component| component.usage.resident)
+            .sum();
+        words.push_str(": ");
+        words.push_str(&named.join(", "));
+        if !others.is_zero() {
+            words.push_str(&format!(", {others} in others"));
+        }
+        words.push_str(". ");
+        words.push_str(&self.witness_words(peak, witness));
+        words
+    }
+
+    fn witness_words(&self, peak: Instant, witness: &Witness<'_>) -> String {
+        if witness.distance.is_zero() && witness.rss == peak.rss {
+            return "Read at the peak itself.".to_owned();
+        }
+        let side = if witness.timed.at < peak.at {
+            "before"
+        } else {
+            "after"
+        };
+        format!(
+            "Read at {} of the peak, {} {side} it ({} less).",
+            percent(witness.rss, peak.rss),
+            span(witness.distance),
+            peak.rss.saturating_sub(witness.rss)
+        )
+    }
+}
+
+/// RSS of a breakdown as samples count it: added up over processes, shared pages once in each.
+pub(crate) fn comparable_rss(breakdown: &Breakdown) -> Bytes {
+    if breakdown.totals.status_rss.is_zero() {
+        breakdown.totals.usage.resident
+    } else {
+        breakdown.totals.status_rss
+    }
+}
+
+fn witness(recorded: &Recorded, peak: Instant) -> Option<Witness<'_>> {
+    let candidates = || recorded.breakdowns.iter().enumerate();
+    let highest = candidates()
+        .map(|(_, timed)| comparable_rss(&timed.breakdown))
+        .max()?;
+    let enough = highest.0 as f64 - peak.rss.0 as f64 * WITNESS_TOLERANCE;
+    let (index, timed) = candidates()
+        .filter(|(_, timed)| comparable_rss(&timed.breakdown).0 as f64 >= enough)
+        .min_by_key(|(_, timed)| timed.at.abs_diff(peak.at))?;
+    Some(Witness {
+        index,
+        timed,
+        distance: timed.at.abs_diff(peak.at),
+        rss: comparable_rss(&timed.breakdown),
+    })
+}
+
+/// Adds up the samples of one tick over processes. A process without a sample in a tick (thinned
+/// out by the reader of the recording) keeps its last figure until it ends.
+fn totals(recorded: &Recorded) -> Vec<Instant> {
+    let ended: HashMap<ProcessId, Duration> = recorded
+        .processes
+        .iter()
+        .filter_map(|process| Some((process.id, process.ended?)))
+        .collect();
+    let mut current: HashMap<ProcessId, Bytes> = HashMap::new();
+    let mut totals = Vec::new();
+    for tick in ticks(&recorded.samples, recorded.meta.interval / 2) {
+        let at = tick[0].at;
+        current.retain(|process, _| ended.get(process).is_none_or(|end| *end > at));
+        for sample in tick {
+            current.insert(sample.process, sample.rss);
+        }
+        totals.push(Instant {
+            at,
+            rss: current.values().copied().sum(),
+        });
+    }
+    totals
+}
+
+/// Samples in runs that belong together: no process twice, none later than `spread` after the
+/// first.
+fn ticks(samples: &[Sample], spread: Duration) -> Vec<&[Sample]> {
+    let mut ticks = Vec::new();
+    let mut start = 0;
+    let mut seen = HashSet::new();
+    for (index, sample) in samples.iter().enumerate() {
+        let late = sample.at.saturating_sub(samples[start].at) > spread;
+        if index > start && (late || seen.contains(&sample.process)) {
+            ticks.push(&samples[start..index]);
+            seen.clear();
+            start = index;
+        }
+        seen.insert(sample.process);
+    }
+    if start < samples.len() {
+        ticks.push(&samples[start..]);
+    }
+    ticks
+}

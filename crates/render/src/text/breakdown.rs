@@ -1,0 +1,349 @@
+//! `inspect` as text: the verdict, the totals, the owners, then what bounds and what is missing.
+
+use std::io::{self, Write};
+
+use plimsoll_model::{
+    Breakdown, Bytes, Component, Exactness, Kind, Reclaim, ReclaimClass, Scope, Usage,
+};
+
+use super::cgroup;
+use super::page::{Page, Tone};
+use super::table::{Align, Row, Table};
+use crate::component_words::{cache_words, sharing_words, used_words};
+use crate::options::TextOptions;
+use crate::printable::{fit, printable};
+use crate::quantity::{count, date, marked, percent};
+
+/// Parts of one component that get a line of their own when `top` is set: one component with
+/// hundreds of libraries must not push the others off the screen.
+const PARTS_TOP_MAX: usize = 6;
+
+pub(crate) fn breakdown(
+    breakdown: &Breakdown,
+    options: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    let mut page = Page::new(w, options);
+    subject(&mut page, breakdown)?;
+    page.blank()?;
+    page.paragraph(Tone::Bold, "", &breakdown.verdict)?;
+    page.blank()?;
+    totals(&mut page, breakdown)?;
+    page.blank()?;
+    components(&mut page, breakdown, options)?;
+    page.blank()?;
+    page.system(&breakdown.system)?;
+    if let Some(cgroup) = &breakdown.cgroup {
+        cgroup::write(&mut page, cgroup)?;
+    }
+    page.gaps(&breakdown.gaps)?;
+    page.cost(&breakdown.cost)
+}
+
+fn subject(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
+    let process = &breakdown.process;
+    let scope = match breakdown.scope {
+        Scope::Process => format!("pid {}", process.id.pid),
+        Scope::Tree => format!(
+            "tree of pid {}, {}",
+            process.id.pid,
+            count(breakdown.processes.len() as u64, "process", "processes")
+        ),
+    };
+    let head = format!(
+        "{}, {scope}, {}",
+        process.application(),
+        date(breakdown.taken_at)
+    );
+    page.paragraph(Tone::Plain, "", &head)?;
+    if !process.command.is_empty() {
+        let command = process.command.join(" ");
+        let safe = printable(&command);
+        // A JVM's class path fills screens: one line says which program this is.
+        page.line(Tone::Dim, &fit(&safe, page.width))?;
+    }
+    Ok(())
+}
+
+fn totals(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
+    let totals = &breakdown.totals;
+    let usage = &totals.usage;
+    let resident_title = match breakdown.scope {
+        Scope::Process => "RSS",
+        Scope::Tree => "distinct RSS",
+    };
+    let mut titles = vec![
+        (resident_title, Align::Right),
+        ("PSS", Align::Right),
+        ("USS", Align::Right),
+        ("dirty", Align::Right),
+        ("swap", Align::Right),
+        ("peak RSS", Align::Right),
+    ];
+    let mut cells = vec![
+        marked(usage.resident, totals.resident_exactness),
+        marked(usage.proportional, totals.proportional_exactness),
+        usage.private.to_string(),
+        usage.dirty.to_string(),
+        usage.swap.to_string(),
+        totals.rss_peak.to_string(),
+    ];
+    if !usage.hugetlb.is_zero() {
+        titles.push(("+ hugetlb", Align::Right));
+        cells.push(usage.hugetlb.to_string());
+    }
+    let mut table = Table::new(titles);
+    table.push(Row::new(cells));
+    table.write(page)?;
+    let mut asides = Vec::new();
+    if usage.distinct < usage.resident {
+        asides.push(format!(
+            "{} of distinct pages: some are mapped more than once",
+            usage.distinct
+        ));
+    }
+    if breakdown.scope == Scope::Tree {
+        asides.push(format!(
+            "{} when each process's RSS is added up",
+            totals.status_rss
+        ));
+    }
+    if !totals.page_tables.is_zero() {
+        asides.push(format!("{} of page tables beside it", totals.page_tables));
+    }
+    if !asides.is_empty() {
+        page.pieces(Tone::Dim, 0, &asides)?;
+    }
+    let inexact = |wanted| {
+        totals.resident_exactness == wanted
+            || totals.proportional_exactness == wanted
+            || any_exactness(&breakdown.components, wanted)
+    };
+    legend(
+        page,
+        inexact(Exactness::Estimated),
+        inexact(Exactness::AtMost),
+    )?;
+    page.blank()?;
+    page.pieces(Tone::Plain, 0, &reclaim_pieces(&totals.reclaim))
+}
+
+fn any_exactness(components: &[Component], wanted: Exactness) -> bool {
+    components.iter().any(|component| {
+        component.proportional_exactness == wanted || any_exactness(&component.parts, wanted)
+    })
+}
+
+fn legend(page: &mut Page<'_>, estimated: bool, at_most: bool) -> io::Result<()> {
+    let mut words = Vec::new();
+    if estimated {
+        words.push("~ estimated".to_owned());
+    }
+    if at_most {
+        words.push("<= that or less".to_owned());
+    }
+    if words.is_empty() {
+        return Ok(());
+    }
+    page.pieces(Tone::Dim, 0, &words)
+}
+
+pub(super) fn reclaim_pieces(reclaim: &Reclaim) -> Vec<String> {
+    reclaim_classes(reclaim)
+        .into_iter()
+        .map(|(class, bytes)| format!("{} {bytes}", class.words()))
+        .collect()
+}
+
+fn reclaim_classes(reclaim: &Reclaim) -> [(ReclaimClass, Bytes); 4] {
+    [
+        (ReclaimClass::MustStay, reclaim.must_stay),
+        (ReclaimClass::SwapOnly, reclaim.swap_only),
+        (ReclaimClass::Droppable, reclaim.droppable),
+        (ReclaimClass::AfterWriteback, reclaim.after_writeback),
+    ]
+}
+
+/// Which figures the component table shows, decided once for all its rows.
+struct Layout {
+    whole: Bytes,
+    swap: bool,
+    share: bool,
+    hugetlb: bool,
+}
+
+fn components(page: &mut Page<'_>, breakdown: &Breakdown, options: &TextOptions) -> io::Result<()> {
+    let usage = &breakdown.totals.usage;
+    let swap = !usage.swap.is_zero();
+    let hugetlb = !usage.hugetlb.is_zero();
+    let layout = Layout {
+        whole: usage.resident,
+        swap,
+        hugetlb,
+        // With the rarer columns there is no room left for it at 80 columns.
+        share: page.width >= 100 || !(swap || hugetlb),
+    };
+    let mut titles = vec![("component", Align::Name), ("RSS", Align::Right)];
+    if layout.share {
+        titles.push(("%", Align::Right));
+    }
+    titles.extend([
+        ("PSS", Align::Right),
+        ("private", Align::Right),
+        ("dirty", Align::Right),
+    ]);
+    if layout.swap {
+        titles.push(("swap", Align::Right));
+    }
+    if layout.hugetlb {
+        titles.push(("hugetlb", Align::Right));
+    }
+    titles.push(("take back", Align::Left));
+    let mut table = Table::new(titles);
+    let owned: Vec<&Component> = breakdown
+        .components
+        .iter()
+        .filter(|component| component.kind != Kind::Unattributed)
+        .collect();
+    let unattributed: Vec<&Component> = breakdown
+        .components
+        .iter()
+        .filter(|component| component.kind == Kind::Unattributed)
+        .collect();
+    level(&mut table, &layout, &owned, 0, options);
+    if unattributed.is_empty() {
+        let nothing = Component::new("unattributed", Kind::Unattributed);
+        table.push(row(&layout, &nothing, 0));
+    }
+    for component in unattributed {
+        table.push(row(&layout, component, 0));
+    }
+    table.write(page)
+}
+
+fn level(
+    table: &mut Table,
+    layout: &Layout,
+    components: &[&Component],
+    depth: usize,
+    options: &TextOptions,
+) {
+    let limit = match options.top {
+        None => components.len(),
+        Some(top) if depth == 0 => top,
+        Some(top) => top.min(PARTS_TOP_MAX),
+    };
+    // A line that stands for one component is no shorter than the component's own.
+    let shown = if components.len() <= limit + 1 {
+        components.len()
+    } else {
+        limit
+    };
+    for component in &components[..shown] {
+        table.push(row(layout, component, depth));
+        if depth < options.depth && !is_itself(component) {
+            let parts: Vec<&Component> = component.parts.iter().collect();
+            level(table, layout, &parts, depth + 1, options);
+        }
+    }
+    if shown < components.len() {
+        table.push(smaller(layout, &components[shown..], depth));
+    }
+}
+
+/// A component whose only part has its name says nothing new when opened.
+fn is_itself(component: &Component) -> bool {
+    matches!(component.parts.as_slice(), [only] if only.name == component.name)
+}
+
+fn row(layout: &Layout, component: &Component, depth: usize) -> Row {
+    let name = printable(&component.name).into_owned();
+    let mut row = figures(
+        layout,
+        name,
+        &component.usage,
+        component.proportional_exactness,
+        &component.reclaim,
+    );
+    row.indent = depth * 2;
+    row.notes = notes(component);
+    row
+}
+
+fn smaller(layout: &Layout, components: &[&Component], depth: usize) -> Row {
+    let mut usage = Usage::default();
+    let mut reclaim = Reclaim::default();
+    let mut exactness = Exactness::Exact;
+    for component in components {
+        usage += component.usage;
+        reclaim += component.reclaim;
+        exactness = exactness.max(component.proportional_exactness);
+    }
+    let word = if depth == 0 { "components" } else { "parts" };
+    let name = format!("{} smaller {word}", components.len());
+    let mut row = figures(layout, name, &usage, exactness, &reclaim);
+    row.indent = depth * 2;
+    row.tone = Tone::Dim;
+    row
+}
+
+fn figures(
+    layout: &Layout,
+    name: String,
+    usage: &Usage,
+    exactness: Exactness,
+    reclaim: &Reclaim,
+) -> Row {
+    let mut cells = vec![name, usage.resident.to_string()];
+    if layout.share {
+        cells.push(percent(usage.resident, layout.whole));
+    }
+    cells.extend([
+        marked(usage.proportional, exactness),
+        usage.private.to_string(),
+        usage.dirty.to_string(),
+    ]);
+    if layout.swap {
+        cells.push(usage.swap.to_string());
+    }
+    if layout.hugetlb {
+        cells.push(usage.hugetlb.to_string());
+    }
+    cells.push(if usage.resident.is_zero() {
+        "-".to_owned()
+    } else {
+        class_word(reclaim.class()).to_owned()
+    });
+    Row::new(cells)
+}
+
+/// [`ReclaimClass::words`] as short as the narrow table needs them.
+const fn class_word(class: ReclaimClass) -> &'static str {
+    match class {
+        ReclaimClass::MustStay => "must stay",
+        ReclaimClass::SwapOnly => "swap only",
+        ReclaimClass::AfterWriteback => "write-back",
+        ReclaimClass::Droppable => "droppable",
+    }
+}
+
+fn notes(component: &Component) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !component.detail.is_empty() {
+        notes.push(printable(&component.detail).into_owned());
+    }
+    notes.extend(used_words(component));
+    notes.extend(cache_words(component));
+    notes.extend(sharing_words(component));
+    // A class that holds a minority as well: the column's one word would hide it.
+    let total = component.reclaim.total();
+    if component.reclaim.class() != ReclaimClass::MustStay || !component.parts.is_empty() {
+        let minor = reclaim_classes(&component.reclaim)
+            .into_iter()
+            .filter(|(class, bytes)| {
+                *class != component.reclaim.class() && bytes.ratio_of(total) >= 0.05
+            });
+        notes.extend(minor.map(|(class, bytes)| format!("{bytes} {}", class.words())));
+    }
+    notes
+}
