@@ -8,6 +8,8 @@
 
 mod breakdown;
 mod distinct;
+#[cfg(test)]
+mod fake;
 mod ground;
 mod grouping;
 mod holding;

@@ -8,6 +8,7 @@ pub(crate) mod cpython;
 pub(crate) mod glibc;
 pub(crate) mod images;
 pub(crate) mod threads;
+pub(crate) mod v8;
 pub(crate) mod words;
 
 use std::sync::OnceLock;

@@ -213,3 +213,117 @@ fn stack_block(ground: &Ground<'_>, at: u64, start: u64, size: u64) -> Option<Ad
     let near_top = block.contains(at) && block.end - at <= TOP;
     (near_top && ground.is_anonymous_memory(block)).then_some(block)
 }
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_model::Bytes;
+
+    use super::*;
+    use crate::fake::{self, FakeTarget};
+
+    const STACK: AddressRange = AddressRange::new(0x7f00_0000_0000, 0x7f00_0080_0000);
+
+    /// Lays a glibc 2.36 descriptor for a stack block at its usual place.
+    fn descriptor(target: &mut FakeTarget, block: AddressRange, tid: u64) {
+        let at = block.end - 0x1000;
+        target.words(at, &[at, 0, at]);
+        target.words(at + 0x2d0, &[tid]);
+        target.words(at + 0x690, &[block.start, block.size().0, 0x1000]);
+    }
+
+    fn claims(
+        mappings: Vec<plimsoll_model::Mapping>,
+        target: &FakeTarget,
+        threads: &[Thread],
+    ) -> Vec<(AddressRange, String)> {
+        let mut snapshot = fake::snapshot(mappings);
+        snapshot.threads.extend_from_slice(threads);
+        let ground = Ground::new(&snapshot, target);
+        let mut territory = Territory::default();
+        claim(&ground, &mut territory);
+        territory
+            .overlapping(AddressRange::new(0, u64::MAX))
+            .map(|claim| (claim.range, claim.owner.part.clone()))
+            .collect()
+    }
+
+    fn thread(tid: u32, stack_pointer: Option<u64>) -> Thread {
+        Thread {
+            tid,
+            name: "worker".to_owned(),
+            stack_pointer,
+        }
+    }
+
+    /// The kernel joins a stack with anonymous memory above it: only the block may be claimed.
+    #[test]
+    fn a_joined_neighbour_is_not_swallowed() {
+        let mut target = FakeTarget::default();
+        descriptor(&mut target, STACK, 1001);
+        let joined = AddressRange::new(STACK.start + 0x1000, STACK.end + (152 << 20));
+        target.touch(AddressRange::new(STACK.end, STACK.end + 0x10_0000));
+        let mappings = vec![
+            fake::guard(AddressRange::new(STACK.start, STACK.start + 0x1000)),
+            fake::anonymous(joined, Bytes::mib(2)),
+        ];
+        let threads = [thread(1001, Some(STACK.end - 0x3000))];
+        target.touch(AddressRange::new(STACK.end - 0x4000, STACK.end));
+        assert_eq!(
+            claims(mappings, &target, &threads),
+            [(STACK, "thread 1001 worker".to_owned())]
+        );
+    }
+
+    #[test]
+    fn a_running_thread_is_found_above_its_guard() {
+        let mut target = FakeTarget::default();
+        descriptor(&mut target, STACK, 1001);
+        let mappings = vec![
+            fake::guard(AddressRange::new(STACK.start, STACK.start + 0x1000)),
+            fake::anonymous(
+                AddressRange::new(STACK.start + 0x1000, STACK.end),
+                Bytes::kib(8),
+            ),
+        ];
+        let found = claims(mappings, &target, &[thread(1001, None)]);
+        assert_eq!(found, [(STACK, "thread 1001 worker".to_owned())]);
+    }
+
+    #[test]
+    fn an_ended_thread_leaves_a_kept_stack() {
+        let mut target = FakeTarget::default();
+        descriptor(&mut target, STACK, 0);
+        let mappings = vec![
+            fake::guard(AddressRange::new(STACK.start, STACK.start + 0x1000)),
+            fake::anonymous(
+                AddressRange::new(STACK.start + 0x1000, STACK.end),
+                Bytes::kib(8),
+            ),
+        ];
+        assert_eq!(
+            claims(mappings, &target, &[]),
+            [(STACK, "kept for new threads".to_owned())]
+        );
+    }
+
+    /// A self pointer alone is no descriptor, nor is one whose block lies elsewhere.
+    #[test]
+    fn what_only_looks_like_a_descriptor_claims_nothing() {
+        let mut target = FakeTarget::default();
+        let at = STACK.end - 0x1000;
+        target.words(at, &[at, 0, at]);
+        target.words(at + 0x2d0, &[1001]);
+        target.words(at + 0x690, &[STACK.start + 0x4000_0000, STACK.size().0]);
+        let mappings = vec![
+            fake::guard(AddressRange::new(STACK.start, STACK.start + 0x1000)),
+            fake::anonymous(
+                AddressRange::new(STACK.start + 0x1000, STACK.end),
+                Bytes::kib(8),
+            ),
+        ];
+        assert_eq!(
+            claims(mappings, &target, &[thread(1001, Some(at - 64))]),
+            []
+        );
+    }
+}

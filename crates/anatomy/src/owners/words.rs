@@ -1,6 +1,8 @@
 //! Words and small structures of the target's memory, as rules read them: in batches, resident
 //! pages only, never more than a stated bound.
 
+use std::collections::BTreeSet;
+
 use plimsoll_model::{AddressRange, Backing};
 
 use crate::ground::Ground;
@@ -93,6 +95,41 @@ pub(crate) fn for_each_word(
             visit(start + 8 * index as u64, u64_at(word, 0));
         }
     })
+}
+
+/// The words of `range`, zero where a page is not resident or lies beyond `limit` bytes.
+pub(crate) fn read_words(ground: &Ground<'_>, range: AddressRange, limit: u64) -> Vec<u64> {
+    let start = range.start.next_multiple_of(8);
+    let size = range.end.saturating_sub(start).min(limit);
+    let mut words = vec![0; (size / 8) as usize];
+    let range = AddressRange::sized(start, size);
+    for_each_word(ground, range, limit, |address, word| {
+        if let Some(slot) = words.get_mut(((address - start) / 8) as usize) {
+            *slot = word;
+        }
+    });
+    words
+}
+
+/// Follows a linked list of structures through the word at `link` of each, from `first` to the
+/// null at its end. `None` when it is broken, cyclic or longer than `limit`.
+pub(crate) fn follow_list(
+    ground: &Ground<'_>,
+    first: u64,
+    link: u64,
+    limit: usize,
+) -> Option<Vec<u64>> {
+    let mut nodes = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut next = first;
+    while next != 0 {
+        if nodes.len() == limit || !seen.insert(next) || !points_to_heap(ground, next) {
+            return None;
+        }
+        nodes.push(next);
+        next = ground.target.read_word(next + link)?;
+    }
+    Some(nodes)
 }
 
 /// Writable data of a mapped image at run time: .data and .bss with what lies between.
