@@ -51,14 +51,25 @@ impl Region {
 
     /// Private anonymous memory that never gets huge pages, so that touching a part of it makes
     /// just that part resident.
+    ///
+    /// A page without access on either side, never unmapped, keeps it a mapping of its own: Linux
+    /// gives thread stacks the same flags since 6.7 (MAP_STACK implies VM_NOHUGEPAGE), and would
+    /// merge the two.
     pub fn anonymous_in_small_pages(length: usize) -> io::Result<Region> {
-        let region = Region::anonymous(length)?;
-        match region.advise(0..length, libc::MADV_NOHUGEPAGE) {
+        let page = page_bytes();
+        let length = length.next_multiple_of(page);
+        let flags = ANONYMOUS | libc::MAP_PRIVATE;
+        let guarded = Region::map(length + 2 * page, libc::PROT_NONE, flags, None)?;
+        guarded.protect(page..page + length, libc::PROT_READ | libc::PROT_WRITE)?;
+        match guarded.advise(page..page + length, libc::MADV_NOHUGEPAGE) {
             // A kernel without transparent huge pages does not know the advice and needs none.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(region),
-            Err(error) => Err(error),
-            Ok(()) => Ok(region),
+            Err(error) if error.raw_os_error() != Some(libc::EINVAL) => return Err(error),
+            _ => {}
         }
+        // SAFETY: the offset is inside the mapping.
+        let start = unsafe { guarded.start.add(page) };
+        std::mem::forget(guarded);
+        Ok(Region { start, length })
     }
 
     /// Anonymous memory shared with children, which the kernel keeps in its internal tmpfs.

@@ -125,9 +125,12 @@ impl Subject {
             .input
             .as_mut()
             .expect("the input is open until the subject is finished");
-        writeln!(input, "{line}").unwrap_or_else(|error| {
-            panic!("failed to write to the subject {}: {error}", self.name)
-        });
+        // One write: a subject that ends at the first byte is not there for a second.
+        input
+            .write_all(format!("{line}\n").as_bytes())
+            .unwrap_or_else(|error| {
+                panic!("failed to write to the subject {}: {error}", self.name)
+            });
     }
 
     /// Waits for its end without telling it to end.

@@ -5,15 +5,18 @@
     reason = "a test may fail by panic, also outside of #[test]"
 )]
 
+mod files;
+mod growth;
+mod processes;
 mod smaps;
 
 use plimsoll_subjects::Subject;
 use smaps::{assert_fits, read, sum, within};
 
-const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// Room for what may merge with a mapping of ours: neighbours made by the C library or by Rust.
-const NEIGHBOURS: u64 = 128 << 10;
+pub(crate) const NEIGHBOURS: u64 = 128 << 10;
 
 #[test]
 fn steady_anonymous() {
@@ -151,4 +154,167 @@ fn named_threads() {
     assert!(expected >= 200 * subject.number("stack_bytes_each"));
     // Each thread also uses its control block, its TLS and what runs before and after the descent.
     assert_fits("stacks", sum(stacks, "Rss"), expected, 200 * (24 << 10));
+}
+
+#[test]
+fn thread_arenas() {
+    let subject = Subject::start("thread_arenas", &["--threads", "6", "--kib", "3072"]);
+    let vmas = read(subject.pid);
+    let starts = subject.truth["heap_starts"].as_array().unwrap();
+    assert_eq!(
+        starts.len() as u64,
+        subject.number("arenas"),
+        "one heap for each: {starts:?}"
+    );
+    let mut resident = 0;
+    for start in starts {
+        let start = start.as_u64().unwrap();
+        assert_eq!(start % (64 * MIB), 0);
+        let heap = within(&vmas, start..start + 64 * MIB);
+        assert_eq!(heap[0].start, start, "the heap begins a mapping");
+        resident += heap[0].get("Rss");
+    }
+    // Chunks of 256 bytes for blocks of 240; the room is each arena's own state and its last pages.
+    let chunks = subject.number("live_blocks") * 256;
+    assert_fits("arenas", resident, chunks, 6 * (64 << 10));
+}
+
+#[test]
+fn large_malloc() {
+    let subject = Subject::start("large_malloc", &["--mib", "8"]);
+    let vmas = read(subject.pid);
+    for block in subject.truth["blocks"].as_array().unwrap() {
+        let number = |key: &str| block[key].as_u64().unwrap();
+        let kind = block["kind"].as_str().unwrap();
+        let address = number("address");
+        let parts = within(&vmas, address - 16..address + number("usable_bytes"));
+        assert!(number("usable_bytes") >= number("requested_bytes"));
+        let header = within(&vmas, address - 16..address - 15);
+        assert_eq!(header.len(), 1, "{kind}: its header is mapped");
+        let advised: u64 = parts
+            .iter()
+            .filter(|vma| vma.flags.iter().any(|flag| flag == "hg"))
+            .map(|vma| vma.get("Rss"))
+            .sum();
+        match kind {
+            // The page of the header stays outside of the advised part.
+            "numpy" => assert_fits("advised", advised, 8 * MIB - 8192, 8192),
+            _ => assert_eq!(advised, 0, "{kind}"),
+        }
+        match kind {
+            "aligned_64" => assert_eq!(address % 64, 0),
+            "aligned_4096" => assert_eq!(address % 4096, 0),
+            _ => assert_eq!(
+                address % 4096,
+                16,
+                "{kind} follows its header in a page of its own"
+            ),
+        }
+    }
+    let addresses = subject.truth["blocks"].as_array().unwrap().iter();
+    let addresses = addresses.map(|block| block["address"].as_u64().unwrap());
+    let range = addresses.clone().min().unwrap() - 16..addresses.max().unwrap() + 8 * MIB;
+    let found = sum(within(&vmas, range), "Anonymous");
+    assert_fits(
+        "all blocks",
+        found,
+        subject.number("anon_bytes"),
+        NEIGHBOURS,
+    );
+    assert_eq!(subject.truth["glibc"]["mmapped_blocks"], 5);
+}
+
+#[test]
+fn jit_code() {
+    let subject = Subject::start("jit_code", &["--mib", "8"]);
+    let address = subject.number("address");
+    let vmas = read(subject.pid);
+    let code = within(&vmas, address..address + 8 * MIB);
+    assert_eq!(code.len(), 1);
+    assert_eq!(code[0].permissions, "r-xp");
+    assert_eq!(code[0].get("Anonymous"), subject.number("executable_bytes"));
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(
+            subject.number("called"),
+            code[0].get("Rss") / code[0].get("KernelPageSize")
+        );
+    }
+}
+
+#[test]
+fn locked() {
+    let subject = Subject::start("locked", &["--mib", "4"]);
+    let address = subject.number("address");
+    let vmas = read(subject.pid);
+    let ours = within(&vmas, address..address + 8 * MIB);
+    assert_eq!(
+        sum(ours.iter().copied(), "Locked"),
+        subject.number("locked_bytes")
+    );
+    assert_eq!(
+        sum(ours.iter().copied(), "Anonymous"),
+        subject.number("anon_bytes")
+    );
+}
+
+#[test]
+fn lazy_free() {
+    let subject = Subject::start("lazy_free", &["--mib", "32", "--freed-mib", "16"]);
+    let address = subject.number("address");
+    let vmas = read(subject.pid);
+    let ours = within(&vmas, address..address + 32 * MIB);
+    assert_eq!(
+        sum(ours.iter().copied(), "Anonymous"),
+        subject.number("anon_bytes")
+    );
+    // The last batch of each CPU, up to 31 pages, may still be unmarked (mm/swap.c).
+    let cpus = std::thread::available_parallelism().unwrap().get() as u64;
+    let unmarked = cpus * 31 * ours[0].get("KernelPageSize");
+    let lazy = sum(ours.iter().copied(), "LazyFree");
+    assert_fits(
+        "lazily freed",
+        lazy + unmarked,
+        subject.number("lazy_free_bytes"),
+        unmarked,
+    );
+}
+
+#[test]
+fn hugetlb() {
+    let subject = Subject::start("hugetlb", &["--mib", "4"]);
+    if subject.truth["available"] == false {
+        eprintln!(
+            "skipped: no huge pages are reserved: {}",
+            subject.text("reason")
+        );
+        return;
+    }
+    let address = subject.number("address");
+    let vmas = read(subject.pid);
+    let ours = within(&vmas, address..address + 4 * MIB);
+    assert_eq!(
+        sum(ours.iter().copied(), "Private_Hugetlb"),
+        subject.number("hugetlb_bytes")
+    );
+}
+
+#[test]
+fn swiss_vmas() {
+    for asked in ["2", "20000", "100000"] {
+        let subject = Subject::start("swiss_vmas", &["--vmas", asked]);
+        let address = subject.number("address");
+        let bytes = subject.number("anon_bytes");
+        let vmas = read(subject.pid);
+        let ours = within(&vmas, address..address + bytes);
+        assert_eq!(ours.len() as u64, subject.number("vmas"));
+        assert_eq!(sum(ours, "Anonymous"), bytes);
+        let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
+        let limit: u64 = limit.trim().parse().unwrap();
+        if limit > subject.number("asked_vmas") + 1_000 {
+            assert_eq!(subject.number("vmas"), subject.number("asked_vmas"));
+        } else {
+            assert!(subject.truth["stopped_by"].is_string(), "{}", subject.truth);
+            assert!(subject.number("vmas") > limit - 1_000);
+        }
+    }
 }
