@@ -13,6 +13,7 @@ mod npm;
 mod provenance;
 mod python;
 mod root;
+mod rpm;
 mod spelling;
 
 pub use provenance::Provenance;

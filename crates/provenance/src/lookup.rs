@@ -77,12 +77,12 @@ pub(crate) fn package(manager: PackageManager, name: &str, version: &str) -> Pac
 }
 
 fn printable(text: &str) -> String {
-    let visible = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.trim()
-        .chars()
-        .take(NAME_CHARS_LIMIT)
-        .map(visible)
-        .collect()
+    let bounded: String = text.trim().chars().take(NAME_CHARS_LIMIT).collect();
+    visible(&bounded)
+}
+
+pub(crate) fn visible(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// Absolute, and made of plain names only.

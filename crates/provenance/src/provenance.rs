@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_model::{Gap, Package, PackageManager};
 
-use crate::lookup::{Lookup, package};
+use crate::lookup::{Lookup, visible};
 use crate::python::RecordBudget;
 use crate::root::Root;
 use crate::spelling::Aliases;
-use crate::{apk, dpkg, npm, python};
+use crate::{apk, dpkg, npm, python, rpm};
 
 /// Tells which package installed the files below one root.
 #[derive(Clone, Debug)]
@@ -51,6 +51,7 @@ fn recorded_owners(root: &Root, paths: &[PathBuf]) -> (BTreeMap<PathBuf, Package
     if !lookup.is_done() {
         let aliases = Aliases::read(root);
         dpkg::claim(&mut lookup, &aliases);
+        rpm::claim(&mut lookup, &aliases);
         apk::claim(&mut lookup, &aliases);
         python::unlisted::claim(&mut lookup, &mut budget);
     }
@@ -71,5 +72,9 @@ fn with_folders(
 
 fn folder_of(path: &Path) -> Package {
     let folder = path.parent().unwrap_or(path);
-    package(PackageManager::Folder, &folder.to_string_lossy(), "")
+    Package {
+        manager: PackageManager::Folder,
+        name: visible(&folder.to_string_lossy()),
+        version: String::new(),
+    }
 }

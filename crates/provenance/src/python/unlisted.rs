@@ -15,7 +15,7 @@ use super::{
     Distribution, Format, RecordBudget, claim_in_site, distributions, open_by_site, read_package,
     relative, site_of,
 };
-use crate::lookup::{Lookup, package};
+use crate::lookup::{Lookup, visible};
 use crate::root::{gap_of, is_absent};
 
 /// `top_level.txt` and `direct_url.json` are a few lines each.
@@ -138,7 +138,12 @@ fn claim_interpreters(lookup: &mut Lookup<'_>, prefixes: &Prefixes) {
             && let Some(version) = interpreter_version(below, &versions)
         {
             let name = format!("CPython {version} ({})", prefix.display());
-            lookup.claim(path, &package(PackageManager::Folder, &name, ""));
+            let interpreter = Package {
+                manager: PackageManager::Folder,
+                name: visible(&name),
+                version: String::new(),
+            };
+            lookup.claim(path, &interpreter);
         }
     }
 }
