@@ -167,14 +167,7 @@ fn totals(
 fn total_cost(snapshots: &[&Snapshot]) -> ReadingCost {
     let mut total = snapshots[0].cost;
     for snapshot in &snapshots[1..] {
-        let cost = snapshot.cost;
-        total.wall += cost.wall;
-        total.cpu += cost.cpu;
-        total.longest_hold = total.longest_hold.max(cost.longest_hold);
-        total.total_hold += cost.total_hold;
-        total.holds += cost.holds;
-        total.bytes_read += cost.bytes_read;
-        total.target_bytes_read += cost.target_bytes_read;
+        total.add(&snapshot.cost);
     }
     total
 }

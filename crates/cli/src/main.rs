@@ -1,1 +1,43 @@
-fn main() {}
+//! The `plimsoll` command: arguments → readings → breakdown → renderer → exit code.
+
+mod arguments;
+mod examiner;
+mod facilities;
+mod inspect;
+mod output;
+mod ps;
+mod record;
+mod report;
+mod subject;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Verb};
+
+/// Could not run: bad arguments, no such process, no permission.
+const COULD_NOT_RUN: u8 = 2;
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().verb) {
+        Ok(code) => code,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("plimsoll: {error:#}");
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
+
+fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Inspect(arguments) => inspect::inspect(arguments),
+        Verb::Ps(arguments) => ps::ps(arguments),
+        Verb::Run(arguments) => record::run(arguments),
+        Verb::Record(arguments) => record::record(arguments),
+        Verb::Watch(arguments) => watch::watch(arguments),
+        Verb::Report(arguments) => report::report(arguments),
+        Verb::Facilities(arguments) => facilities::facilities(arguments),
+    }
+}

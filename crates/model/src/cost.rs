@@ -37,3 +37,16 @@ pub enum Method {
     /// status, statm and smaps_rollup.
     Quick,
 }
+
+impl ReadingCost {
+    /// Adds the price of another reading: of another process of the same tree.
+    pub fn add(&mut self, other: &ReadingCost) {
+        self.wall += other.wall;
+        self.cpu += other.cpu;
+        self.longest_hold = self.longest_hold.max(other.longest_hold);
+        self.total_hold += other.total_hold;
+        self.holds += other.holds;
+        self.bytes_read += other.bytes_read;
+        self.target_bytes_read += other.target_bytes_read;
+    }
+}

@@ -1,0 +1,236 @@
+//! The command line as data: verbs, flags and their units. Help is generated from here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use plimsoll_render::Format;
+
+/// Shows where a program's memory really goes, from outside, without changing or stopping it.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version, about, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 ran, 2 could not run; `run` passes the command's own code on.\n\
+    Documentation: docs/ in the source tree.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Name the owner of every resident byte of a process
+    Inspect(Inspect),
+    /// List all processes by the memory they really own (PSS)
+    Ps(Ps),
+    /// Run a command, follow its memory and report its peak
+    Run(Run),
+    /// Follow the memory of a running process until it ends or you press Ctrl-C
+    Record(Record),
+    /// Show a process's memory live in the terminal
+    Watch(Watch),
+    /// Print the report of a recording
+    Report(Report),
+    /// Say which kernel facilities work here, and what is lost without the others
+    Facilities(Facilities),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Process id, or name as `ps` shows it
+    #[arg(value_name = "PID|NAME")]
+    pub(crate) subject: String,
+    /// Take in all descendants, each shared page counted once
+    #[arg(long)]
+    pub(crate) tree: bool,
+    /// How to read page counts
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) method: Method,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ps {
+    /// What one row stands for
+    #[arg(long, value_enum, default_value = "process")]
+    pub(crate) group: Group,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sampling {
+    /// Time between quick readings, e.g. 100ms, 1s
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_interval)]
+    pub(crate) interval: Duration,
+    /// Time after which a full breakdown is read even if nothing changed
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_interval)]
+    pub(crate) breakdown_interval: Duration,
+    /// Where to keep the recording [default: plimsoll-NAME-PID.plimsoll in this folder]
+    #[arg(long, short = 'o', value_name = "FILE", conflicts_with = "no_recording")]
+    pub(crate) recording: Option<PathBuf>,
+    /// Keep no recording
+    #[arg(long)]
+    pub(crate) no_recording: bool,
+    /// Replace the recording if the file is there already
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Print no progress line
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) sampling: Sampling,
+    /// Write the report here instead of to standard error, which the command's output leaves free
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// The command and its arguments, after `--`
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Record {
+    /// Process id or name
+    #[arg(long = "pid", short = 'p', value_name = "PID|NAME")]
+    pub(crate) subject: String,
+    /// Stop after this time
+    #[arg(long, value_name = "TIME", value_parser = parse_interval)]
+    pub(crate) duration: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) sampling: Sampling,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Process id or name
+    #[arg(value_name = "PID|NAME", required_unless_present = "command")]
+    pub(crate) subject: Option<String>,
+    /// Time between refreshes
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
+    pub(crate) interval: Duration,
+    /// A command to start and watch, after `--`
+    #[arg(last = true, value_name = "CMD", conflicts_with = "subject")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// A recording made by `run` or `record`
+    #[arg(value_name = "RECORDING")]
+    pub(crate) recording: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Facilities {
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Output {
+    /// text, json, csv or html
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+    /// Columns of text output [default: the terminal's, or 80]
+    #[arg(long, value_name = "COLUMNS")]
+    pub(crate) width: Option<u16>,
+    /// Whether text uses colour
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) color: Color,
+    /// How many levels of parts text opens below each component
+    #[arg(long, value_name = "LEVELS", default_value_t = 1)]
+    pub(crate) depth: usize,
+    /// How many rows text shows of each level; the rest are summed in one row
+    #[arg(long, value_name = "ROWS", default_value_t = 12, conflicts_with = "all")]
+    pub(crate) top: usize,
+    /// Show every row and every part
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Method {
+    /// smaps for processes up to 1 GiB, walk above
+    Auto,
+    /// The kernel's own counters: exact, but the target may wait while a large mapping is counted
+    Smaps,
+    /// Page flags in small steps with pauses: the target hardly waits
+    Walk,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Group {
+    Process,
+    /// Processes that run the same program
+    Application,
+    /// Processes in the same container or service
+    Container,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Shortest interval: a quick reading costs microseconds, but the timer is no finer.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
+/// A time with its unit: `250ms`, `1s`, `1.5m`, `2h`.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit.trim() {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("give a number with its unit: ms, s, m or h, like 100ms".to_owned()),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("{number:?} is not a number"))?;
+    let interval = Duration::try_from_secs_f64(number * seconds)
+        .map_err(|_| "too long".to_owned())?;
+    if interval < INTERVAL_MIN {
+        return Err("the shortest interval is 1ms".to_owned());
+    }
+    Ok(interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn intervals_have_units_and_a_least_length() {
+        let check = |text: &str, expected: Option<u64>| {
+            let found = parse_interval(text).ok().map(|interval| interval.as_millis() as u64);
+            assert_eq!(found, expected, "{text}");
+        };
+        check("100ms", Some(100));
+        check("1.5s", Some(1500));
+        check("2m", Some(120_000));
+        check("1h", Some(3_600_000));
+        for bad in ["0", "0ms", "0s", "5", "", "ms", "-1s", "1d", "1e400s", "999999999999999h"] {
+            check(bad, None);
+        }
+    }
+}
