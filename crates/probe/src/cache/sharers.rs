@@ -1,0 +1,162 @@
+//! How many processes map a file: one pass over the maps of all processes.
+//!
+//! Reading maps hardly holds a target up (it walks the list of mappings, not pages). Memory cost:
+//! one buffer of 64 KiB and a word for each file asked for.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
+
+use plimsoll_model::{FileId, Gap, GapReason};
+
+use crate::maps::parse_map_line;
+use crate::processes::{list_pids, stream_lines};
+
+/// Text read over all processes before the count is given up. A process of 100 mappings has about
+/// 10 KiB, so this is some ten thousand ordinary processes, and under a second.
+const MAPS_BYTES_MAX: u64 = 128 << 20;
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// For each file, the processes that map it now. Empty with a gap when the count would be wrong:
+/// some processes can't be read, or there are too many.
+#[must_use]
+pub fn count_sharers(
+    files: impl IntoIterator<Item = FileId>,
+) -> (BTreeMap<FileId, u32>, Option<Gap>) {
+    let mut counter = Counter::new(files);
+    if counter.counts.is_empty() {
+        return (BTreeMap::new(), None);
+    }
+    let what = "number of processes that share each file";
+    let pids = match list_pids() {
+        Ok(pids) => pids,
+        Err(error) => {
+            return (
+                BTreeMap::new(),
+                Some(Gap::new(what, GapReason::Denied, error.to_string())),
+            );
+        }
+    };
+    let mut denied = 0_u32;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    for (index, pid) in pids.iter().enumerate() {
+        counter.next_process();
+        match scan_maps(*pid, &mut buffer, &mut counter) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => denied += 1,
+            // Ended meanwhile, or without memory: it maps nothing.
+            Err(_) => {}
+        }
+        if counter.bytes_read > MAPS_BYTES_MAX {
+            let detail = format!("stopped after {index} of {} processes", pids.len());
+            return (
+                BTreeMap::new(),
+                Some(Gap::new(what, GapReason::Bounded, detail)),
+            );
+        }
+    }
+    if denied > 0 {
+        let detail = format!(
+            "the maps of {denied} of {} processes may not be read; run as root to count all",
+            pids.len()
+        );
+        return (
+            BTreeMap::new(),
+            Some(Gap::new(what, GapReason::Denied, detail)),
+        );
+    }
+    (counter.into_counts(), None)
+}
+
+fn scan_maps(pid: u32, buffer: &mut [u8], counter: &mut Counter) -> std::io::Result<()> {
+    let mut maps = File::open(format!("/proc/{pid}/maps"))?;
+    let read = stream_lines(&mut maps, buffer, |lines| counter.note_lines(lines))?;
+    counter.bytes_read += read;
+    Ok(())
+}
+
+/// Counts processes, not mappings.
+#[derive(Debug)]
+struct Counter {
+    /// Number of processes, and the last of them.
+    counts: BTreeMap<FileId, (u32, u32)>,
+    process: u32,
+    bytes_read: u64,
+}
+
+impl Counter {
+    fn new(files: impl IntoIterator<Item = FileId>) -> Counter {
+        Counter {
+            counts: files.into_iter().map(|id| (id, (0, 0))).collect(),
+            process: 0,
+            bytes_read: 0,
+        }
+    }
+
+    fn next_process(&mut self) {
+        self.process += 1;
+    }
+
+    fn note_lines(&mut self, lines: &[u8]) {
+        for line in lines.split(|byte| *byte == b'\n') {
+            let Some(id) = parse_map_line(line).and_then(|line| line.file) else {
+                continue;
+            };
+            if let Some((count, last)) = self.counts.get_mut(&id)
+                && *last != self.process
+            {
+                *last = self.process;
+                *count += 1;
+            }
+        }
+    }
+
+    fn into_counts(self) -> BTreeMap<FileId, u32> {
+        self.counts
+            .into_iter()
+            // A file that nobody maps any more was unmapped meanwhile: the count is not known.
+            .filter(|(_, (count, _))| *count > 0)
+            .map(|(id, (count, _))| (id, count))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LINES: &[u8] = b"\
+7f00-7f10 r--p 00000000 fe:00 42                         /lib/a.so
+7f10-7f20 r-xp 00001000 fe:00 42                         /lib/a.so
+7f20-7f30 r--p 00000000 fe:01 42                         /other/a.so
+7f30-7f40 rw-p 00000000 00:00 0                          [heap]
+";
+
+    #[test]
+    fn a_process_counts_once() {
+        let id = |device_minor, inode| FileId {
+            device_major: 0xfe,
+            device_minor,
+            inode,
+        };
+        let mut counter = Counter::new([id(0, 42), id(1, 42), id(0, 7)]);
+        for lines in [LINES, LINES, &LINES[..60]] {
+            counter.next_process();
+            counter.note_lines(lines);
+        }
+        let counts = counter.into_counts();
+        assert_eq!(counts.get(&id(0, 42)), Some(&3));
+        assert_eq!(counts.get(&id(1, 42)), Some(&2));
+        assert_eq!(counts.get(&id(0, 7)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut counter = Counter::new([FileId { device_major: 0, device_minor: 1, inode: 1 }]);
+            counter.note_lines(&text);
+        }
+    }
+}
