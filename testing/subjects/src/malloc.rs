@@ -118,11 +118,15 @@ impl Drop for Chain {
     }
 }
 
-/// What glibc says of its heap, all arenas together (mallinfo2, mallinfo(3)); null elsewhere.
+/// What glibc says of its heap, all arenas together (mallinfo2, mallinfo(3)); null elsewhere, and
+/// where another allocator is preloaded.
 #[must_use]
 pub fn heap_of_glibc() -> Value {
     #[cfg(target_env = "gnu")]
     {
+        if std::env::var_os("LD_PRELOAD").is_some() {
+            return Value::Null;
+        }
         // SAFETY: mallinfo2 has no preconditions.
         let info = unsafe { libc::mallinfo2() };
         json!({

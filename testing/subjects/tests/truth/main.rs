@@ -8,6 +8,7 @@
 mod files;
 mod growth;
 mod processes;
+mod programs;
 mod smaps;
 
 use plimsoll_subjects::Subject;
