@@ -1,0 +1,79 @@
+//! Quick figures at 10 Hz and more: /proc/PID/status held open and read again from its start.
+//!
+//! A reading is one system call of 2-4 µs and does not take the target's mm lock.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use plimsoll_model::{ProcessId, StatusFigures};
+
+use crate::ProbeError;
+use crate::proc_file::ProcDir;
+use crate::status::{Status, parse_status};
+
+/// Samples one process until it ends. A pid taken over by another process is seen as the end.
+#[derive(Debug)]
+pub struct QuickSampler {
+    id: ProcessId,
+    process: ProcDir,
+    status: File,
+    buffer: Vec<u8>,
+}
+
+/// status is about 1.5 KiB; its CPU and NUMA masks grow with the machine.
+const STATUS_BYTES: usize = 8 * 1024;
+
+impl QuickSampler {
+    /// Fails for a process that has no memory: a zombie or a kernel thread.
+    pub fn open(pid: u32) -> Result<QuickSampler, ProbeError> {
+        let process = ProcDir::open(pid)?;
+        let stat = process.stat_with_memory()?;
+        let status = process
+            .file("status")
+            .map_err(|error| process.error("status", error))?;
+        Ok(QuickSampler {
+            id: ProcessId {
+                pid,
+                start_time: stat.start_time,
+            },
+            process,
+            status,
+            buffer: vec![0; STATUS_BYTES],
+        })
+    }
+
+    #[must_use]
+    pub fn id(&self) -> ProcessId {
+        self.id
+    }
+
+    /// The figures now; `None` when the process has ended.
+    pub fn read(&mut self) -> Result<Option<StatusFigures>, ProbeError> {
+        match self.status.read_at(&mut self.buffer, 0) {
+            Ok(length) => {
+                let status = parse_status(&self.buffer[..length]);
+                Ok(status.has_memory.then_some(status.figures))
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+            Err(error) => Err(self.process.error("status", error)),
+        }
+    }
+}
+
+pub(crate) fn status_of(process: &ProcDir) -> Result<Status, ProbeError> {
+    let text = process
+        .read("status")
+        .map_err(|error| process.error("status", error))?;
+    Ok(parse_status(&text))
+}
+
+/// The figures of /proc/PID/status now.
+pub fn read_status(pid: u32) -> Result<StatusFigures, ProbeError> {
+    let process = ProcDir::open(pid)?;
+    process.stat_with_memory()?;
+    let status = status_of(&process)?;
+    match status.has_memory {
+        true => Ok(status.figures),
+        false => Err(ProbeError::Vanished { pid }),
+    }
+}

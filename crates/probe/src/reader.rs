@@ -1,0 +1,396 @@
+//! [`read_snapshot`]: one live process becomes a snapshot and a target to ask more of.
+//!
+//! Two methods give the counters. Smaps: the kernel's own figures, but the target's mm lock is
+//! held for the whole of each mapping. Walk: page flags in small paced steps. Which one a choice
+//! of `Auto` takes depends on RSS alone.
+
+use std::io::{self, Read};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use plimsoll_model::{
+    Bytes, CountersSource, Gap, GapReason, Mapping, Method, ProcessInfo, Snapshot, SystemMemory,
+};
+
+use crate::ProbeError;
+use crate::cache::Sharers;
+use crate::facilities::WalkFacilities;
+use crate::hold::{ExactSleep, HoldMeter, TEXT_HOLD};
+use crate::maps::{ParsedMappings, parse_maps};
+use crate::memory::page_size;
+use crate::names::correct_names;
+use crate::pagemap::{Pagemap, ScanMeans};
+use crate::proc_file::ProcDir;
+use crate::processes::ProcDirectory;
+use crate::quick::status_of;
+use crate::smaps::{Rollup, SmapsParser, parse_rollup};
+use crate::stat::Stat;
+use crate::status::Status;
+use crate::target::{LiveTarget, residency_gap};
+use crate::threads::read_threads;
+use crate::walk::{PageCounts, walk};
+
+/// How to read the counters of mappings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MethodChoice {
+    /// Smaps up to [`SMAPS_RSS_MAX`], else walk.
+    Auto,
+    Smaps,
+    Walk,
+}
+
+/// Up to this RSS, `Auto` reads smaps. The kernel holds the lock for all of one mapping, 25 to
+/// 35 ns a page (measured, Linux 6.18): at most 9 ms when one mapping is all of 1 GiB.
+pub const SMAPS_RSS_MAX: Bytes = Bytes::gib(1);
+
+/// Without PAGEMAP_SCAN a walk looks at each page of virtual memory, 8 bytes of pagemap each:
+/// 128 MiB of entries for this much.
+const ENTRIES_WALK_MAX: Bytes = Bytes::gib(64);
+
+/// What to read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions {
+    pub method: MethodChoice,
+    /// Symbols to look up in programs and libraries.
+    pub wanted_symbols: &'static [&'static str],
+    /// Whether to ask for the state of mapped files in the page cache and count who shares them.
+    pub files: bool,
+}
+
+/// Readings of a process that executes other programs in a row are given up after so many.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// Reads process `pid`.
+///
+/// Fails whole when the process ends half-way; a part that can't be read is a gap in the
+/// snapshot.
+pub fn read_snapshot(
+    pid: u32,
+    options: &ReadOptions,
+) -> Result<(Snapshot, LiveTarget), ProbeError> {
+    let _exact = ExactSleep::start();
+    let process = ProcDir::open(pid)?;
+    for _ in 0..ATTEMPTS_MAX {
+        let before = process.stat_with_memory()?;
+        let read = Reading::start(&process, options).read();
+        let after = match process.stat_with_memory() {
+            Ok(after) => after,
+            Err(ProbeError::Zombie { .. }) => return Err(ProbeError::Vanished { pid }),
+            Err(error) => return Err(error),
+        };
+        if is_same_program(&before, &after) {
+            return read;
+        }
+    }
+    Err(ProbeError::Replaced {
+        pid,
+        attempts: ATTEMPTS_MAX,
+    })
+}
+
+/// execve(2) keeps pid and start time, but moves the stack (unless randomization is off).
+fn is_same_program(before: &Stat, after: &Stat) -> bool {
+    before.start_time == after.start_time && before.stack_start == after.stack_start
+}
+
+/// Who process `pid` is; also for zombies and kernel threads.
+pub fn process_info(pid: u32) -> Result<ProcessInfo, ProbeError> {
+    let process = ProcDir::open(pid)?;
+    let info = ProcDirectory::open()
+        .map_err(|error| process.error("", error))?
+        .read_info(pid);
+    info.ok_or(ProbeError::Vanished { pid })
+}
+
+/// The sums of /proc/PID/smaps_rollup now.
+pub fn read_rollup(pid: u32) -> Result<Rollup, ProbeError> {
+    const NAME: &str = "smaps_rollup";
+    let process = ProcDir::open(pid)?;
+    process.stat_with_memory()?;
+    let text = process
+        .read(NAME)
+        .map_err(|error| process.error(NAME, error))?;
+    parse_rollup(&text).ok_or(ProbeError::Vanished { pid })
+}
+
+/// One attempt.
+struct Reading<'a> {
+    process: &'a ProcDir,
+    options: &'a ReadOptions,
+    meter: HoldMeter,
+    gaps: Vec<Gap>,
+}
+
+impl<'a> Reading<'a> {
+    fn start(process: &'a ProcDir, options: &'a ReadOptions) -> Reading<'a> {
+        Reading {
+            process,
+            options,
+            meter: HoldMeter::start(),
+            gaps: Vec::new(),
+        }
+    }
+
+    fn read(mut self) -> Result<(Snapshot, LiveTarget), ProbeError> {
+        let process = self.process;
+        let pid = process.pid;
+        let taken_at = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let status = self.status()?;
+        let info = process_info(pid)?;
+        let (system, gaps) = crate::system::read_system_memory();
+        self.gaps.extend(gaps);
+        let method = self.method(&status);
+        let mut pagemap = self.pagemap();
+        let (mut mappings, counters_source) = match method {
+            Method::Walk => self.walk(&status, &mut pagemap)?,
+            _ => (self.smaps()?, CountersSource::Smaps),
+        };
+        if mappings.is_empty() {
+            // A process that is about to end has given up its memory already.
+            return Err(ProbeError::Vanished { pid });
+        }
+        if method != Method::Walk {
+            correct_names(process, &mut mappings, false);
+        }
+        let threads = read_threads(process, &mut self.gaps);
+        let wanted = self.options.wanted_symbols;
+        let images = crate::images::read_images(process, &mappings, wanted, &mut self.gaps);
+        let files = if self.options.files {
+            let (files, gaps) = crate::cache::read_mapped_files(pid, &mappings, Sharers::Count);
+            self.gaps.extend(gaps);
+            files
+        } else {
+            std::collections::BTreeMap::new()
+        };
+        let (cgroup, gaps) = crate::cgroup::read_cgroup(pid);
+        self.gaps.extend(gaps);
+        let page_size = page_size();
+        let cost = self.meter.cost(method);
+        let target = LiveTarget::new(
+            pid,
+            page_size.0,
+            &mappings,
+            may_swap(&system),
+            pagemap,
+            self.meter,
+            method,
+        );
+        let snapshot = Snapshot {
+            taken_at,
+            process: info,
+            page_size,
+            status: status.figures,
+            mappings,
+            counters_source,
+            threads,
+            files,
+            images,
+            cgroup,
+            system,
+            gaps: self.gaps,
+            cost,
+        };
+        Ok((snapshot, target))
+    }
+
+    fn status(&mut self) -> Result<Status, ProbeError> {
+        let status = status_of(self.process)?;
+        if !status.has_memory {
+            return Err(ProbeError::Vanished {
+                pid: self.process.pid,
+            });
+        }
+        if !status.has_rss_parts {
+            let detail = "/proc/PID/status has no RssAnon: Linux 4.5 or later has";
+            self.gap("RSS by kind", GapReason::Unsupported, detail);
+        }
+        Ok(status)
+    }
+
+    fn gap(&mut self, what: &str, reason: GapReason, detail: &str) {
+        self.gaps.push(Gap::new(what, reason, detail));
+    }
+
+    fn method(&mut self, status: &Status) -> Method {
+        let scan = matches!(WalkFacilities::get().means, ScanMeans::Scan { .. });
+        let walk = match self.options.method {
+            MethodChoice::Auto => status.figures.rss > SMAPS_RSS_MAX,
+            MethodChoice::Smaps => false,
+            MethodChoice::Walk => true,
+        };
+        if walk && !scan && status.figures.virtual_size > ENTRIES_WALK_MAX {
+            self.gap(
+                "reading in small steps",
+                GapReason::Unsupported,
+                "PAGEMAP_SCAN needs Linux 6.7; smaps was read instead, which holds the target's \
+                 mm lock for the whole of each mapping",
+            );
+            return Method::Smaps;
+        }
+        if walk { Method::Walk } else { Method::Smaps }
+    }
+
+    fn pagemap(&self) -> Result<Pagemap, Gap> {
+        let file = self.process.file("pagemap");
+        let file = file.map_err(|error| residency_gap(&error))?;
+        let means = WalkFacilities::get().means;
+        Ok(Pagemap::new(file, page_size().0, means))
+    }
+
+    /// maps, then the pages of what it lists.
+    fn walk(
+        &mut self,
+        status: &Status,
+        pagemap: &mut Result<Pagemap, Gap>,
+    ) -> Result<(Vec<Mapping>, CountersSource), ProbeError> {
+        let facilities = WalkFacilities::get();
+        let mut text = Vec::new();
+        self.read_text("maps", &mut |bytes| {
+            text.extend_from_slice(bytes);
+            bytes.len()
+        })?;
+        let mut mappings = self.settled(parse_maps(&text));
+        drop(text);
+        let has_hugetlb = !status.figures.hugetlb.is_zero();
+        correct_names(self.process, &mut mappings, has_hugetlb);
+        let pagemap = match pagemap {
+            Ok(pagemap) => pagemap,
+            Err(gap) => {
+                self.gaps.push(gap.clone());
+                self.gap(
+                    "reading in small steps",
+                    GapReason::Denied,
+                    "smaps was read instead",
+                );
+                return Ok((self.smaps()?, CountersSource::Smaps));
+            }
+        };
+        let counts = match &facilities.page_counts {
+            Ok(()) => PageCounts::open().ok(),
+            Err(_) => None,
+        };
+        let swap_used = !status.figures.swap.is_zero();
+        let page = page_size().0;
+        let meter = &mut self.meter;
+        let pss = walk(
+            pagemap,
+            counts.as_ref(),
+            page,
+            swap_used,
+            &mut mappings,
+            meter,
+        )
+        .map_err(|error| self.process.error("pagemap", error))?;
+        self.tell_walk_limits(pss);
+        Ok((mappings, CountersSource::Walk { pss }))
+    }
+
+    /// What a walk can't tell, so that no zero stands for it unsaid.
+    fn tell_walk_limits(&mut self, pss: plimsoll_model::Exactness) {
+        self.gap(
+            "dirty file pages, lazily freed, locked and referenced pages",
+            GapReason::Bounded,
+            "a walk of page flags does not tell them; `--method smaps` does, and holds the \
+             target's mm lock longer",
+        );
+        if pss != plimsoll_model::Exactness::Exact {
+            self.gap(
+                "PSS of shared pages",
+                GapReason::Denied,
+                "page counts need root: a page that others map too counts as one half; \
+                 `--method smaps` gives the exact figure",
+            );
+        }
+        if let ScanMeans::Entries { zero_frame: None } = WalkFacilities::get().means {
+            self.gap(
+                "zero pages",
+                GapReason::Unsupported,
+                "without PAGEMAP_SCAN (Linux 6.7) and page frames (root) they can't be told from \
+                 shared pages, so that RSS may be stated too high; `--method smaps` is exact",
+            );
+        }
+    }
+
+    fn smaps(&mut self) -> Result<Vec<Mapping>, ProbeError> {
+        let mut parser = SmapsParser::default();
+        let rest = self.read_text("smaps", &mut |bytes| parser.feed(bytes))?;
+        Ok(self.settled(parser.finish(&rest)))
+    }
+
+    /// Reads a file of /proc/PID in one pass. `take` is given what is there and says how much of
+    /// it it took; what it left at the end comes back.
+    fn read_text(
+        &mut self,
+        name: &str,
+        take: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Result<Vec<u8>, ProbeError> {
+        let failed = |error: io::Error| self.process.error(name, error);
+        let mut file = self.process.file(name).map_err(failed)?;
+        let mut buffer = vec![0_u8; TEXT_BUFFER];
+        let mut filled = 0;
+        loop {
+            if filled == buffer.len() {
+                // A single line as long as the buffer: the kernel prints no such.
+                buffer.resize(filled * 2, 0);
+            }
+            let free = &mut buffer[filled..];
+            let (read, took) = self.meter.hold(|| file.read(free));
+            let length = match read {
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed(error)),
+            };
+            self.meter.bytes_read += length as u64;
+            filled += length;
+            if length == 0 || buffer.len() - filled < TEXT_READ {
+                let taken = take(&buffer[..filled]);
+                buffer.copy_within(taken..filled, 0);
+                filled -= taken;
+            }
+            if length == 0 {
+                buffer.truncate(filled);
+                return Ok(buffer);
+            }
+            self.meter.pause_after_long(took, TEXT_HOLD);
+        }
+    }
+
+    /// Mappings in ascending order without overlap. The kernel lets go of the lock between two
+    /// reads: a mapping that was joined to its neighbour meanwhile comes again, larger.
+    fn settled(&mut self, parsed: ParsedMappings) -> Vec<Mapping> {
+        if parsed.malformed > 0 {
+            let detail = format!("{} lines; report it with `uname -r`", parsed.malformed);
+            self.gap("lines of smaps or maps", GapReason::Malformed, &detail);
+        }
+        let ascending = |pair: &[Mapping]| pair[0].range.end <= pair[1].range.start;
+        if parsed.mappings.windows(2).all(ascending) {
+            return parsed.mappings;
+        }
+        let mut dropped = 0;
+        let mut settled: Vec<Mapping> = Vec::with_capacity(parsed.mappings.len());
+        for mapping in parsed.mappings {
+            while settled
+                .pop_if(|last| last.range.end > mapping.range.start)
+                .is_some()
+            {
+                dropped += 1;
+            }
+            settled.push(mapping);
+        }
+        let detail = format!("{dropped} were replaced by ones read later");
+        self.gap("mappings", GapReason::Changed, &detail);
+        settled
+    }
+}
+
+/// A read(2) of maps or smaps returns at most one page of whole lines (seq_read_iter() in
+/// fs/seq_file.c), whatever it is offered; parsing starts when less than this is free.
+const TEXT_READ: usize = 8 * 1024;
+
+/// Fits the processor's second-level cache: text is parsed while it is still there.
+const TEXT_BUFFER: usize = 128 * 1024;
+
+fn may_swap(system: &SystemMemory) -> bool {
+    !system.swap_total.is_zero()
+}
