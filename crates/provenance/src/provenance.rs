@@ -34,6 +34,9 @@ impl Provenance {
     /// that of the file's successor, so callers leave deleted files out.
     #[must_use]
     pub fn packages(&self, paths: &[PathBuf]) -> (BTreeMap<PathBuf, Package>, Vec<Gap>) {
+        if paths.is_empty() {
+            return (BTreeMap::new(), Vec::new());
+        }
         let (owners, gaps) = match Root::open(&self.root) {
             Ok(root) => recorded_owners(&root, paths),
             Err(gap) => (BTreeMap::new(), vec![gap]),

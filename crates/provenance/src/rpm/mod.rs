@@ -1,5 +1,5 @@
-//! RPM packages, from rpm's SQLite database. The formats before it (Berkeley DB, ndb) are told
-//! apart and left as a gap: Fedora wrote its last one in 2020 (release 33 changed).
+//! RPM packages, from rpm's SQLite database (Fedora since 33, RHEL since 9). Its other formats,
+//! Berkeley DB (RHEL 8) and ndb (SUSE), are told apart and left as a gap.
 
 mod database;
 mod header;
@@ -26,6 +26,9 @@ const OLDER_DATABASES: [&str; 2] = ["Packages", "Packages.db"];
 const WHAT: &str = "RPM package of mapped files";
 
 pub(crate) fn claim(lookup: &mut Lookup<'_>, aliases: &Aliases) {
+    if lookup.is_done() {
+        return;
+    }
     let mut older = None;
     for folder in FOLDERS.map(Path::new) {
         let database = folder.join(DATABASE);
@@ -37,9 +40,9 @@ pub(crate) fn claim(lookup: &mut Lookup<'_>, aliases: &Aliases) {
         let names = OLDER_DATABASES.map(|name| folder.join(name));
         older = older.or(names.into_iter().find(|path| lookup.root.is_file(path)));
     }
-    if let Some(path) = older.filter(|_| !lookup.is_done()) {
+    if let Some(path) = older {
         let detail = format!(
-            "{}: a database of rpm before its SQLite format; `rpm -qf FILE` answers there",
+            "{}: not rpm's SQLite format; `rpm -qf FILE` answers there",
             path.display()
         );
         lookup.gap(Gap::new(WHAT, GapReason::Unsupported, detail));
@@ -47,9 +50,6 @@ pub(crate) fn claim(lookup: &mut Lookup<'_>, aliases: &Aliases) {
 }
 
 fn claim_in(lookup: &mut Lookup<'_>, aliases: &Aliases, folder: &Path, before: &Metadata) {
-    if lookup.is_done() {
-        return;
-    }
     let path = folder.join(DATABASE);
     let opened = lookup.root.open_path(folder);
     let found = match opened {
@@ -60,14 +60,18 @@ fn claim_in(lookup: &mut Lookup<'_>, aliases: &Aliases, folder: &Path, before: &
             return;
         }
     };
-    if let Some(detail) = change(lookup, &path, before) {
+    if has_changed(lookup, &path, before) {
+        let detail = format!("{}: rpm wrote to it; try again", path.display());
         lookup.gap(Gap::new(WHAT, GapReason::Changed, detail));
         return;
     }
+    let is_current = !has_pending_changes(lookup, &path);
     match found {
         Ok(found) => {
             for (path, owner) in found {
-                let owner = package(PackageManager::Rpm, &owner.name, &owner.version);
+                // Upgrades that are only in the log change a file's version, hardly its owner.
+                let version = if is_current { &owner.version } else { "" };
+                let owner = package(PackageManager::Rpm, &owner.name, version);
                 lookup.claim(&path, &owner);
             }
         }
@@ -103,23 +107,30 @@ fn split(path: &Path) -> Option<(String, &str)> {
     Some((format!("{folder}/"), base))
 }
 
-/// Says how the database changed while it was read, or is about to: what was read may then not
-/// fit together. rpm leaves an empty log behind when it has finished.
-fn change(lookup: &Lookup<'_>, database: &Path, before: &Metadata) -> Option<String> {
+/// Whether the database was written to while it was read: then what was read may not fit together.
+fn has_changed(lookup: &Lookup<'_>, database: &Path, before: &Metadata) -> bool {
+    let identity = |m: &Metadata| (m.ino(), m.len(), m.mtime(), m.mtime_nsec());
+    let after = lookup.root.open_file(database).and_then(|f| f.metadata());
+    after.map_or(true, |after| identity(&after) != identity(before))
+}
+
+/// Whether rpm's write-ahead log holds anything, with a gap. rpm leaves an empty one when it has
+/// finished; a full one may hold newer versions than the database does.
+fn has_pending_changes(lookup: &mut Lookup<'_>, database: &Path) -> bool {
     let mut log = database.as_os_str().to_os_string();
     log.push("-wal");
-    let metadata = |path: &Path| lookup.root.open_file(path).and_then(|f| f.metadata());
-    let pending = metadata(Path::new(&log)).map_or(0, |log| log.len());
+    let log = lookup.root.open_file(Path::new(&log));
+    let pending = log.and_then(|f| f.metadata()).map_or(0, |log| log.len());
     if pending > 0 {
-        return Some(format!(
-            "{}: rpm is writing, {pending} bytes are still in its log; try again when it has \
-             finished",
+        let detail = format!(
+            "{}: {pending} bytes of changes are still in rpm's log; try again when it has finished",
             database.display()
+        );
+        lookup.gap(Gap::new(
+            "versions of RPM packages",
+            GapReason::Changed,
+            detail,
         ));
     }
-    let identity = |m: &Metadata| (m.ino(), m.len(), m.mtime(), m.mtime_nsec());
-    match metadata(database) {
-        Ok(after) if identity(&after) == identity(before) => None,
-        _ => Some(format!("{}: rpm wrote to it", database.display())),
-    }
+    pending > 0
 }
