@@ -136,7 +136,7 @@ mod tests {
     fn groups_and_whose_they_are() {
         let check = |path: &str, expected: Option<&str>| {
             let path = path.replace("<id>", ID);
-            let expected = expected.map(|name| name.replace("<12>", &ID[..12]));
+            let expected = expected.map(|name| name.replace("<12>", &ID[..12]).replace("<id>", ID));
             assert_eq!(container_of(&path), expected, "{path}");
         };
         check("/docker/<id>", Some("docker:<12>"));
