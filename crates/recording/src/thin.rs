@@ -66,8 +66,8 @@ struct Tick {
 }
 
 impl Thinner {
-    /// With one bucket only whole ticks are kept: a run of more processes than `limit` has room
-    /// for still shows its peak.
+    /// With 0 buckets only whole ticks are kept, those of one bucket, and [`Thinner::finish`]
+    /// always succeeds: a run of more processes than `limit` has room for still shows its peak.
     pub(crate) fn new(census: &Census, buckets: u64, limit: usize) -> Thinner {
         let span = census.last.saturating_sub(census.first);
         let width = span.as_nanos() / u128::from(buckets.max(1)) + 1;
@@ -75,7 +75,7 @@ impl Thinner {
             first: census.first,
             bucket_width: Duration::from_nanos(u64::try_from(width).unwrap_or(u64::MAX)),
             limit,
-            keep_each_process: buckets > 1,
+            keep_each_process: buckets > 0,
             bucket: 0,
             tick: Tick::default(),
             smallest: None,
