@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::artifacts::{self, profile_folder, programs_folder};
+use crate::artifacts::{profile_folder, programs_folder};
 use crate::spawn::Subject;
 
 /// A real program of another runtime or allocator.
@@ -70,7 +70,12 @@ impl Program {
         ))
     }
 
-    fn command(self) -> Result<Command, Skipped> {
+    /// The command that starts the program: for tests in which the tool starts it. It may write
+    /// files to its current folder.
+    ///
+    /// # Panics
+    /// Where the program fails to build, although its runtime is installed.
+    pub fn command(self) -> Result<Command, Skipped> {
         match self {
             Program::PythonNumpy => python("python_numpy.py", "numpy"),
             Program::PythonSqlite => python("python_sqlite_mmap.py", "sqlite3"),
@@ -151,9 +156,7 @@ fn preloaded(library: &str) -> Result<Command, Skipped> {
     let Some(path) = shared_library(library) else {
         return Err(Skipped(format!("{library} is not installed")));
     };
-    let subject = artifacts::binary(artifacts::SUBJECTS, "malloc_blocks")
-        .unwrap_or_else(|error| panic!("failed to build the subject malloc_blocks: {error}"));
-    let mut command = Command::new(subject);
+    let mut command = Command::new(Subject::executable("malloc_blocks"));
     command.env("LD_PRELOAD", path);
     Ok(command)
 }

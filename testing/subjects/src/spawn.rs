@@ -34,16 +34,24 @@ impl Subject {
     /// Where the subject cannot be built or started, or ends before it is ready.
     #[must_use]
     pub fn start(name: &str, arguments: &[&str]) -> Subject {
+        let mut command = Command::new(Subject::executable(name));
+        command.args(arguments);
+        Subject::start_command(name, command)
+    }
+
+    /// The path of the subject `name`, built if need be: for tests in which the tool starts it.
+    ///
+    /// # Panics
+    /// Where the subject cannot be built.
+    #[must_use]
+    pub fn executable(name: &str) -> PathBuf {
         let package = if name.starts_with("jemalloc") {
             artifacts::JEMALLOC
         } else {
             artifacts::SUBJECTS
         };
-        let path = artifacts::binary(package, name)
-            .unwrap_or_else(|error| panic!("failed to build the subject {name}: {error}"));
-        let mut command = Command::new(path);
-        command.args(arguments);
-        Subject::start_command(name, command)
+        artifacts::binary(package, name)
+            .unwrap_or_else(|error| panic!("failed to build the subject {name}: {error}"))
     }
 
     /// Starts any `command` that prints a ready line, in an empty folder of its own.

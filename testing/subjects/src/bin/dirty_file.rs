@@ -1,7 +1,8 @@
 //! Maps a file of `--mib N` shared and writable, dirties the first `--dirty-mib D`, reads the rest.
 //!
 //! The kernel writes dirty pages back after some time (`dirty_expire_centisecs`, 30 s by default);
-//! they are clean then, so look at this subject soon.
+//! they are clean then, so look at this subject soon. Each line dirties the part again and is
+//! answered with `{"dirty_bytes":…}`.
 
 use std::path::Path;
 
@@ -28,6 +29,8 @@ fn main() -> Outcome {
         "clean_bytes": bytes - dirty,
         "sum": sum,
     }))?;
-    stage::wait()?;
-    Ok(())
+    stage::answer_lines(|_| {
+        region.write_pages(0..dirty, 8);
+        Ok(json!({ "dirty_bytes": dirty }))
+    })
 }
