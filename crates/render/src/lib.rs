@@ -15,6 +15,7 @@ mod options;
 mod printable;
 mod quantity;
 mod run;
+mod stages;
 mod text;
 
 use std::io::{self, Write};

@@ -76,7 +76,7 @@ pub struct TextOptions {
 
 impl TextOptions {
     /// The narrowest layout in which the figures and some of a name fit side by side.
-    pub const WIDTH_MIN: u16 = 72;
+    pub const WIDTH_MIN: u16 = 80;
 
     /// No colour, one level of parts, and as many lines as a screen or two hold.
     #[must_use]

@@ -104,6 +104,21 @@ pub(crate) fn fit(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{head}{DOTS}{}", &text[tail_start..]))
 }
 
+/// [`fit`] for a column of names: of a path that is too long the folders go first, since files of
+/// one component differ in their last part.
+pub(crate) fn fit_name(text: &str, width: usize) -> Cow<'_, str> {
+    if columns(text) <= width || !text.starts_with('/') {
+        return fit(text, width);
+    }
+    match text.rfind('/') {
+        Some(slash) if columns(&text[slash..]) + 3 <= width => {
+            Cow::Owned(format!("...{}", &text[slash..]))
+        }
+        Some(slash) if slash + 1 < text.len() => fit(&text[slash + 1..], width),
+        _ => fit(text, width),
+    }
+}
+
 /// The longest leading part of `text` that fits in `width` columns.
 pub(crate) fn prefix(text: &str, width: usize) -> &str {
     let mut left = width;
@@ -179,6 +194,17 @@ mod tests {
         check("日本語日本語日本語", 10, "日...本語");
         check("abcdef", 2, "..");
         check("abcdef", 0, "");
+    }
+
+    #[test]
+    fn names_that_are_paths_lose_their_folders_first() {
+        let check =
+            |text: &str, width: usize, expected: &str| assert_eq!(fit_name(text, width), expected);
+        check("/usr/lib/libz.so.1", 18, "/usr/lib/libz.so.1");
+        check("/usr/lib/libz.so.1", 14, ".../libz.so.1");
+        check("/usr/lib/libz.so.1", 10, "libz.so.1");
+        check("/usr/lib/libz.so.1", 8, "l...so.1");
+        check("/usr/lib/", 8, "/...lib/");
     }
 
     #[test]

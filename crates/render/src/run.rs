@@ -7,9 +7,11 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use plimsoll_model::{Breakdown, Bytes, ProcessId, Recorded, Sample, TimedBreakdown};
+use plimsoll_model::{
+    Breakdown, Bytes, ProcessId, Recorded, RecordingMeta, Sample, TimedBreakdown,
+};
 
-use crate::quantity::{percent, span};
+use crate::quantity::{count, percent, span};
 
 /// Two breakdowns within this share of the peak are equally good witnesses of it: then the one
 /// nearer in time is taken.
@@ -122,7 +124,7 @@ impl<'a> Run<'a> {
 
     fn witness_words(&self, peak: Instant, witness: &Witness<'_>) -> String {
         if witness.distance.is_zero() && witness.rss == peak.rss {
-            return "Read at the peak itself.".to_owned();
+            return "This was read at the peak itself.".to_owned();
         }
         let side = if witness.timed.at < peak.at {
             "before"
@@ -130,11 +132,74 @@ impl<'a> Run<'a> {
             "after"
         };
         format!(
-            "Read at {} of the peak, {} {side} it ({} less).",
-            percent(witness.rss, peak.rss),
+            "This was read {} {side} the peak, at {} of it ({} less).",
             span(witness.distance),
+            percent(witness.rss, peak.rss),
             peak.rss.saturating_sub(witness.rss)
         )
+    }
+}
+
+impl Run<'_> {
+    /// The kernel sees every peak, a sampler only some: says so when the two differ. Of several
+    /// processes the marks may lie at different times, so they are not added up.
+    pub(crate) fn kernel_peak_note(&self) -> Option<String> {
+        let (peak, kernel) = (self.peak?, self.kernel_peak()?);
+        if self.recorded.processes.len() != 1 || kernel <= peak.rss {
+            return None;
+        }
+        Some(format!(
+            "The kernel's own high-water mark is {kernel}: samples every {} saw {} of it.",
+            span(self.recorded.meta.interval),
+            percent(peak.rss, kernel)
+        ))
+    }
+
+    /// What the recording cost, us and the target.
+    pub(crate) fn cost_note(&self) -> String {
+        let meta = &self.recorded.meta;
+        let length = meta.length.as_secs_f64();
+        let share = if length > 0.0 {
+            let percent = meta.recorder_cpu.as_secs_f64() / length * 100.0;
+            format!(", {percent:.2}% of one core")
+        } else {
+            String::new()
+        };
+        let breakdowns = &self.recorded.breakdowns;
+        let hold = breakdowns
+            .iter()
+            .map(|timed| timed.breakdown.cost.longest_hold)
+            .max();
+        let hold = hold.map_or_else(String::new, |hold| {
+            let hold = span(hold);
+            format!("; held the target's memory lock at most {hold} at a time")
+        });
+        format!(
+            "{} every {} and {}; recording took {} of processor time{share}{hold}",
+            count(meta.samples_taken, "sample", "samples"),
+            span(meta.interval),
+            count(breakdowns.len() as u64, "breakdown", "breakdowns"),
+            span(meta.recorder_cpu),
+        )
+    }
+}
+
+/// How the subject ended, and whether the recording did.
+pub(crate) fn ending(meta: &RecordingMeta) -> String {
+    let ended = match (meta.exit_code, meta.exit_signal) {
+        (_, Some(signal)) => Some(format!("ended by signal {signal}")),
+        (Some(code), None) => Some(format!("exit code {code}")),
+        (None, None) => None,
+    };
+    match (ended, meta.complete) {
+        (Some(ended), true) => ended,
+        (None, true) => "still running at the end of the recording".to_owned(),
+        (Some(ended), false) => format!("{ended}, recording not closed"),
+        (None, false) => {
+            "cut off: the recorder is still running or did not finish, the last second may be \
+             missing"
+                .to_owned()
+        }
     }
 }
 

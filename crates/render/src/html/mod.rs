@@ -1,15 +1,181 @@
-//! HTML: one offline file.
+//! HTML: one file that works offline, on paper, on a phone and without scripts.
+//!
+//! The verdict and the tables are plain markup; a small script (assets/page.js) adds the treemap,
+//! the chart over time and sorting, from a JSON block in the page ([`data`]). The page asks
+//! nothing of any network: its content security policy forbids it.
+
+mod data;
+mod page;
+mod tables;
 
 use std::io::{self, Write};
 
-use plimsoll_model::{Breakdown, ProcessTable, Recorded};
+use plimsoll_model::{Breakdown, ProcessTable, Recorded, Scope};
 
-pub(crate) fn breakdown(_: &Breakdown, _: &mut dyn Write) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+use crate::quantity::{count, date, marked, percent, span};
+use crate::run::Run;
+use data::PageData;
+use page::{Head, Page, escaped};
+
+pub(crate) fn breakdown(breakdown: &Breakdown, w: &mut dyn Write) -> io::Result<()> {
+    let process = &breakdown.process;
+    let scope = match breakdown.scope {
+        Scope::Process => format!("pid {}", process.id.pid),
+        Scope::Tree => format!(
+            "tree of pid {}, {}",
+            process.id.pid,
+            count(breakdown.processes.len() as u64, "process", "processes")
+        ),
+    };
+    let mut page = Page::start(
+        w,
+        &Head {
+            title: &process.application(),
+            facts: &[scope, date(breakdown.taken_at)],
+            command: &process.command,
+            verdict: &breakdown.verdict,
+        },
+    )?;
+    composition(&mut page, breakdown)?;
+    page.raw("<section id=\"picked\"><h2>Who owns it</h2>\n")?;
+    page.treemap_place()?;
+    tables::components(&mut page, breakdown)?;
+    page.raw("</section>\n")?;
+    page.system(&breakdown.system)?;
+    if let Some(cgroup) = &breakdown.cgroup {
+        page.cgroup(cgroup)?;
+    }
+    page.gaps(&breakdown.gaps)?;
+    page.cost(&breakdown.cost)?;
+    page.finish(&PageData::of_breakdown(breakdown))
 }
-pub(crate) fn process_table(_: &ProcessTable, _: &mut dyn Write) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+
+pub(crate) fn process_table(table: &ProcessTable, w: &mut dyn Write) -> io::Result<()> {
+    let verdict = format!(
+        "{} by the memory they really own (PSS), the largest first.",
+        count(
+            table.rows.len() as u64,
+            "row of processes",
+            "rows of processes"
+        )
+    );
+    let mut page = Page::start(
+        w,
+        &Head {
+            title: "Processes",
+            facts: &[],
+            command: &[],
+            verdict: &verdict,
+        },
+    )?;
+    tables::processes(&mut page, table)?;
+    page.system(&table.system)?;
+    page.gaps(&table.gaps)?;
+    page.cost(&table.cost)?;
+    page.finish(&PageData::empty())
 }
-pub(crate) fn recorded(_: &Recorded, _: &mut dyn Write) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+
+pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()> {
+    let run = Run::of(recorded);
+    let data = PageData::of_run(&run);
+    let meta = &recorded.meta;
+    let root = recorded.processes.iter().find(|p| p.id == meta.root);
+    let command = if meta.command.is_empty() {
+        root.map_or(&[][..], |root| &root.command)
+    } else {
+        &meta.command
+    };
+    let title = run.witness.as_ref().map_or_else(
+        || root.map_or_else(|| "Recording".to_owned(), |root| root.name.clone()),
+        |witness| witness.timed.breakdown.process.application(),
+    );
+    let mut page = Page::start(
+        w,
+        &Head {
+            title: &title,
+            facts: &[
+                format!("pid {}", meta.root.pid),
+                date(meta.started_at),
+                format!("recorded for {}", span(meta.length)),
+                crate::run::ending(meta),
+            ],
+            command,
+            verdict: &run.verdict(),
+        },
+    )?;
+    if let Some(note) = run.kernel_peak_note() {
+        page.paragraph("note", &note)?;
+    }
+    page.raw("<section><h2>Over time</h2>\n<div id=\"chart\"></div>\n")?;
+    tables::stages(&mut page, &run)?;
+    page.raw("</section>\n")?;
+    if let Some(witness) = &run.witness {
+        page.raw(&format!(
+            "<section id=\"picked\"><h2>Who owned it at <span id=\"picked-time\">{}</span></h2>\n",
+            escaped(&span(witness.timed.at))
+        ))?;
+        page.treemap_place()?;
+        tables::components(&mut page, &witness.timed.breakdown)?;
+        page.raw("</section>\n")?;
+        page.paragraph("note", &data.thinning_note(recorded))?;
+    }
+    tables::process_records(&mut page, recorded)?;
+    tables::events(&mut page, recorded)?;
+    page.gaps(&recorded.gaps)?;
+    page.paragraph("cost", &run.cost_note())?;
+    page.finish(&data)
+}
+
+/// The totals as figures, and what of them the kernel can take back as a bar.
+fn composition(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
+    let totals = &breakdown.totals;
+    let usage = &totals.usage;
+    let mut figures = vec![
+        (
+            match breakdown.scope {
+                Scope::Process => "RSS",
+                Scope::Tree => "Distinct RSS",
+            },
+            marked(usage.resident, totals.resident_exactness),
+            "resident: pages in RAM now, shared ones counted fully",
+        ),
+        (
+            "PSS",
+            marked(usage.proportional, totals.proportional_exactness),
+            "shared pages divided among their users",
+        ),
+        (
+            "USS",
+            usage.private.to_string(),
+            "private: what exit would free",
+        ),
+        (
+            "Dirty",
+            usage.dirty.to_string(),
+            "modified since it was read",
+        ),
+        ("Swap", usage.swap.to_string(), "moved out of RAM"),
+        (
+            "Peak RSS",
+            totals.rss_peak.to_string(),
+            "the kernel's high-water mark",
+        ),
+    ];
+    if usage.distinct < usage.resident {
+        figures.insert(
+            1,
+            (
+                "Distinct",
+                usage.distinct.to_string(),
+                "pages mapped several times counted once",
+            ),
+        );
+    }
+    if !usage.hugetlb.is_zero() {
+        figures.push(("Hugetlb", usage.hugetlb.to_string(), "beside RSS"));
+    }
+    page.figures(&figures)?;
+    page.reclaim_bar(&totals.reclaim, |bytes| {
+        percent(bytes, totals.reclaim.total())
+    })
 }

@@ -112,7 +112,7 @@ fn totals(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
         asides.push(format!("{} of page tables beside it", totals.page_tables));
     }
     if !asides.is_empty() {
-        page.pieces(Tone::Dim, 0, &asides)?;
+        page.pieces(Tone::Dim, 0, ",", &asides)?;
     }
     let inexact = |wanted| {
         totals.resident_exactness == wanted
@@ -125,7 +125,7 @@ fn totals(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
         inexact(Exactness::AtMost),
     )?;
     page.blank()?;
-    page.pieces(Tone::Plain, 0, &reclaim_pieces(&totals.reclaim))
+    page.pieces(Tone::Plain, 0, ",", &reclaim_pieces(&totals.reclaim))
 }
 
 fn any_exactness(components: &[Component], wanted: Exactness) -> bool {
@@ -145,7 +145,7 @@ fn legend(page: &mut Page<'_>, estimated: bool, at_most: bool) -> io::Result<()>
     if words.is_empty() {
         return Ok(());
     }
-    page.pieces(Tone::Dim, 0, &words)
+    page.pieces(Tone::Dim, 0, ",", &words)
 }
 
 pub(super) fn reclaim_pieces(reclaim: &Reclaim) -> Vec<String> {
@@ -167,10 +167,14 @@ fn reclaim_classes(reclaim: &Reclaim) -> [(ReclaimClass, Bytes); 4] {
 /// Which figures the component table shows, decided once for all its rows.
 struct Layout {
     whole: Bytes,
-    swap: bool,
     share: bool,
+    dirty: bool,
+    swap: bool,
     hugetlb: bool,
 }
+
+/// From here on a page has room for every column beside a name of some length.
+const WIDE: usize = 100;
 
 fn components(page: &mut Page<'_>, breakdown: &Breakdown, options: &TextOptions) -> io::Result<()> {
     let usage = &breakdown.totals.usage;
@@ -180,18 +184,18 @@ fn components(page: &mut Page<'_>, breakdown: &Breakdown, options: &TextOptions)
         whole: usage.resident,
         swap,
         hugetlb,
-        // With the rarer columns there is no room left for it at 80 columns.
-        share: page.width >= 100 || !(swap || hugetlb),
+        // The rarer columns push out what can be told from the others.
+        share: page.width >= WIDE || !(swap || hugetlb),
+        dirty: page.width >= WIDE || !(swap && hugetlb),
     };
     let mut titles = vec![("component", Align::Name), ("RSS", Align::Right)];
     if layout.share {
         titles.push(("%", Align::Right));
     }
-    titles.extend([
-        ("PSS", Align::Right),
-        ("private", Align::Right),
-        ("dirty", Align::Right),
-    ]);
+    titles.extend([("PSS", Align::Right), ("private", Align::Right)]);
+    if layout.dirty {
+        titles.push(("dirty", Align::Right));
+    }
     if layout.swap {
         titles.push(("swap", Align::Right));
     }
@@ -266,7 +270,7 @@ fn row(layout: &Layout, component: &Component, depth: usize) -> Row {
         &component.reclaim,
     );
     row.indent = depth * 2;
-    row.notes = notes(component);
+    row.notes = notes(component, layout.whole);
     row
 }
 
@@ -301,8 +305,10 @@ fn figures(
     cells.extend([
         marked(usage.proportional, exactness),
         usage.private.to_string(),
-        usage.dirty.to_string(),
     ]);
+    if layout.dirty {
+        cells.push(usage.dirty.to_string());
+    }
     if layout.swap {
         cells.push(usage.swap.to_string());
     }
@@ -327,10 +333,17 @@ const fn class_word(class: ReclaimClass) -> &'static str {
     }
 }
 
-fn notes(component: &Component) -> Vec<String> {
+/// Below this share of the whole a component gets no lines that were not made for it: forty
+/// libraries that say "2 processes" each would hide what matters.
+const NOTES_RATIO_MIN: f64 = 0.01;
+
+fn notes(component: &Component, whole: Bytes) -> Vec<String> {
     let mut notes = Vec::new();
     if !component.detail.is_empty() {
         notes.push(printable(&component.detail).into_owned());
+    }
+    if component.usage.resident.ratio_of(whole) < NOTES_RATIO_MIN {
+        return notes;
     }
     notes.extend(used_words(component));
     notes.extend(cache_words(component));

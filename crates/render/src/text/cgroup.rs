@@ -69,7 +69,7 @@ fn level(page: &mut Page<'_>, lead: &str, level: &CgroupLevel) -> io::Result<()>
     if let Some(kills) = level.oom_kills.filter(|kills| *kills > 0) {
         pieces.push(count(kills, "OOM kill so far", "OOM kills so far"));
     }
-    page.pieces(Tone::Plain, 2, &pieces)
+    page.pieces(Tone::Plain, 2, ",", &pieces)
 }
 
 fn inactive(level: &CgroupLevel) -> String {

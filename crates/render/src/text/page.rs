@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use plimsoll_model::{Gap, Method, ReadingCost, SystemMemory};
 
 use crate::options::TextOptions;
-use crate::printable::wrap;
+use crate::printable::{columns, wrap};
 use crate::quantity::span;
 
 /// Where text goes. Everything is written through it, so that the width holds.
@@ -57,18 +57,19 @@ impl<'w> Page<'w> {
         Ok(())
     }
 
-    /// Pieces joined by `", "`, wrapped only between pieces where they fit a line.
+    /// Pieces joined by `comma` and a space, wrapped only between pieces where they fit a line.
     pub(super) fn pieces(
         &mut self,
         tone: Tone,
         indent: usize,
+        comma: &str,
         pieces: &[String],
     ) -> io::Result<()> {
         let lead = " ".repeat(indent);
         let mut line = String::new();
         for (number, piece) in pieces.iter().enumerate() {
-            let comma = if number + 1 < pieces.len() { "," } else { "" };
-            let wanted = line.len() + 1 + piece.len() + comma.len();
+            let comma = if number + 1 < pieces.len() { comma } else { "" };
+            let wanted = columns(&line) + 1 + columns(piece) + comma.len();
             if !line.is_empty() && wanted > self.width - indent {
                 self.paragraph(tone, &lead, &std::mem::take(&mut line))?;
             }
@@ -128,7 +129,7 @@ impl<'w> Page<'w> {
             format!("page cache {}", system.page_cache),
             swap,
         ];
-        self.pieces(Tone::Plain, 0, &pieces)
+        self.pieces(Tone::Plain, 0, ",", &pieces)
     }
 }
 

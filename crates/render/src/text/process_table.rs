@@ -68,7 +68,7 @@ fn unreadable(page: &mut Page<'_>, table: &ProcessTable) -> io::Result<()> {
         Tone::Plain,
         "",
         &format!(
-            "{} of {} rows may not be read (\"-\"): their PSS is not in the sums; their RSS is \
+            "{} of {} rows could not be read (\"-\"): their PSS is not in the sums; their RSS is \
              {resident}",
             unknown.len(),
             table.rows.len()

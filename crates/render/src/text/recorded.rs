@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use plimsoll_model::{Bytes, Component, ProcessRecord, Recorded, RecordingMeta, TimedBreakdown};
+use plimsoll_model::{Bytes, ProcessRecord, Recorded};
 
 use super::breakdown::reclaim_pieces;
 use super::page::{Page, Tone};
@@ -11,8 +11,9 @@ use super::table::{Align, Row, Table};
 use super::time_line::{cell_of, time_line};
 use crate::options::TextOptions;
 use crate::printable::{columns, fit, printable};
-use crate::quantity::{change, count, date, percent, span};
-use crate::run::Run;
+use crate::quantity::{change, count, date, span};
+use crate::run::{Run, ending};
+use crate::stages::{Stages, resident};
 
 /// Components with a time line of their own.
 const TIME_LINES: usize = 6;
@@ -30,20 +31,25 @@ pub(crate) fn recorded(
     head(&mut page, recorded)?;
     page.blank()?;
     page.paragraph(Tone::Bold, "", &run.verdict())?;
-    kernel_peak(&mut page, &run)?;
+    if let Some(note) = run.kernel_peak_note() {
+        page.paragraph(Tone::Plain, "", &note)?;
+    }
     if let Some(witness) = &run.witness {
         page.blank()?;
         page.line(Tone::Plain, "at the peak:")?;
         let totals = &witness.timed.breakdown.totals;
-        page.pieces(Tone::Plain, 2, &reclaim_pieces(&totals.reclaim))?;
+        page.pieces(Tone::Plain, 2, ",", &reclaim_pieces(&totals.reclaim))?;
+    }
+    if let Some(three) = Stages::of(&run) {
         page.blank()?;
-        stages(&mut page, &run, witness.timed, options)?;
+        stages(&mut page, &three, options)?;
     }
     time_lines(&mut page, &run)?;
     processes(&mut page, recorded, options)?;
     events(&mut page, recorded)?;
     page.gaps(&recorded.gaps)?;
-    cost(&mut page, recorded)
+    page.blank()?;
+    page.paragraph(Tone::Dim, "", &run.cost_note())
 }
 
 fn head(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
@@ -67,161 +73,54 @@ fn head(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
         format!("recorded for {}", span(meta.length)),
         ending(meta),
     ];
-    page.pieces(Tone::Plain, 0, &pieces)
-}
-
-pub(super) fn ending(meta: &RecordingMeta) -> String {
-    match (meta.exit_code, meta.exit_signal) {
-        (_, Some(signal)) => format!("ended by signal {signal}"),
-        (Some(code), None) => format!("exit code {code}"),
-        (None, None) if meta.complete => "still running at the end of the recording".to_owned(),
-        (None, None) => {
-            "cut off: the recorder did not finish, at most the last second is missing".to_owned()
-        }
-    }
-}
-
-/// The kernel sees every peak, a sampler only some: says so when the two differ.
-fn kernel_peak(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
-    let (Some(peak), Some(kernel)) = (run.peak, run.kernel_peak()) else {
-        return Ok(());
-    };
-    if run.recorded.processes.len() != 1 || kernel <= peak.rss {
-        return Ok(());
-    }
-    page.paragraph(
-        Tone::Plain,
-        "",
-        &format!(
-            "The kernel's own high-water mark is {kernel}: samples every {} saw {} of it.",
-            span(run.recorded.meta.interval),
-            percent(peak.rss, kernel)
-        ),
-    )
+    page.pieces(Tone::Plain, 0, ",", &pieces)
 }
 
 /// Before, at the peak and at the end, component by component.
-fn stages(
-    page: &mut Page<'_>,
-    run: &Run<'_>,
-    peak: &TimedBreakdown,
-    options: &TextOptions,
-) -> io::Result<()> {
-    let stages = Stages {
-        before: run.before(),
-        peak,
-        end: run.end(),
-    };
+fn stages(page: &mut Page<'_>, stages: &Stages<'_>, options: &TextOptions) -> io::Result<()> {
     let mut titles = vec![("component", Align::Name)];
-    if stages.before.is_some() {
-        titles.push(("before", Align::Right));
+    let mut times = vec![String::new()];
+    for (title, timed) in stages.titled() {
+        titles.push((title, Align::Right));
+        times.push(span(timed.at));
     }
-    titles.push(("at peak", Align::Right));
-    if stages.end.is_some() {
-        titles.push(("end", Align::Right));
-    }
-    if stages.changes() {
+    if let Some(title) = stages.change_title() {
         titles.push(("change", Align::Right));
+        times.push(title.to_owned());
     }
     let mut table = Table::new(titles);
-    table.push(stages.times());
+    let mut times = Row::new(times);
+    times.tone = Tone::Dim;
+    table.push(times);
     let names = stages.names();
     let shown = match options.top {
         Some(top) if names.len() > top + 1 => top,
         _ => names.len(),
     };
     for name in &names[..shown] {
-        table.push(stages.row(&printable(name), Tone::Plain, |component| {
-            component.name == *name
-        }));
+        let figures = stages.figures(|component| component.name == *name);
+        table.push(stage_row(stages, &printable(name), Tone::Plain, &figures));
     }
     let rest = &names[shown..];
     if !rest.is_empty() {
         let title = format!("{} smaller components", rest.len());
-        table.push(stages.row(&title, Tone::Dim, |component| {
-            rest.contains(&component.name.as_str())
-        }));
+        let figures = stages.figures(|component| rest.contains(&component.name.as_str()));
+        table.push(stage_row(stages, &title, Tone::Dim, &figures));
     }
-    table.push(stages.row("sum", Tone::Bold, |_| true));
+    let sums = stages.figures(|_| true);
+    table.push(stage_row(stages, "sum", Tone::Bold, &sums));
     table.write(page)
 }
 
-struct Stages<'a> {
-    before: Option<&'a TimedBreakdown>,
-    peak: &'a TimedBreakdown,
-    end: Option<&'a TimedBreakdown>,
-}
-
-impl<'a> Stages<'a> {
-    fn all(&self) -> impl Iterator<Item = &'a TimedBreakdown> {
-        self.before.into_iter().chain([self.peak]).chain(self.end)
+fn stage_row(stages: &Stages<'_>, title: &str, tone: Tone, figures: &[Bytes]) -> Row {
+    let mut cells = vec![title.to_owned()];
+    cells.extend(figures.iter().map(Bytes::to_string));
+    if stages.change_title().is_some() {
+        cells.push(change(figures[0], figures[figures.len() - 1]));
     }
-
-    fn changes(&self) -> bool {
-        self.before.is_some() || self.end.is_some()
-    }
-
-    /// Every component of any stage, the largest at the peak first.
-    fn names(&self) -> Vec<&'a str> {
-        let mut names: Vec<&str> = Vec::new();
-        for timed in self.all() {
-            for component in &timed.breakdown.components {
-                if !names.contains(&component.name.as_str()) {
-                    names.push(&component.name);
-                }
-            }
-        }
-        let most = |name: &str| {
-            let at_peak = resident(self.peak, |component| component.name == name);
-            let anywhere = self
-                .all()
-                .map(|timed| resident(timed, |component| component.name == name))
-                .max();
-            (at_peak, anywhere)
-        };
-        names.sort_by_cached_key(|name| std::cmp::Reverse(most(name)));
-        names
-    }
-
-    fn times(&self) -> Row {
-        let mut cells = vec![String::new()];
-        cells.extend(self.all().map(|timed| span(timed.at)));
-        if self.changes() {
-            cells.push(
-                match (self.before, self.end) {
-                    (Some(_), Some(_)) => "before to end",
-                    (Some(_), None) => "before to peak",
-                    _ => "peak to end",
-                }
-                .to_owned(),
-            );
-        }
-        let mut row = Row::new(cells);
-        row.tone = Tone::Dim;
-        row
-    }
-
-    fn row(&self, title: &str, tone: Tone, wanted: impl Fn(&Component) -> bool) -> Row {
-        let figures: Vec<Bytes> = self.all().map(|timed| resident(timed, &wanted)).collect();
-        let mut cells = vec![title.to_owned()];
-        cells.extend(figures.iter().map(Bytes::to_string));
-        if self.changes() {
-            cells.push(change(figures[0], figures[figures.len() - 1]));
-        }
-        let mut row = Row::new(cells);
-        row.tone = tone;
-        row
-    }
-}
-
-fn resident(timed: &TimedBreakdown, wanted: impl Fn(&Component) -> bool) -> Bytes {
-    timed
-        .breakdown
-        .components
-        .iter()
-        .filter(|component| wanted(component))
-        .map(|component| component.usage.resident)
-        .sum()
+    let mut row = Row::new(cells);
+    row.tone = tone;
+    row
 }
 
 fn time_lines(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
@@ -233,10 +132,11 @@ fn time_lines(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
     let width = page.width - TIME_LINE_NAME - 2 - 10;
     let write = |page: &mut Page<'_>, name: &str, points: &[(Duration, Bytes)]| {
         let highest = points.iter().map(|(_, bytes)| *bytes).max();
+        let highest = highest.unwrap_or_default();
         let name = fit(name, TIME_LINE_NAME).into_owned();
         let padding = " ".repeat(TIME_LINE_NAME - columns(&name));
-        let line = time_line(points, length, peak.rss, width);
-        let highest = highest.unwrap_or_default().to_string();
+        let line = time_line(points, length, highest, width);
+        let highest = highest.to_string();
         page.line(
             Tone::Plain,
             &format!("{name}{padding}  {line} {highest:>9}"),
@@ -244,7 +144,7 @@ fn time_lines(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
     };
     let title = format!(
         "{:TIME_LINE_NAME$}  {:width$} {:>9}",
-        "over time", "", "highest"
+        "each to its own highest", "", "highest"
     );
     page.line(Tone::Bold, &title)?;
     let totals: Vec<(Duration, Bytes)> = run
@@ -253,7 +153,7 @@ fn time_lines(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
         .map(|total| (total.at, total.rss))
         .collect();
     write(page, "RSS, all processes", &totals)?;
-    for name in largest_ever(run.recorded, TIME_LINES) {
+    for name in largest_ever(run.recorded, peak.rss, TIME_LINES) {
         let points: Vec<(Duration, Bytes)> = run
             .recorded
             .breakdowns
@@ -302,8 +202,11 @@ fn axis_marks(peak: Duration, length: Duration, width: usize) -> String {
     line.into_iter().collect()
 }
 
+/// A component that never held this share of the peak has no line of its own.
+const TIME_LINE_RATIO_MIN: f64 = 0.01;
+
 /// Names of the components that were largest at any time, largest first.
-fn largest_ever(recorded: &Recorded, limit: usize) -> Vec<&str> {
+fn largest_ever(recorded: &Recorded, peak: Bytes, limit: usize) -> Vec<&str> {
     let mut largest: Vec<(&str, Bytes)> = Vec::new();
     for timed in &recorded.breakdowns {
         for component in &timed.breakdown.components {
@@ -317,7 +220,7 @@ fn largest_ever(recorded: &Recorded, limit: usize) -> Vec<&str> {
     largest.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     largest
         .into_iter()
-        .filter(|(_, bytes)| !bytes.is_zero())
+        .filter(|(_, bytes)| bytes.ratio_of(peak) >= TIME_LINE_RATIO_MIN)
         .take(limit)
         .map(|(name, _)| name)
         .collect()
@@ -379,37 +282,4 @@ fn events(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn cost(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
-    let meta = &recorded.meta;
-    let length = meta.length.as_secs_f64();
-    let share = if length > 0.0 {
-        format!(
-            ", {:.2}% of one core",
-            meta.recorder_cpu.as_secs_f64() / length * 100.0
-        )
-    } else {
-        String::new()
-    };
-    let hold = recorded
-        .breakdowns
-        .iter()
-        .map(|timed| timed.breakdown.cost.longest_hold)
-        .max();
-    let hold = hold.map_or_else(String::new, |hold| {
-        format!(
-            "; held the target's memory lock at most {} at a time",
-            span(hold)
-        )
-    });
-    let text = format!(
-        "{} every {} and {}; recording took {} of processor time{share}{hold}",
-        count(meta.samples_taken, "sample", "samples"),
-        span(meta.interval),
-        count(recorded.breakdowns.len() as u64, "breakdown", "breakdowns"),
-        span(meta.recorder_cpu),
-    );
-    page.blank()?;
-    page.paragraph(Tone::Dim, "", &text)
 }

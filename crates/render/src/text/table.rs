@@ -4,7 +4,7 @@
 use std::io;
 
 use super::page::{Page, Tone};
-use crate::printable::{columns, fit};
+use crate::printable::{columns, fit, fit_name};
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -32,7 +32,7 @@ pub(super) struct Row {
     /// Leading spaces of the names column.
     pub(super) indent: usize,
     pub(super) tone: Tone,
-    /// Lines below the row: pieces that are joined by commas.
+    /// Lines below the row: pieces that are joined by semicolons.
     pub(super) notes: Vec<String>,
 }
 
@@ -71,7 +71,7 @@ impl Table {
         for row in &self.rows {
             page.line(row.tone, &self.layout(&row.cells, row.indent, &widths))?;
             if !row.notes.is_empty() {
-                page.pieces(Tone::Dim, row.indent + 2, &row.notes)?;
+                page.pieces(Tone::Dim, row.indent + 2, ";", &row.notes)?;
             }
         }
         Ok(())
@@ -112,7 +112,10 @@ impl Table {
             } else {
                 0
             };
-            let text = fit(cell, width - indent);
+            let text = match align {
+                Align::Name => fit_name(cell, width - indent),
+                _ => fit(cell, width - indent),
+            };
             let padding = " ".repeat(width - indent - columns(&text));
             line.push_str(&" ".repeat(indent));
             match align {

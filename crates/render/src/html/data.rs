@@ -1,0 +1,238 @@
+//! The JSON block that the page's script draws from. Private to the two of them: keys are short
+//! because a recording repeats them for every component of every breakdown.
+//!
+//! Memory: the whole block once, bounded by [`BREAKDOWNS_MAX`] and [`POINTS_MAX`].
+
+use std::io;
+
+use plimsoll_model::{Breakdown, Component, Reclaim, ReclaimClass, Recorded};
+use serde::Serialize;
+
+use super::page::class_name;
+use crate::component_words::{cache_words, sharing_words, used_words};
+use crate::printable::printable;
+use crate::quantity::mark;
+use crate::run::Run;
+
+/// Breakdowns in one page. A breakdown of a large process is some 40 KB here, and a page of a few
+/// megabytes still opens at once on a phone.
+const BREAKDOWNS_MAX: usize = 120;
+
+/// Points of the outline: more than a screen has columns.
+const POINTS_MAX: usize = 2000;
+
+#[derive(Serialize)]
+pub(super) struct PageData {
+    /// Seconds that the time axis spans; 0 for a single breakdown.
+    length: f64,
+    breakdowns: Vec<BreakdownData>,
+    /// The one shown first.
+    pick: usize,
+    /// Total RSS over time: seconds, bytes.
+    outline: Vec<(f64, u64)>,
+    peak: Option<(f64, u64)>,
+    events: Vec<(f64, String)>,
+}
+
+#[derive(Serialize)]
+struct BreakdownData {
+    at: f64,
+    components: Vec<ComponentData>,
+}
+
+#[derive(Serialize)]
+struct ComponentData {
+    /// Name.
+    n: String,
+    /// Kind.
+    k: &'static str,
+    /// Resident, distinct, proportional, private, dirty, swap.
+    u: [u64; 6],
+    /// How good PSS is: "", "~" or "<=".
+    m: &'static str,
+    /// Class of most of it, then bytes of must stay, swap only, after write-back, droppable.
+    c: &'static str,
+    r: [u64; 4],
+    /// Notes.
+    w: String,
+    /// Parts.
+    p: Vec<ComponentData>,
+}
+
+impl PageData {
+    pub(super) fn empty() -> PageData {
+        PageData {
+            length: 0.0,
+            breakdowns: Vec::new(),
+            pick: 0,
+            outline: Vec::new(),
+            peak: None,
+            events: Vec::new(),
+        }
+    }
+
+    pub(super) fn of_breakdown(breakdown: &Breakdown) -> PageData {
+        PageData {
+            breakdowns: vec![BreakdownData::of(0.0, breakdown)],
+            ..PageData::empty()
+        }
+    }
+
+    pub(super) fn of_run(run: &Run<'_>) -> PageData {
+        let recorded = run.recorded;
+        let peak_index = run.witness.as_ref().map_or(0, |witness| witness.index);
+        let kept = thinned(recorded.breakdowns.len(), peak_index);
+        PageData {
+            length: recorded.meta.length.as_secs_f64(),
+            pick: kept.iter().position(|i| *i == peak_index).unwrap_or(0),
+            breakdowns: kept
+                .into_iter()
+                .map(|index| &recorded.breakdowns[index])
+                .map(|timed| BreakdownData::of(timed.at.as_secs_f64(), &timed.breakdown))
+                .collect(),
+            outline: outline(run),
+            peak: run.peak.map(|peak| (peak.at.as_secs_f64(), peak.rss.0)),
+            events: recorded
+                .events
+                .iter()
+                .map(|event| {
+                    let text = printable(&event.text).into_owned();
+                    (event.at.as_secs_f64(), text)
+                })
+                .collect(),
+        }
+    }
+
+    /// Says how the chart came about, and what the page leaves to the recording.
+    pub(super) fn thinning_note(&self, recorded: &Recorded) -> String {
+        let all = recorded.breakdowns.len();
+        let shown = self.breakdowns.len();
+        let left = if shown < all {
+            format!("; {shown} of {all} are in this page, the recording has all")
+        } else {
+            String::new()
+        };
+        format!(
+            "Areas are breakdowns, read at the ticks below the chart, with straight lines between \
+             them{left}. The outline is the RSS of all processes together from quick samples, \
+             shared pages once in each."
+        )
+    }
+
+    /// As the content of a script element: no `<` is left that could end it.
+    pub(super) fn embedded(&self) -> io::Result<String> {
+        let json = serde_json::to_string(self)?;
+        let mut safe = String::with_capacity(json.len());
+        for c in json.chars() {
+            match c {
+                // All of these stand only inside JSON strings, where an escape means the same.
+                '<' => safe.push_str("\\u003c"),
+                '>' => safe.push_str("\\u003e"),
+                '&' => safe.push_str("\\u0026"),
+                c => safe.push(c),
+            }
+        }
+        Ok(safe)
+    }
+}
+
+impl BreakdownData {
+    fn of(at: f64, breakdown: &Breakdown) -> BreakdownData {
+        BreakdownData {
+            at,
+            components: breakdown.components.iter().map(ComponentData::of).collect(),
+        }
+    }
+}
+
+impl ComponentData {
+    fn of(component: &Component) -> ComponentData {
+        let usage = &component.usage;
+        let Reclaim {
+            must_stay,
+            swap_only,
+            droppable,
+            after_writeback,
+        } = component.reclaim;
+        ComponentData {
+            n: printable(&component.name).into_owned(),
+            k: component.kind.name(),
+            u: [
+                usage.resident,
+                usage.distinct,
+                usage.proportional,
+                usage.private,
+                usage.dirty,
+                usage.swap,
+            ]
+            .map(|bytes| bytes.0),
+            m: mark(component.proportional_exactness),
+            c: class_name(class_of(component)),
+            r: [must_stay, swap_only, after_writeback, droppable].map(|bytes| bytes.0),
+            w: notes(component),
+            p: component.parts.iter().map(ComponentData::of).collect(),
+        }
+    }
+}
+
+pub(super) fn class_of(component: &Component) -> ReclaimClass {
+    component.reclaim.class()
+}
+
+/// What is known beside the bytes: detail, what is in use, the file's cache, package, evidence.
+pub(super) fn notes(component: &Component) -> String {
+    let mut notes = Vec::new();
+    if !component.detail.is_empty() {
+        notes.push(printable(&component.detail).into_owned());
+    }
+    notes.extend(used_words(component));
+    notes.extend(cache_words(component));
+    notes.extend(sharing_words(component));
+    if let Some(package) = &component.package {
+        let manager = package.manager.name();
+        notes.push(format!("{manager} {}", printable(&package.to_string())));
+    }
+    if !component.evidence.is_empty() {
+        notes.push(format!("told by {}", printable(&component.evidence)));
+    }
+    notes.join("; ")
+}
+
+/// At most [`BREAKDOWNS_MAX`] places of `count`, evenly spread, the first, the last and `always`
+/// among them.
+fn thinned(count: usize, always: usize) -> Vec<usize> {
+    if count <= BREAKDOWNS_MAX {
+        return (0..count).collect();
+    }
+    let steps = BREAKDOWNS_MAX - 2;
+    let mut kept: Vec<usize> = (0..=steps).map(|step| step * (count - 1) / steps).collect();
+    if let Err(place) = kept.binary_search(&always) {
+        kept.insert(place, always);
+    }
+    kept
+}
+
+/// Total RSS over time, thinned to the highest point of each stretch so that no peak is lost.
+fn outline(run: &Run<'_>) -> Vec<(f64, u64)> {
+    let stretch = run.totals.len().div_ceil(POINTS_MAX).max(1);
+    run.totals
+        .chunks(stretch)
+        .filter_map(|points| points.iter().max_by_key(|point| point.rss))
+        .map(|point| (point.at.as_secs_f64(), point.rss.0))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinning_keeps_first_last_and_peak() {
+        assert_eq!(thinned(3, 1), [0, 1, 2]);
+        let kept = thinned(10_000, 4321);
+        assert!(kept.len() <= BREAKDOWNS_MAX);
+        assert_eq!((kept[0], kept[kept.len() - 1]), (0, 9999));
+        assert!(kept.contains(&4321));
+        assert!(kept.is_sorted());
+    }
+}

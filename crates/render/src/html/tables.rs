@@ -1,0 +1,215 @@
+//! Tables of the HTML page, complete without scripts. Cells carry their bytes in `data-v`, by
+//! which the script sorts.
+
+use std::io;
+
+use plimsoll_model::{Breakdown, Bytes, Component, ProcessTable, Recorded};
+
+use super::data::{class_of, notes};
+use super::page::{Page, class_name, escaped};
+use crate::quantity::{change, marked, percent, span};
+use crate::run::Run;
+use crate::stages::Stages;
+
+/// Every component with all its parts, never collapsed.
+pub(super) fn components(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
+    page.raw(
+        "<div class=\"scroll\"><table id=\"components\"><caption>All owners; open a row for its \
+         parts</caption>\n<thead><tr><th data-key=\"n\">component<th class=\"n\" data-key=\"0\">\
+         RSS<th class=\"n\">share<th class=\"n\" data-key=\"2\">PSS<th class=\"n\" data-key=\"3\">\
+         private<th class=\"n\" data-key=\"4\">dirty<th class=\"n\" data-key=\"5\">swap\
+         <th data-key=\"c\">take back<th class=\"wide\">notes</tr></thead>\n<tbody>\n",
+    )?;
+    let whole = breakdown.totals.usage.resident;
+    for component in &breakdown.components {
+        component_rows(page, component, whole, 0)?;
+    }
+    page.raw(&format!(
+        "</tbody>\n<tfoot><tr><th scope=\"row\">sum</th><td class=\"n\">{}</td>\
+         <td class=\"n\">100%</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+         <td class=\"n\">{}</td><td class=\"n\">{}</td><td></td><td class=\"wide\"></td></tr>\
+         </tfoot></table></div>\n",
+        whole,
+        breakdown.totals.usage.proportional,
+        breakdown.totals.usage.private,
+        breakdown.totals.usage.dirty,
+        breakdown.totals.usage.swap,
+    ))
+}
+
+fn component_rows(
+    page: &mut Page<'_>,
+    component: &Component,
+    whole: Bytes,
+    depth: usize,
+) -> io::Result<()> {
+    let usage = &component.usage;
+    let class = class_of(component);
+    page.raw(&format!(
+        "<tr><th scope=\"row\" style=\"--depth:{depth}\">{}</th><td class=\"n\">{}</td>\
+         <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+         <td class=\"n\">{}</td><td class=\"n\">{}</td><td><i class=\"{}\"></i>{}</td>\
+         <td class=\"wide\">{}</td></tr>\n",
+        escaped(&component.name),
+        usage.resident,
+        escaped(&percent(usage.resident, whole)),
+        escaped(&marked(
+            usage.proportional,
+            component.proportional_exactness
+        )),
+        usage.private,
+        usage.dirty,
+        usage.swap,
+        class_name(class),
+        class.words(),
+        escaped(&notes(component)),
+    ))?;
+    for part in &component.parts {
+        component_rows(page, part, whole, depth + 1)?;
+    }
+    Ok(())
+}
+
+/// Before, at the peak and at the end.
+pub(super) fn stages(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
+    let Some(stages) = Stages::of(run) else {
+        return Ok(());
+    };
+    page.raw("<div class=\"scroll\"><table class=\"sortable\"><caption>What it was made of")?;
+    page.raw("</caption>\n<thead><tr><th>component")?;
+    for (title, timed) in stages.titled() {
+        page.raw(&format!(
+            "<th class=\"n\">{title}<br><small>{}</small>",
+            escaped(&span(timed.at))
+        ))?;
+    }
+    if let Some(title) = stages.change_title() {
+        page.raw(&format!("<th class=\"n\">change<br><small>{title}</small>"))?;
+    }
+    page.raw("</tr></thead>\n<tbody>\n")?;
+    for name in stages.names() {
+        let figures = stages.figures(|component| component.name == name);
+        stage_row(page, name, &figures, stages.change_title().is_some())?;
+    }
+    page.raw("</tbody>\n<tfoot>\n")?;
+    let sums = stages.figures(|_| true);
+    stage_row(page, "sum", &sums, stages.change_title().is_some())?;
+    page.raw("</tfoot></table></div>\n")
+}
+
+fn stage_row(
+    page: &mut Page<'_>,
+    name: &str,
+    figures: &[Bytes],
+    with_change: bool,
+) -> io::Result<()> {
+    page.raw(&format!("<tr><th scope=\"row\">{}</th>", escaped(name)))?;
+    for bytes in figures {
+        page.raw(&format!(
+            "<td class=\"n\" data-v=\"{}\">{bytes}</td>",
+            bytes.0
+        ))?;
+    }
+    if with_change {
+        let (from, to) = (figures[0], figures[figures.len() - 1]);
+        page.raw(&format!(
+            "<td class=\"n\" data-v=\"{}\">{}</td>",
+            i128::from(to.0) - i128::from(from.0),
+            change(from, to)
+        ))?;
+    }
+    page.raw("</tr>\n")
+}
+
+pub(super) fn processes(page: &mut Page<'_>, table: &ProcessTable) -> io::Result<()> {
+    page.raw(
+        "<section><div class=\"scroll\"><table class=\"sortable\"><caption>Processes</caption>\n\
+         <thead><tr><th>name<th class=\"n\">PSS<th class=\"n\">USS<th class=\"n\">RSS\
+         <th class=\"n\">swap<th class=\"n\">must stay<th class=\"n\">droppable\
+         <th class=\"n\">processes<th class=\"n\">PID</tr></thead>\n<tbody>\n",
+    )?;
+    let cell = |bytes: Option<Bytes>| match bytes {
+        Some(bytes) => format!("<td class=\"n\" data-v=\"{}\">{bytes}</td>", bytes.0),
+        None => "<td class=\"n\" data-v=\"-1\">-</td>".to_owned(),
+    };
+    for row in &table.rows {
+        let reclaim = row.proportional.map(|_| row.reclaim);
+        page.raw(&format!(
+            "<tr><th scope=\"row\">{}</th>",
+            escaped(&row.label)
+        ))?;
+        for bytes in [
+            row.proportional,
+            row.private,
+            Some(row.resident),
+            row.swap,
+            reclaim.map(|reclaim| reclaim.must_stay),
+            reclaim.map(|reclaim| reclaim.droppable),
+        ] {
+            page.raw(&cell(bytes))?;
+        }
+        let (processes, pid) = (row.processes, row.process.id.pid);
+        page.raw(&format!(
+            "<td class=\"n\" data-v=\"{processes}\">{processes}</td>\
+             <td class=\"n\" data-v=\"{pid}\">{pid}</td></tr>\n"
+        ))?;
+    }
+    page.raw("</tbody></table></div>\n")?;
+    let unknown = table.rows.iter().filter(|r| r.proportional.is_none());
+    let unknown = unknown.count();
+    if unknown > 0 {
+        page.paragraph(
+            "note",
+            &format!("{unknown} rows could not be read (\"-\")."),
+        )?;
+    }
+    page.raw("</section>\n")
+}
+
+pub(super) fn process_records(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
+    if recorded.processes.is_empty() {
+        return Ok(());
+    }
+    page.raw(
+        "<section><h2>Processes</h2>\n<div class=\"scroll\"><table class=\"sortable\">\n<thead>\
+         <tr><th>process<th class=\"n\">PID<th class=\"n\">peak RSS<th class=\"n\">from\
+         <th class=\"n\">to</tr></thead>\n<tbody>\n",
+    )?;
+    for process in &recorded.processes {
+        let command = if process.command.is_empty() {
+            process.name.clone()
+        } else {
+            process.command.join(" ")
+        };
+        let end = process.ended.unwrap_or(recorded.meta.length);
+        page.raw(&format!(
+            "<tr><th scope=\"row\" class=\"long\">{}</th><td class=\"n\" data-v=\"{pid}\">{pid}\
+             </td><td class=\"n\" data-v=\"{}\">{}</td><td class=\"n\" data-v=\"{:.3}\">{}</td>\
+             <td class=\"n\" data-v=\"{:.3}\">{}</td></tr>\n",
+            escaped(&command),
+            process.rss_peak.0,
+            process.rss_peak,
+            process.first_seen.as_secs_f64(),
+            span(process.first_seen),
+            end.as_secs_f64(),
+            process.ended.map_or_else(|| "-".to_owned(), span),
+            pid = process.id.pid,
+        ))?;
+    }
+    page.raw("</tbody></table></div></section>\n")
+}
+
+pub(super) fn events(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
+    if recorded.events.is_empty() {
+        return Ok(());
+    }
+    page.raw("<details><summary>Events</summary>\n<ul>\n")?;
+    for event in &recorded.events {
+        page.raw(&format!(
+            "<li>{}: {}</li>\n",
+            escaped(&span(event.at)),
+            escaped(&event.text)
+        ))?;
+    }
+    page.raw("</ul></details>\n")
+}

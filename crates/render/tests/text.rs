@@ -1,0 +1,211 @@
+//! Text as people see it: snapshots at 80 and 120 columns, and the promises that hold for any
+//! value: no line wider than asked, no control characters, printed figures that sum.
+
+mod fixture;
+
+use plimsoll_model::{Breakdown, ProcessTable, Recorded};
+use plimsoll_render::{
+    Format, TextOptions, render_breakdown, render_process_table, render_recorded,
+};
+
+fn breakdown_text(breakdown: &Breakdown, options: &TextOptions) -> String {
+    let mut out = Vec::new();
+    render_breakdown(breakdown, Format::Text, options, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn table_text(table: &ProcessTable, options: &TextOptions) -> String {
+    let mut out = Vec::new();
+    render_process_table(table, Format::Text, options, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn recorded_text(recorded: &Recorded, options: &TextOptions) -> String {
+    let mut out = Vec::new();
+    render_recorded(recorded, Format::Text, options, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_service_at_80_columns() {
+    insta::assert_snapshot!(breakdown_text(&fixture::service(), &TextOptions::plain(80)));
+}
+
+#[test]
+fn a_service_at_120_columns_with_everything_open() {
+    let options = TextOptions {
+        top: None,
+        depth: 9,
+        ..TextOptions::plain(120)
+    };
+    insta::assert_snapshot!(breakdown_text(&fixture::service(), &options));
+}
+
+#[test]
+fn a_tree_with_swap_hugetlb_and_estimates() {
+    insta::assert_snapshot!(breakdown_text(
+        &fixture::full_breakdown(),
+        &TextOptions::plain(80)
+    ));
+}
+
+#[test]
+fn processes_at_80_columns() {
+    insta::assert_snapshot!(table_text(
+        &fixture::process_table(),
+        &TextOptions::plain(80)
+    ));
+}
+
+#[test]
+fn groups_at_120_columns() {
+    let options = TextOptions {
+        top: Some(3),
+        ..TextOptions::plain(120)
+    };
+    insta::assert_snapshot!(table_text(&fixture::process_groups(), &options));
+}
+
+#[test]
+fn a_run_at_80_columns() {
+    insta::assert_snapshot!(recorded_text(&fixture::recorded(), &TextOptions::plain(80)));
+}
+
+#[test]
+fn a_run_at_120_columns() {
+    insta::assert_snapshot!(recorded_text(
+        &fixture::recorded(),
+        &TextOptions::plain(120)
+    ));
+}
+
+#[test]
+fn hostile_names_at_80_columns() {
+    insta::assert_snapshot!(breakdown_text(
+        &fixture::hostile_breakdown(),
+        &TextOptions::plain(80)
+    ));
+}
+
+/// Columns counted apart from the renderer's own count: ASCII, the block characters of time lines
+/// and Latin letters are one wide, everything else here is at most two.
+fn widest(text: &str) -> usize {
+    let width = |c: char| match c {
+        ' '..='~' | '\u{a1}'..='\u{2ff}' | '\u{2580}'..='\u{259f}' => 1,
+        _ => 2,
+    };
+    text.lines()
+        .map(|line| line.chars().map(width).sum())
+        .max()
+        .unwrap_or(0)
+}
+
+#[test]
+fn hostile_names_neither_widen_lines_nor_reach_the_terminal() {
+    for width in [80, 99, 100, 133] {
+        for (depth, top) in [(0, Some(3)), (1, Some(12)), (9, None)] {
+            let options = TextOptions {
+                width,
+                color: false,
+                depth,
+                top,
+            };
+            for text in [
+                breakdown_text(&fixture::hostile_breakdown(), &options),
+                breakdown_text(&fixture::full_breakdown(), &options),
+                table_text(&fixture::hostile_table(), &options),
+                table_text(&fixture::process_groups(), &options),
+                recorded_text(&fixture::hostile_recorded(), &options),
+            ] {
+                assert!(widest(&text) <= usize::from(width), "{width}:\n{text}");
+                let control = text.chars().find(|c| c.is_control() && *c != '\n');
+                assert_eq!(control, None, "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn colour_adds_nothing_but_codes() {
+    let plain = TextOptions::plain(80);
+    let colored = TextOptions {
+        color: true,
+        ..plain
+    };
+    let mut text = recorded_text(&fixture::recorded(), &colored);
+    assert!(text.contains("\u{1b}[1m"));
+    for code in ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m"] {
+        text = text.replace(code, "");
+    }
+    assert_eq!(text, recorded_text(&fixture::recorded(), &plain));
+}
+
+#[test]
+fn nothing_recorded_is_said() {
+    let mut recorded = fixture::recorded();
+    recorded.samples.clear();
+    recorded.breakdowns.clear();
+    recorded.processes.clear();
+    recorded.meta.complete = false;
+    recorded.meta.exit_code = None;
+    recorded.meta.length = std::time::Duration::ZERO;
+    let text = recorded_text(&recorded, &TextOptions::plain(80));
+    assert!(text.contains("Nothing was recorded"), "{text}");
+    assert!(text.contains("cut off"), "{text}");
+}
+
+/// Bytes of a printed figure, with the half unit of its last digit that it may be off.
+fn printed(figure: &str) -> Option<(f64, f64)> {
+    let (number, unit) = figure.split_once(' ')?;
+    let scale = match unit {
+        "B" => 1.0,
+        "KiB" => 1024.0,
+        "MiB" => 1024.0 * 1024.0,
+        "GiB" => 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    let decimals = number.split_once('.').map_or(0, |(_, tail)| tail.len());
+    let rounding = 0.5 / 10f64.powi(i32::try_from(decimals).ok()?);
+    Some((number.parse::<f64>().ok()? * scale, rounding * scale))
+}
+
+proptest::proptest! {
+    /// However many components are collapsed, the RSS column adds up to the total.
+    #[test]
+    fn printed_components_sum_to_the_total(
+        sizes in proptest::collection::vec(0u64..3_000_000, 1..40),
+        top in proptest::option::of(0usize..20),
+        width in 80u16..140,
+    ) {
+        use plimsoll_model::{Bytes, Kind};
+        let mut sizes = sizes;
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let components = sizes
+            .iter()
+            .enumerate()
+            .map(|(number, kib)| {
+                fixture::anonymous(&format!("c{number}"), Kind::Heap, Bytes::kib(*kib))
+            })
+            .collect();
+        let breakdown = fixture::breakdown_of(components);
+        let options = TextOptions { top, ..TextOptions::plain(width) };
+        let text = breakdown_text(&breakdown, &options);
+        proptest::prop_assert!(widest(&text) <= usize::from(width));
+        let (mut sum, mut rounding) = (0.0, 1.0);
+        let rows = text
+            .lines()
+            .skip_while(|line| !line.starts_with("component "))
+            .skip(1)
+            .take_while(|line| !line.is_empty())
+            .filter(|line| !line.starts_with(' '));
+        for row in rows {
+            // Cells are two or more spaces apart.
+            let cells: Vec<&str> = row.split("  ").filter(|cell| !cell.is_empty()).collect();
+            let (bytes, off) = printed(cells[1].trim()).expect("the second cell is RSS");
+            sum += bytes;
+            rounding += off;
+        }
+        let total = breakdown.totals.usage.resident.0 as f64;
+        proptest::prop_assert!((sum - total).abs() <= rounding, "{sum} != {total}\n{text}");
+    }
+}
