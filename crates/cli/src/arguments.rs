@@ -10,8 +10,10 @@ use plimsoll_render::Format;
 /// Shows where a program's memory really goes, from outside, without changing or stopping it.
 #[derive(Debug, Parser)]
 #[command(name = "plimsoll", version, about, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 ran, 2 could not run; `run` passes the command's own code on.\n\
-    Documentation: docs/ in the source tree.")]
+#[command(
+    after_help = "Exit codes: 0 ran, 2 could not run; `run` passes the command's own code on.\n\
+    Documentation: docs/ in the source tree."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -32,7 +34,7 @@ pub(crate) enum Verb {
     /// Print the report of a recording
     Report(Report),
     /// Say which kernel facilities work here, and what is lost without the others
-    Facilities(Facilities),
+    Facilities,
 }
 
 #[derive(Debug, Args)]
@@ -68,7 +70,12 @@ pub(crate) struct Sampling {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_interval)]
     pub(crate) breakdown_interval: Duration,
     /// Where to keep the recording [default: plimsoll-NAME-PID.plimsoll in this folder]
-    #[arg(long, short = 'o', value_name = "FILE", conflicts_with = "no_recording")]
+    #[arg(
+        long,
+        short = 'o',
+        value_name = "FILE",
+        conflicts_with = "no_recording"
+    )]
     pub(crate) recording: Option<PathBuf>,
     /// Keep no recording
     #[arg(long)]
@@ -131,12 +138,6 @@ pub(crate) struct Report {
     pub(crate) output: Output,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Facilities {
-    #[command(flatten)]
-    pub(crate) output: Output,
-}
-
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Output {
     /// text, json, csv or html
@@ -152,7 +153,12 @@ pub(crate) struct Output {
     #[arg(long, value_name = "LEVELS", default_value_t = 1)]
     pub(crate) depth: usize,
     /// How many rows text shows of each level; the rest are summed in one row
-    #[arg(long, value_name = "ROWS", default_value_t = 12, conflicts_with = "all")]
+    #[arg(
+        long,
+        value_name = "ROWS",
+        default_value_t = 12,
+        conflicts_with = "all"
+    )]
     pub(crate) top: usize,
     /// Show every row and every part
     #[arg(long)]
@@ -190,7 +196,9 @@ const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// A time with its unit: `250ms`, `1s`, `1.5m`, `2h`.
 fn parse_interval(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let seconds = match unit.trim() {
         "ms" => 0.001,
@@ -199,9 +207,11 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err("give a number with its unit: ms, s, m or h, like 100ms".to_owned()),
     };
-    let number: f64 = number.parse().map_err(|_| format!("{number:?} is not a number"))?;
-    let interval = Duration::try_from_secs_f64(number * seconds)
-        .map_err(|_| "too long".to_owned())?;
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("{number:?} is not a number"))?;
+    let interval =
+        Duration::try_from_secs_f64(number * seconds).map_err(|_| "too long".to_owned())?;
     if interval < INTERVAL_MIN {
         return Err("the shortest interval is 1ms".to_owned());
     }
@@ -222,14 +232,27 @@ mod tests {
     #[test]
     fn intervals_have_units_and_a_least_length() {
         let check = |text: &str, expected: Option<u64>| {
-            let found = parse_interval(text).ok().map(|interval| interval.as_millis() as u64);
+            let found = parse_interval(text)
+                .ok()
+                .map(|interval| interval.as_millis() as u64);
             assert_eq!(found, expected, "{text}");
         };
         check("100ms", Some(100));
         check("1.5s", Some(1500));
         check("2m", Some(120_000));
         check("1h", Some(3_600_000));
-        for bad in ["0", "0ms", "0s", "5", "", "ms", "-1s", "1d", "1e400s", "999999999999999h"] {
+        for bad in [
+            "0",
+            "0ms",
+            "0s",
+            "5",
+            "",
+            "ms",
+            "-1s",
+            "1d",
+            "1e400s",
+            "999999999999999h",
+        ] {
             check(bad, None);
         }
     }

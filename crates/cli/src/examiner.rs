@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use plimsoll_anatomy::{breakdown, tree_breakdown, wanted_symbols};
-use plimsoll_model::{Backing, Breakdown, Package, Snapshot, Target};
-use plimsoll_probe::{LiveTarget, MethodChoice, ProbeError, ReadOptions, descendants, read_snapshot};
+use plimsoll_model::{Backing, Breakdown, Gap, GapReason, Package, Snapshot, Target};
+use plimsoll_probe::{
+    LiveTarget, MethodChoice, ProbeError, ReadOptions, descendants, read_snapshot,
+};
 use plimsoll_provenance::Provenance;
 
 use crate::arguments::Method;
@@ -25,8 +27,15 @@ impl Examiner {
             Method::Smaps => MethodChoice::Smaps,
             Method::Walk => MethodChoice::Walk,
         };
-        let options = ReadOptions { method, wanted_symbols: wanted_symbols(), files: true };
-        Examiner { options, packages: HashMap::new() }
+        let options = ReadOptions {
+            method,
+            wanted_symbols: wanted_symbols(),
+            files: true,
+        };
+        Examiner {
+            options,
+            packages: HashMap::new(),
+        }
     }
 
     pub(crate) fn process(&mut self, pid: u32) -> Result<Breakdown, ProbeError> {
@@ -43,11 +52,13 @@ impl Examiner {
         for descendant in descendants(pid) {
             match self.read(descendant) {
                 Ok(member) => members.push(member),
-                Err(error) => gaps.extend(error.as_gap()),
+                Err(error) => gaps.push(unread(descendant, &error)),
             }
         }
-        let read: Vec<(&Snapshot, &dyn Target)> =
-            members.iter().map(|(snapshot, target)| (snapshot, target as &dyn Target)).collect();
+        let read: Vec<(&Snapshot, &dyn Target)> = members
+            .iter()
+            .map(|(snapshot, target)| (snapshot, target as &dyn Target))
+            .collect();
         let mut found =
             tree_breakdown(&read).expect("the root was read, so there is at least one member");
         found.gaps.extend(gaps);
@@ -80,13 +91,28 @@ impl Examiner {
             let provenance = Provenance::new(PathBuf::from(format!("/proc/{pid}/root")));
             let (found, gaps) = provenance.packages(&unknown);
             snapshot.gaps.extend(gaps);
-            self.packages
-                .extend(found.into_iter().map(|(path, package)| ((pid, path), package)));
+            self.packages.extend(
+                found
+                    .into_iter()
+                    .map(|(path, package)| ((pid, path), package)),
+            );
         }
         for file in snapshot.files.values_mut() {
             file.package = self.packages.get(&(pid, file.path.clone())).cloned();
         }
     }
+}
+
+fn unread(pid: u32, error: &ProbeError) -> Gap {
+    let reason = match error {
+        ProbeError::Denied { .. } => GapReason::Denied,
+        _ => GapReason::Vanished,
+    };
+    Gap::new(
+        format!("process {pid} of the tree"),
+        reason,
+        error.to_string(),
+    )
 }
 
 fn total_cost(members: &[(Snapshot, LiveTarget)]) -> plimsoll_model::ReadingCost {
