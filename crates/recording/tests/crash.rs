@@ -2,7 +2,10 @@
 //!
 //! The recorder to kill is this test program itself, started again with a variable set.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its own functions")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in its own functions"
+)]
 
 mod made;
 

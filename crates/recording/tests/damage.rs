@@ -1,6 +1,9 @@
 //! Files that are not, or no longer, what they should be: each gets one clear error, none panics.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its own functions")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in its own functions"
+)]
 
 mod made;
 

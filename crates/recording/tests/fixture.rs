@@ -3,7 +3,10 @@
 //! `fixtures/version-1.plimsoll` was made by `write_small` of this crate's tests. It is never
 //! made again: a new version of the schema gets a new fixture beside it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its own functions")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in its own functions"
+)]
 
 mod made;
 

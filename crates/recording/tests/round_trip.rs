@@ -1,7 +1,10 @@
 //! What is written is what is read: a small run by hand, arbitrary component trees by proptest,
 //! and long runs thinned on the way back.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its own functions")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in its own functions"
+)]
 
 mod made;
 
