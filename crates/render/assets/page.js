@@ -148,23 +148,23 @@
     treemap.replaceChildren(make("div", { class: "tools" }, crumbs, size, colour), map);
     const w = map.clientWidth || 800, h = map.clientHeight || 400;
     for (const tile of squarify(mapItems(components, TILES_MAX), 0, 0, w, h)) {
-      map.append(drawTile(tile, w, h, owner, whole));
+      map.append(drawTile(tile, w, h, owner, whole, shown));
     }
     if (focus) (map.querySelector("button") || crumbs.querySelector("button"))?.focus();
   }
-  function drawTile(tile, w, h, owner, whole) {
+  function drawTile(tile, w, h, owner, whole, shown) {
     const { c, rest, value } = tile.item;
     const opens = Boolean(c && c.p.length);
     const back = !c ? REST : state.byClass ? classColour(c.c) : ownerColour((owner || c).n);
     const words = c ? describe(c, whole) : `${rest} smaller: ${bytes(value)}`;
-    const button = make("button", { type: "button", class: opens ? "tile opens" : "tile", title: words, "aria-label": words,
+    const button = make("button", { type: "button", class: `tile${opens ? " opens" : ""}${tile.w > 220 && tile.h > 110 ? " big" : ""}`, title: words, "aria-label": words,
       style: `${percentBox(tile, w, h)}background:${back};color:${ink(back)}`,
       onclick: () => { if (opens) { state.path.push(c.n); drawTreemap(true); } } });
     if (tile.w > 46 && tile.h > 18) button.append(make("b", {}, c ? c.n.replace(/^\/.*\/(?=.)/, "") : `${rest} smaller`));
     const inner = opens && tile.w > 110 && tile.h > 90;
-    if (tile.w > 46 && tile.h > 38) button.append(make("span", {}, bytes(value)));
+    if (tile.w > 46 && tile.h > 38) button.append(make("span", {}, tile.w > 110 ? `${bytes(value)} \u00b7 ${share(value, shown)}` : bytes(value)));
     if (inner) {
-      const top = 42, parts = squarify(mapItems(c.p, 16), 4, top, tile.w - 10, tile.h - top - 6);
+      const top = tile.w > 220 && tile.h > 110 ? 54 : 42, parts = squarify(mapItems(c.p, 16), 4, top, tile.w - 10, tile.h - top - 6);
       for (const part of parts) {
         const label = part.w > 60 && part.h > 16 ? [make("b", {}, part.item.c ? part.item.c.n.replace(/^\/.*\/(?=.)/, "") : `${part.item.rest} smaller`)] : [];
         button.append(make("span", { class: "tile", style: percentBox(part, tile.w, tile.h) }, ...label));
@@ -197,10 +197,11 @@
           } }, open ? "\u25be" : "\u25b8"));
       }
       name.append(c.n);
+      if (c.w) name.append(make("small", {}, c.w));
       const bar = make("span", { class: "share", "aria-hidden": "true" }, make("span", { style: `width:${whole ? c.u[0] / whole * 100 : 0}%;background:${ownerColour(owner)}` }));
       const figure = (...text) => make("td", { class: "n" }, ...text);
       rows.push(make("tr", {}, name, figure(bytes(c.u[0])), figure(bar, share(c.u[0], whole)), figure(c.m + bytes(c.u[2])), figure(bytes(c.u[3])),
-        figure(bytes(c.u[4])), figure(bytes(c.u[5])), make("td", {}, make("i", { class: c.c }), CLASSES[c.c]), make("td", { class: "wide" }, c.w)));
+        figure(bytes(c.u[4])), figure(bytes(c.u[5])), make("td", {}, make("i", { class: c.c }), CLASSES[c.c])));
       if (open) for (const part of sorted(c.p)) add(part, depth + 1, id, owner);
     };
     for (const c of sorted(components)) add(c, 0, "", c.n);
@@ -271,27 +272,37 @@
     if (!data.breakdowns.length) { chart.replaceChildren(svg); return; }
     const now = make("line", { class: "now", y1: top, y2: h - bottom });
     svg.append(now);
-    const slider = make("input", { type: "range", min: 0, max: data.breakdowns.length - 1, value: state.index, "aria-label": "Time of the breakdown shown below", oninput: () => pick(Number(slider.value)) });
-    slider.style.paddingLeft = `${left - 8}px`;
+    // The slider runs over time, so that its thumb stays under the chart; keys step breakdowns.
+    const slider = make("input", { type: "range", min: 0, max: length, step: "any", "aria-label": "Time of the breakdown shown below",
+      style: `width:${w - left - right + 16}px;margin-left:${left - 8}px`, oninput: () => pick(nearest(Number(slider.value))), onchange: () => moved(),
+      onkeydown: (event) => {
+        const last = data.breakdowns.length - 1, i = state.index;
+        const to = { ArrowLeft: i - 1, ArrowDown: i - 1, ArrowRight: i + 1, ArrowUp: i + 1, PageDown: i - 10, PageUp: i + 10, Home: 0, End: last }[event.key];
+        if (to === undefined) return;
+        event.preventDefault();
+        pick(Math.min(last, Math.max(0, to)));
+      } });
     const output = make("output"), legend = make("ul", { class: "legend" });
     moved = () => {
       const at = data.breakdowns[state.index].at;
       now.setAttribute("x1", x(at)); now.setAttribute("x2", x(at));
-      slider.value = state.index;
+      slider.value = at;
       slider.setAttribute("aria-valuetext", time(at));
       output.textContent = `at ${time(at)}: ${bytes(sum(data.breakdowns[state.index].components, (c) => c.u[0]))}`;
       legend.replaceChildren(...all.map((layer) => make("li", {}, make("i", { style: `background:${layer.colour}` }), `${layer.name} `, make("b", {}, bytes(layer.values[state.index])))));
     };
     const choose = (event) => {
-      const box = svg.getBoundingClientRect(), at = ((event.clientX - box.left) / box.width * w - left) / (w - left - right) * length;
-      let best = 0;
-      data.breakdowns.forEach((b, place) => { if (Math.abs(b.at - at) < Math.abs(data.breakdowns[best].at - at)) best = place; });
-      pick(best);
+      const box = svg.getBoundingClientRect();
+      pick(nearest(((event.clientX - box.left) / box.width * w - left) / (w - left - right) * length));
     };
     svg.addEventListener("pointerdown", choose);
     svg.addEventListener("pointermove", (event) => { if (event.buttons & 1) choose(event); });
     chart.replaceChildren(svg, slider, output, legend);
     moved();
+  }
+  function nearest(at) {
+    const distance = (place) => Math.abs(data.breakdowns[place].at - at);
+    return data.breakdowns.reduce((best, _, place) => (distance(place) < distance(best) ? place : best), 0);
   }
   function pick(index) {
     if (index === state.index) return;

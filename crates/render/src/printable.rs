@@ -111,11 +111,12 @@ pub(crate) fn fit_name(text: &str, width: usize) -> Cow<'_, str> {
         return fit(text, width);
     }
     match text.rfind('/') {
+        Some(slash) if slash + 1 == text.len() => fit(text, width),
         Some(slash) if columns(&text[slash..]) + 3 <= width => {
             Cow::Owned(format!("...{}", &text[slash..]))
         }
-        Some(slash) if slash + 1 < text.len() => fit(&text[slash + 1..], width),
-        _ => fit(text, width),
+        Some(slash) => fit(&text[slash + 1..], width),
+        None => fit(text, width),
     }
 }
 
@@ -205,6 +206,7 @@ mod tests {
         check("/usr/lib/libz.so.1", 10, "libz.so.1");
         check("/usr/lib/libz.so.1", 8, "l...so.1");
         check("/usr/lib/", 8, "/...lib/");
+        check("libz.so.1", 8, "l...so.1");
     }
 
     #[test]

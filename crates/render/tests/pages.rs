@@ -73,11 +73,16 @@ fn hostile_names_stay_text() {
 fn a_page_asks_nothing_of_any_network() {
     let page = recorded_page(&fixture::recorded());
     assert!(page.contains("default-src 'none'"));
-    for reference in ["src=", "href=", "url(", "@import", "fetch(", "XMLHttp", "import("] {
+    for reference in [
+        "src=", "href=", "url(", "@import", "fetch(", "XMLHttp", "import(",
+    ] {
         assert!(!page.contains(reference), "{reference}");
     }
     // The one address in the page is the name of the SVG namespace.
-    assert_eq!(page.matches("http://www.w3.org/2000/svg").count(), page.matches("://").count());
+    assert_eq!(
+        page.matches("http://www.w3.org/2000/svg").count(),
+        page.matches("://").count()
+    );
 }
 
 /// Writes the pages for a look in a browser: `PLIMSOLL_PAGES=/some/folder cargo test -- --ignored`.

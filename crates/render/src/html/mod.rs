@@ -107,7 +107,7 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
         page.paragraph("note", &note)?;
     }
     page.raw("<section><h2>Over time</h2>\n<div id=\"chart\"></div>\n")?;
-    tables::stages(&mut page, &run)?;
+    page.paragraph("note", &data.thinning_note(recorded))?;
     page.raw("</section>\n")?;
     if let Some(witness) = &run.witness {
         page.raw(&format!(
@@ -117,8 +117,8 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
         page.treemap_place()?;
         tables::components(&mut page, &witness.timed.breakdown)?;
         page.raw("</section>\n")?;
-        page.paragraph("note", &data.thinning_note(recorded))?;
     }
+    tables::stages(&mut page, &run)?;
     tables::process_records(&mut page, recorded)?;
     tables::events(&mut page, recorded)?;
     page.gaps(&recorded.gaps)?;

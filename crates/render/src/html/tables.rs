@@ -18,7 +18,7 @@ pub(super) fn components(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Resu
          parts</caption>\n<thead><tr><th data-key=\"n\">component<th class=\"n\" data-key=\"0\">\
          RSS<th class=\"n\">share<th class=\"n\" data-key=\"2\">PSS<th class=\"n\" data-key=\"3\">\
          private<th class=\"n\" data-key=\"4\">dirty<th class=\"n\" data-key=\"5\">swap\
-         <th data-key=\"c\">take back<th class=\"wide\">notes</tr></thead>\n<tbody>\n",
+         <th data-key=\"c\">take back</tr></thead>\n<tbody>\n",
     )?;
     let whole = breakdown.totals.usage.resident;
     for component in &breakdown.components {
@@ -27,7 +27,7 @@ pub(super) fn components(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Resu
     page.raw(&format!(
         "</tbody>\n<tfoot><tr><th scope=\"row\">sum</th><td class=\"n\">{}</td>\
          <td class=\"n\">100%</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-         <td class=\"n\">{}</td><td class=\"n\">{}</td><td></td><td class=\"wide\"></td></tr>\
+         <td class=\"n\">{}</td><td class=\"n\">{}</td><td></td></tr>\
          </tfoot></table></div>\n",
         whole,
         breakdown.totals.usage.proportional,
@@ -46,11 +46,11 @@ fn component_rows(
     let usage = &component.usage;
     let class = class_of(component);
     page.raw(&format!(
-        "<tr><th scope=\"row\" style=\"--depth:{depth}\">{}</th><td class=\"n\">{}</td>\
+        "<tr><th scope=\"row\" style=\"--depth:{depth}\">{}<small>{}</small></th><td class=\"n\">{}</td>\
          <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
-         <td class=\"n\">{}</td><td class=\"n\">{}</td><td><i class=\"{}\"></i>{}</td>\
-         <td class=\"wide\">{}</td></tr>\n",
+         <td class=\"n\">{}</td><td class=\"n\">{}</td><td><i class=\"{}\"></i>{}</td></tr>\n",
         escaped(&component.name),
+        escaped(&notes(component)),
         usage.resident,
         escaped(&percent(usage.resident, whole)),
         escaped(&marked(
@@ -62,7 +62,6 @@ fn component_rows(
         usage.swap,
         class_name(class),
         class.words(),
-        escaped(&notes(component)),
     ))?;
     for part in &component.parts {
         component_rows(page, part, whole, depth + 1)?;
@@ -75,8 +74,8 @@ pub(super) fn stages(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
     let Some(stages) = Stages::of(run) else {
         return Ok(());
     };
-    page.raw("<div class=\"scroll\"><table class=\"sortable\"><caption>What it was made of")?;
-    page.raw("</caption>\n<thead><tr><th>component")?;
+    page.raw("<section><h2>Before, at the peak, at the end</h2>\n<div class=\"scroll\">")?;
+    page.raw("<table class=\"sortable\">\n<thead><tr><th>component")?;
     for (title, timed) in stages.titled() {
         page.raw(&format!(
             "<th class=\"n\">{title}<br><small>{}</small>",
@@ -94,7 +93,7 @@ pub(super) fn stages(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
     page.raw("</tbody>\n<tfoot>\n")?;
     let sums = stages.figures(|_| true);
     stage_row(page, "sum", &sums, stages.change_title().is_some())?;
-    page.raw("</tfoot></table></div>\n")
+    page.raw("</tfoot></table></div></section>\n")
 }
 
 fn stage_row(
