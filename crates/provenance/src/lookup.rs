@@ -19,7 +19,8 @@ pub(crate) struct Lookup<'a> {
     pub(crate) root: &'a Root,
     owners: BTreeMap<PathBuf, Package>,
     open: BTreeSet<PathBuf>,
-    gaps: Vec<Gap>,
+    /// Each with how many like it were met.
+    gaps: Vec<(Gap, usize)>,
 }
 
 impl<'a> Lookup<'a> {
@@ -55,14 +56,25 @@ impl<'a> Lookup<'a> {
         }
     }
 
+    /// Keeps one gap of a kind and counts the rest: 800 unreadable lists are one thing to know.
     pub(crate) fn gap(&mut self, gap: Gap) {
-        if !self.gaps.contains(&gap) {
-            self.gaps.push(gap);
+        let is_like =
+            |(known, _): &&mut (Gap, usize)| (&known.what, known.reason) == (&gap.what, gap.reason);
+        match self.gaps.iter_mut().find(is_like) {
+            Some((_, count)) => *count += 1,
+            None => self.gaps.push((gap, 1)),
         }
     }
 
     pub(crate) fn into_owners(self) -> (BTreeMap<PathBuf, Package>, Vec<Gap>) {
-        (self.owners, self.gaps)
+        let with_count = |(mut gap, count): (Gap, usize)| {
+            if count > 1 {
+                gap.detail = format!("{}; and {} more", gap.detail, count - 1);
+            }
+            gap
+        };
+        let gaps = self.gaps.into_iter().map(with_count).collect();
+        (self.owners, gaps)
     }
 }
 

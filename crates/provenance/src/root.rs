@@ -3,7 +3,8 @@
 //! Paths and symbolic links below a container's root are written by whoever owns the container.
 //! [`Root`] resolves them with openat2(2) and `RESOLVE_IN_ROOT`, so that an absolute link or a
 //! `..` stays inside, and opens regular files only: a FIFO would block and a device may act on
-//! being opened. It is not a cache; each call opens and closes.
+//! being opened. A network or FUSE file system below the root can still make a read wait.
+//! It is not a cache; each call opens and closes.
 
 use std::ffi::{CString, OsString};
 use std::fs::{self, File};
@@ -237,5 +238,35 @@ fn is_own_root(folder: &OwnedFd) -> bool {
     match (File::from(duplicate).metadata(), fs::metadata("/")) {
         (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without openat2 only this process's own root is read: nothing lies outside of it.
+    #[test]
+    fn plain_resolution_is_for_the_own_root_only() {
+        let check = |path: &str, expected: bool| {
+            let root = Root::open(Path::new(path)).unwrap();
+            assert_eq!(is_own_root(&root.folder), expected, "{path}");
+        };
+        check("/", true);
+        check("/proc/self/root", true);
+        check("/proc/self", false);
+    }
+
+    #[test]
+    fn a_longer_file_is_cut() {
+        let check = |text: &[u8], limit, expected: (&[u8], Extent)| {
+            let mut buffer = Vec::new();
+            let extent = read_bounded(&mut &text[..], limit, &mut buffer).unwrap();
+            assert_eq!((buffer.as_slice(), extent), expected);
+        };
+        check(b"abc", 3, (b"abc", Extent::Whole));
+        check(b"abcd", 3, (b"abc", Extent::Cut));
+        check(b"", 0, (b"", Extent::Whole));
+        check(b"a", 0, (b"", Extent::Cut));
     }
 }

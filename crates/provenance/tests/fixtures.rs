@@ -75,6 +75,9 @@ fn python_files_beside_the_site_folder() {
         &[
             ("/opt/app/bin/yamlcat", "python PyYAML 6.0"),
             ("/opt/app/bin/other", "folder /opt/app/bin"),
+            // Installed with `pip install --target`.
+            ("/var/task/vendored/_v.so", "python vendored 1.1"),
+            ("/var/task/other/_o.so", "folder /var/task/other"),
             // Without a file of the site folder in the batch, nothing leads to the project.
             (
                 "/opt/app/lib/python3.11/site-packages/yaml/_yaml.cpython-311-x86_64-linux-gnu.so",

@@ -99,6 +99,17 @@ fn a_loop_of_links_is_a_gap() {
     assert_eq!(gaps.len(), 1, "{gaps:?}");
 }
 
+#[test]
+fn many_unreadable_lists_are_one_gap() {
+    let root = TemporaryRoot::new();
+    for number in 0..20 {
+        fs::create_dir_all(root.folder_for(&format!("var/lib/dpkg/info/{number}.list"))).unwrap();
+    }
+    let (_, gaps) = root.owner("/usr/lib/libx.so");
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].detail.ends_with("and 19 more"), "{gaps:?}");
+}
+
 /// Opening a FIFO for reading would wait for a writer for ever.
 #[test]
 fn a_fifo_is_not_opened() {

@@ -332,3 +332,49 @@ fn relative(path: &Path, site: &Path) -> Option<Vec<u8>> {
     let below = path.strip_prefix(site).ok()?;
     Some(below.as_os_str().as_bytes().to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::root::Root;
+
+    fn lookup_with_budget(left: usize) -> (BTreeMap<PathBuf, Package>, Vec<Gap>) {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/python");
+        let root = Root::open(&fixture).unwrap();
+        let site = Path::new("/opt/app/lib/python3.11/site-packages");
+        let paths = ["yaml/_yaml.cpython-311-x86_64-linux-gnu.so", "none/x.so"];
+        let mut lookup = Lookup::new(&root, &paths.map(|path| site.join(path)));
+        claim_listed(&mut lookup, &mut RecordBudget { left });
+        lookup.into_owners()
+    }
+
+    #[test]
+    fn a_spent_budget_is_one_gap() {
+        let (owners, gaps) = lookup_with_budget(RECORDS_BYTES_LIMIT);
+        assert_eq!((owners.len(), gaps), (1, vec![]));
+        let (owners, gaps) = lookup_with_budget(0);
+        assert_eq!((owners.len(), gaps.len()), (0, 1), "{gaps:?}");
+        assert_eq!(gaps[0].reason, GapReason::Bounded);
+    }
+
+    #[test]
+    fn top_levels() {
+        let check = |path: &str, expected: &str| assert_eq!(top_level(path.as_bytes()), expected);
+        check("numpy.libs/libx.so", "numpy");
+        check("numpy/_core/x.so", "numpy");
+        check("_cffi_backend.cpython-311.so", "-cffi-backend");
+        check("scikit_learn.libs/x.so", "scikit-learn");
+    }
+
+    #[test]
+    fn paths_are_resolved_by_name() {
+        let check = |path: &str, expected: Option<&str>| {
+            let found = resolved(path.as_bytes(), Path::new("/a/b"));
+            assert_eq!(found, expected.map(PathBuf::from), "{path}");
+        };
+        check("../../bin/x", Some("/bin/x"));
+        check("../c/./x", Some("/a/c/x"));
+        check("/abs", Some("/abs"));
+        check("../../../x", None);
+    }
+}

@@ -1,6 +1,7 @@
 //! Python files that no record below their own site folder lists, asked for after the system's
-//! package managers: egg-info with module names only, the interpreter's own files, a wheel's data
-//! beside the site folder (`bin/ruff`, `lib/libmkl_rt.so`), and editable installs.
+//! package managers: egg-info with module names only, `pip install --target` folders, the
+//! interpreter's own files, a wheel's data beside the site folder (`bin/ruff`,
+//! `lib/libmkl_rt.so`), and editable installs.
 //!
 //! Each rule needs a proof of its own and leaves the file unclaimed without one.
 
@@ -25,6 +26,7 @@ pub(crate) fn claim(lookup: &mut Lookup<'_>, budget: &mut RecordBudget) {
     claim_by_top_level(lookup);
     let prefixes = Prefixes::around(lookup);
     claim_interpreters(lookup, &prefixes);
+    claim_in_target_folders(lookup, budget);
     claim_data_files(lookup, budget, &prefixes);
     claim_editable(lookup, &prefixes);
 }
@@ -67,6 +69,37 @@ fn module_of(below: &[u8]) -> String {
         return first;
     }
     first.split('.').next().unwrap_or_default().to_string()
+}
+
+/// Files in folders that are site folders by content and not by name: `pip install --target`
+/// (vendored code, function images) and the archives that uv links to.
+fn claim_in_target_folders(lookup: &mut Lookup<'_>, budget: &mut RecordBudget) {
+    let mut folders: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+    for path in lookup.open().filter(|path| site_of(path).is_none()) {
+        for folder in path.ancestors().skip(1) {
+            let paths = folders.entry(folder.to_path_buf()).or_default();
+            paths.push(path.to_path_buf());
+        }
+    }
+    // The deepest folder first: its records are nearest to the file.
+    for (folder, paths) in folders.into_iter().rev() {
+        if !has_distributions(lookup, &folder) {
+            continue;
+        }
+        let key = |path: &PathBuf| relative(path, &folder);
+        let wanted = paths
+            .iter()
+            .filter_map(|path| Some((key(path)?, path.as_path())));
+        claim_in_site(lookup, budget, &folder, wanted.collect());
+    }
+}
+
+/// Whether a folder that is not known as a site folder is one. A folder that can't be listed is
+/// most likely none, so it is no gap.
+fn has_distributions(lookup: &Lookup<'_>, folder: &Path) -> bool {
+    let (names, _) = lookup.root.names(folder).unwrap_or_default();
+    let is_distribution = |name| Path::new(name).extension() == Some(OsStr::new("dist-info"));
+    names.iter().any(is_distribution)
 }
 
 /// Installation prefixes around the open files: folders with `lib/pythonX.Y`.
@@ -152,17 +185,27 @@ fn claim_interpreters(lookup: &mut Lookup<'_>, prefixes: &Prefixes) {
 fn interpreter_version<'v>(below: &Path, versions: &[&'v str]) -> Option<&'v str> {
     let parts: Vec<&str> = below.iter().map(OsStr::to_str).collect::<Option<_>>()?;
     let of = |wanted: &str| versions.iter().copied().find(|version| *version == wanted);
+    // Names without a minor version can be told only where there is one interpreter.
+    let only = match versions {
+        [only] => Some(*only),
+        _ => None,
+    };
     match parts.as_slice() {
         ["lib", library, _, ..] => of(library.strip_prefix("python")?),
         ["lib", name] => {
-            let name = name.strip_prefix("libpython")?;
-            of(name.split_once(".so").map_or(name, |(version, _)| version))
+            let (library, _) = name.strip_prefix("libpython")?.split_once(".so")?;
+            // Builds before 3.8 have flags in the name, `libpython3.7m.so` (PEP 3149).
+            let unflagged = library.trim_end_matches(|c: char| c.is_ascii_lowercase());
+            let any = library.len() == 1;
+            of(library)
+                .or_else(|| of(unflagged))
+                .or(only.filter(|_| any))
         }
-        ["bin", "python" | "python3"] => match versions {
-            [only] => Some(only),
-            _ => None,
-        },
-        ["bin", name] => of(name.strip_prefix("python")?),
+        ["bin", "python" | "python2" | "python3"] => only,
+        ["bin", name] => {
+            let name = name.strip_prefix("python")?;
+            of(name).or_else(|| of(name.strip_suffix('m')?))
+        }
         _ => None,
     }
 }
@@ -307,6 +350,11 @@ mod tests {
         check("bin/ruff", &["3.11"], None);
         check("lib/libpython3.11.so.1.0", &["3.1", "3.11"], Some("3.11"));
         check("lib/libpython3.12.so.1.0", &["3.11"], None);
+        check("lib/libpython3.7m.so.1.0", &["3.7"], Some("3.7"));
+        check("lib/libpython3.13t.so.1.0", &["3.13t"], Some("3.13t"));
+        check("lib/libpython3.so", &["3.11"], Some("3.11"));
+        check("lib/libpython3.so", &["3.10", "3.11"], None);
+        check("bin/python3.7m", &["3.7"], Some("3.7"));
         check("lib/libpq.so.5", &["3.11"], None);
         check(
             "lib/python3.11/lib-dynload/_ssl.so",
