@@ -1,6 +1,6 @@
 //! Whether the kernel can take bytes back, and how.
 
-use plimsoll_model::{Bytes, CountersSource, Reclaim, Snapshot};
+use plimsoll_model::{Bytes, CountersSource, Kind, Reclaim, Snapshot};
 
 use crate::holding::Holding;
 
@@ -12,7 +12,7 @@ use crate::holding::Holding;
 pub(crate) fn reclaim_of(snapshot: &Snapshot, holding: &Holding) -> Reclaim {
     let counters = &holding.counters;
     let mut reclaim = Reclaim::default();
-    if holding.locked {
+    if holding.locked || matches!(holding.owner.kind, Kind::Kernel | Kind::Device) {
         reclaim.must_stay = counters.rss;
         return reclaim;
     }

@@ -5,6 +5,9 @@ use plimsoll_model::{Bytes, Component, Exactness, Kind, Scope, Totals};
 /// A part is worth a name in the verdict from this share of RSS on.
 const NOTABLE: f64 = 0.1;
 
+/// Below this share of RSS a class of pages is left out of the sentence.
+const MENTIONED: f64 = 0.01;
+
 pub(crate) fn verdict(
     scope: Scope,
     processes: usize,
@@ -51,14 +54,13 @@ fn summary(scope: Scope, processes: usize, totals: &Totals, components: &[Compon
         clauses.push(format!("{own} is the program's own and {class}{mostly}"));
     }
     let dirty = totals.reclaim.after_writeback;
-    let dirty_counts = dirty.ratio_of(resident) >= NOTABLE / 10.0;
-    if dirty_counts {
+    if dirty.ratio_of(resident) >= MENTIONED {
         clauses.push(format!(
             "{dirty} is file data that must be written back before it can go"
         ));
     }
     let droppable = totals.reclaim.droppable;
-    if !droppable.is_zero() {
+    if droppable.ratio_of(resident) >= MENTIONED {
         clauses.push(format!(
             "{droppable} is {}, which the kernel can drop at any time",
             droppable_name(droppable, components)

@@ -42,6 +42,14 @@ fn owner(part: String, evidence: &'static str) -> Owner {
     }
 }
 
+fn used(live: Bytes, held_free: Bytes) -> Used {
+    Used {
+        live,
+        held_free,
+        method: "chunk headers; thread caches count as live".to_owned(),
+    }
+}
+
 fn claim_main_arena(ground: &Ground<'_>, territory: &mut Territory) {
     let brk: Vec<AddressRange> = ground
         .snapshot
@@ -185,11 +193,7 @@ fn walk_or_gap(ground: &Ground<'_>, range: AddressRange, first: u64, end: u64) -
     }
     while walk.step() {}
     if walk.at == end {
-        return Walked::Chunks(Some(Used {
-            live: walk.live,
-            held_free: walk.free,
-            method: "chunk walk; thread caches count as live".to_owned(),
-        }));
+        return Walked::Chunks(Some(used(walk.live, walk.free)));
     }
     if walk.chunks < CONVINCING {
         return Walked::NotGlibc;
@@ -233,31 +237,33 @@ impl<'a> ChunkWalk<'a> {
 
     /// Goes over one chunk; `false` at the end or where a header makes no sense.
     fn step(&mut self) -> bool {
-        let Some((size, next)) = self.chunk_at(self.at) else {
+        let Some(next) = self.chunk_at(self.at) else {
             return false;
         };
         let free = if next == self.end {
             true
         } else {
-            let Some((_, _)) = self.chunk_at(next) else {
+            if self.chunk_at(next).is_none() {
                 return false;
-            };
+            }
             let Some(header) = self.window.word(next + 8) else {
                 return false;
             };
             header & PREV_INUSE == 0
         };
+        let resident = self.resident_part(AddressRange::new(self.at, next));
         if free {
-            self.free += self.resident_part(AddressRange::new(self.at, next));
+            self.free += resident;
         } else {
-            self.live += Bytes(size);
+            self.live += resident;
         }
         self.chunks += 1;
         self.at = next;
         next < self.end
     }
 
-    fn chunk_at(&mut self, at: u64) -> Option<(u64, u64)> {
+    /// Where the chunk at `at` ends, if its header makes sense.
+    fn chunk_at(&mut self, at: u64) -> Option<u64> {
         if at + CHUNK_MIN > self.end {
             return None;
         }
@@ -268,10 +274,10 @@ impl<'a> ChunkWalk<'a> {
             && size.is_multiple_of(16)
             && header & IS_MMAPPED == 0
             && next <= self.end;
-        sane.then_some((size, next))
+        sane.then_some(next)
     }
 
-    /// Only what is resident can be given back: a trimmed chunk costs nothing.
+    /// Only what is resident counts: a trimmed or never touched page costs nothing.
     fn resident_part(&self, chunk: AddressRange) -> Bytes {
         let page = self.ground.page_size();
         let inner = AddressRange::new(page.round_up(chunk.start), page.round_down(chunk.end));
