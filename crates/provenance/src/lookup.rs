@@ -10,8 +10,8 @@ use plimsoll_model::{Gap, Package, PackageManager};
 
 use crate::root::Root;
 
-/// Longest name or version that is passed on, in characters. Debian's and npm's own limits are
-/// about 200; a longer one is not a name.
+/// Longest name or version that is passed on, in characters. npm allows 214 for a name; a longer
+/// one would only fill a screen.
 const NAME_CHARS_LIMIT: usize = 256;
 
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use plimsoll_model::{Gap, GapReason, PackageManager};
 use crate::lookup::{Lookup, package};
 use crate::root::{Extent, gap_of, is_absent};
 
-/// One package.json. The npm registry shows none over a few hundred KiB; a larger one is not read.
+/// One package.json. Those of packages with native code that were looked at have under 20 KiB.
 const MANIFEST_BYTES_LIMIT: usize = 1 << 20;
 
 const WHAT: &str = "npm package of mapped files";

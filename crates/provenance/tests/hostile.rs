@@ -158,6 +158,29 @@ fn a_foreign_rpm_database_is_a_gap() {
     check(&[0x5a; 8192]);
 }
 
+/// Without its indices and with every row alike, one lookup would be a product of all rows.
+#[test]
+fn an_endless_rpm_query_is_given_up() {
+    let root = TemporaryRoot::new();
+    let path = root.folder_for("var/lib/rpm/rpmdb.sqlite");
+    let database = rusqlite::Connection::open(path).unwrap();
+    database
+        .execute_batch(
+            "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB);
+             CREATE TABLE Basenames (key TEXT, hnum INTEGER, idx INTEGER);
+             CREATE TABLE Dirnames (key TEXT, hnum INTEGER, idx INTEGER);
+             WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 20000)
+             INSERT INTO Basenames SELECT 'libx.so', 1, 0 FROM n;
+             INSERT INTO Dirnames SELECT '/usr/lib64/', 1, 0 FROM Basenames;",
+        )
+        .unwrap();
+    drop(database);
+    let (owner, gaps) = root.owner("/usr/lib64/libx.so");
+    assert_eq!(owner, "folder /usr/lib64");
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].detail.contains("interrupted"), "{gaps:?}");
+}
+
 /// rpm's database in a root is reached through a link whose text, read here, would name this
 /// machine's own; and what waits in rpm's log makes versions doubtful.
 #[test]

@@ -2,7 +2,7 @@
 //! without dpkg (Google's distroless) from `/var/lib/dpkg/status.d`.
 //!
 //! All lists are searched for all open paths at once, because nothing says which list to open:
-//! 826 lists of 11 MB take some 15 ms. Memory: one list at a time.
+//! 826 lists of 11 MB were searched for 100 paths in 12 ms. Memory: one list at a time.
 
 mod search;
 mod status;
@@ -28,7 +28,7 @@ const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 
 const WHAT: &str = "Debian package of mapped files";
 
-/// One file list. The longest known, of linux-source and texlive-full's parts, have 2 to 3 MB.
+/// One file list: four times the longest met (google-cloud-cli's, 4.0 MB).
 const LIST_BYTES_LIMIT: usize = 16 << 20;
 
 /// Three short lines a diversion; a desktop has some ten.

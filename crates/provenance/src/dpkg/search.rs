@@ -1,4 +1,4 @@
-//! Finds a few paths among the 200,000 lines of dpkg's file lists.
+//! Finds a few paths among the 140,000 lines of dpkg's file lists.
 //!
 //! [`Wanted`] holds the names looked for. A line is first tested against 8 KiB of bits by its
 //! length and last bytes, so that hardly any line that is not wanted costs a hash. Pure.

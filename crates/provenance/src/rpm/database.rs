@@ -16,13 +16,14 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi, params};
 use super::header::Header;
 use crate::root::descriptor_path;
 
-/// Virtual-machine steps of one query before it is given up. A lookup takes some hundreds for
-/// each package with files in the folder; a database made to run for ever reaches this within
-/// about a second.
-const QUERY_STEPS_LIMIT: c_int = 20_000_000;
+/// Virtual-machine steps of one query before it is given up. A lookup takes some ten for each
+/// package with files in the folder, of which a large system has a few thousand; a database made
+/// to run for ever reaches this within half a second.
+const QUERY_STEPS_LIMIT: c_int = 5_000_000;
 
-/// The longest header that is read. A kernel's, with its 10,000 modules, has about 2 MiB.
-const HEADER_BYTES_LIMIT: i64 = 32 << 20;
+/// The longest header that is read, which SQLite holds in memory: at some 100 bytes a file, room
+/// for more than 80,000 files.
+const HEADER_BYTES_LIMIT: i64 = 8 << 20;
 
 /// Packages that are looked into for one file name and folder. Two own one file in practice
 /// (multilib); more than this is not a real database.
