@@ -10,7 +10,7 @@ mod levels;
 mod mounts;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use plimsoll_model::{Cgroup, CgroupLevel, CgroupVersion, Gap, GapReason};
 
@@ -224,7 +224,7 @@ fn in_cgroup_namespace(root: &Path) -> bool {
     // without cgroup namespaces (before 4.6) have no such link.
     const FIRST_NAMESPACE: &str = "cgroup:[4026531835]";
     std::fs::read_link(root.join("proc/self/ns/cgroup"))
-        .is_ok_and(|namespace| namespace != PathBuf::from(FIRST_NAMESPACE))
+        .is_ok_and(|namespace| namespace != *FIRST_NAMESPACE)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Gap {

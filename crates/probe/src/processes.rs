@@ -195,7 +195,6 @@ pub(crate) fn stream_lines(
 #[derive(Debug)]
 pub(crate) struct ProcessDirectory {
     descriptor: OwnedFd,
-    pub(crate) pid: u32,
 }
 
 /// The largest file read through the buffer. A command line may take up to a quarter of the stack
@@ -216,7 +215,6 @@ impl ProcDirectory {
         let flags = libc::O_PATH | libc::O_DIRECTORY;
         Ok(ProcessDirectory {
             descriptor: open_at(self.root.as_raw_fd(), &name, flags)?,
-            pid,
         })
     }
 

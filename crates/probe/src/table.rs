@@ -4,8 +4,8 @@
 //! smaps_rollup, the only one that walks its pages. Memory cost: one buffer, and a row for each
 //! process. Not for the owners within a process: that is a snapshot's work.
 
-mod rollup;
 mod rows;
+mod totals;
 
 use std::io;
 
@@ -19,7 +19,7 @@ use crate::maps::decimal;
 use crate::processes::{ProcDirectory, ProcessDirectory, has_memory, list_pids};
 use crate::status::parse_status;
 use crate::system::read_system_memory;
-use rollup::{Rollup, RollupSum};
+use totals::{Totals, TotalsSum};
 
 /// What a row of the table stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,11 +123,11 @@ impl Reading {
         directory: &mut ProcDirectory,
         process: &ProcessDirectory,
         meter: &mut HoldMeter,
-    ) -> io::Result<Rollup> {
+    ) -> io::Result<Totals> {
         let malformed = || io::Error::from(io::ErrorKind::InvalidData);
         if !self.rollup_missing {
             match meter
-                .hold(|| directory.read(process, c"smaps_rollup").map(Rollup::parse))
+                .hold(|| directory.read(process, c"smaps_rollup").map(Totals::parse))
                 .0
             {
                 Ok(rollup) => return rollup.ok_or_else(malformed),
@@ -136,7 +136,7 @@ impl Reading {
                 Err(error) => return Err(error),
             }
         }
-        let mut sum = RollupSum::default();
+        let mut sum = TotalsSum::default();
         let add = |lines: &[u8]| sum.add(lines);
         meter
             .hold(|| directory.read_lines(process, c"smaps", add))
@@ -153,7 +153,11 @@ impl Reading {
             (count > 0).then(|| Gap::new("PSS, USS and swap", reason, detail))
         };
         [
-            gap(self.denied, GapReason::Denied, "; run as root to read all"),
+            gap(
+                self.denied,
+                GapReason::Denied,
+                "; to read all takes root, or CAP_SYS_PTRACE",
+            ),
             gap(self.failed, GapReason::Malformed, ""),
         ]
         .into_iter()
@@ -161,7 +165,7 @@ impl Reading {
     }
 }
 
-fn row_of(process: ProcessInfo, rollup: &Rollup, system: &SystemMemory) -> ProcessRow {
+fn row_of(process: ProcessInfo, rollup: &Totals, system: &SystemMemory) -> ProcessRow {
     ProcessRow {
         label: String::new(),
         processes: 1,

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use plimsoll_model::Bytes;
 use proptest::prelude::*;
 
@@ -10,7 +12,11 @@ fn fixture(tree: &str, pid: u32) -> (Option<Cgroup>, Vec<Gap>) {
 }
 
 fn paths(cgroup: &Cgroup) -> Vec<&str> {
-    cgroup.levels.iter().map(|level| level.path.as_str()).collect()
+    cgroup
+        .levels
+        .iter()
+        .map(|level| level.path.as_str())
+        .collect()
 }
 
 #[test]
@@ -20,7 +26,10 @@ fn v2_on_a_host() {
     assert_eq!(gaps, []);
     assert_eq!(cgroup.version, CgroupVersion::V2);
     // Neither the innermost group, where the controller is off, nor the root has figures.
-    assert_eq!(paths(&cgroup), ["/system.slice/web.service", "/system.slice"]);
+    assert_eq!(
+        paths(&cgroup),
+        ["/system.slice/web.service", "/system.slice"]
+    );
     let service = CgroupLevel {
         path: "/system.slice/web.service".to_owned(),
         current: Some(Bytes::mib(400)),
@@ -71,7 +80,10 @@ fn v1_in_a_container_tells_the_limit_of_a_hidden_parent() {
         oom_kills: Some(2),
     };
     assert_eq!(cgroup.levels[1], container);
-    assert_eq!((cgroup.levels[0].max, cgroup.levels[0].swap_max), (None, None));
+    assert_eq!(
+        (cgroup.levels[0].max, cgroup.levels[0].swap_max),
+        (None, None)
+    );
     assert_eq!(gaps.len(), 1);
     assert!(gaps[0].detail.contains("64.0 MiB"), "{}", gaps[0]);
 }
@@ -82,14 +94,25 @@ fn what_can_not_be_seen_is_a_gap() {
         let (cgroup, gaps) = fixture(tree, pid);
         assert_eq!(cgroup, None, "{tree} {pid}");
         assert!(
-            gaps.iter().any(|gap| gap.reason == reason && gap.detail.contains(words)),
+            gaps.iter()
+                .any(|gap| gap.reason == reason && gap.detail.contains(words)),
             "{tree} {pid}: {gaps:?}"
         );
     };
     check("v2-container", 8, GapReason::Denied, "outside the part");
     check("v1-docker", 6, GapReason::Denied, "outside the part");
-    check("v2-host", 101, GapReason::Unsupported, "controller is on in no group");
-    check("none", 1, GapReason::Unsupported, "controller is on in no group");
+    check(
+        "v2-host",
+        101,
+        GapReason::Unsupported,
+        "controller is on in no group",
+    );
+    check(
+        "none",
+        1,
+        GapReason::Unsupported,
+        "controller is on in no group",
+    );
     check("none", 2, GapReason::Unsupported, "not mounted");
     check("none", 3, GapReason::Unsupported, "no group");
     check("none", 4, GapReason::Vanished, "proc/4/cgroup");
@@ -106,7 +129,11 @@ fn a_removed_group_leaves_those_above_it() {
 #[test]
 fn which_line_accounts_memory() {
     let check = |text: &str, expected: Option<&str>| {
-        assert_eq!(memory_group(text.as_bytes()).as_deref(), expected, "{text:?}");
+        assert_eq!(
+            memory_group(text.as_bytes()).as_deref(),
+            expected,
+            "{text:?}"
+        );
     };
     check("0::/a\n", Some("/a"));
     check("5:memory:/v1\n0::/v2\n", Some("/v1"));

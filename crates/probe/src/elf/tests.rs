@@ -135,9 +135,10 @@ fn which_definition_counts() {
 
 #[test]
 fn a_name_may_be_the_tail_of_another() {
-    let table = made(b"\0cfree\0free\0")
-        .with(1, GLOBAL_OBJECT, 5, 16)
-        .with(2, GLOBAL_OBJECT, 5, 32);
+    let table =
+        made(b"\0cfree\0free\0")
+            .with(1, GLOBAL_OBJECT, 5, 16)
+            .with(2, GLOBAL_OBJECT, 5, 32);
     let both = vec![("cfree".to_owned(), 16), ("free".to_owned(), 32)];
     assert_eq!(table.find(&["free", "cfree"]), both);
 }
@@ -152,7 +153,11 @@ fn a_name_across_a_chunk_is_found() {
         strings.extend(b"wanted_name\0more\0");
         let offset = u32::try_from(start).unwrap();
         let table = made(&strings).with(offset, GLOBAL_OBJECT, 5, 16);
-        assert_eq!(table.find(&["wanted_name"]), [("wanted_name".to_owned(), 16)], "{start}");
+        assert_eq!(
+            table.find(&["wanted_name"]),
+            [("wanted_name".to_owned(), 16)],
+            "{start}"
+        );
     }
 }
 
@@ -179,7 +184,11 @@ fn symbols_of_this_program_are_where_they_run() {
         .unwrap();
     let bias = base - (image.segments[0].address - image.segments[0].offset);
     assert_eq!(image.symbols[name].address + bias, runs_at);
-    let code = image.segments.iter().find(|segment| segment.executable).unwrap();
+    let code = image
+        .segments
+        .iter()
+        .find(|segment| segment.executable)
+        .unwrap();
     let address = image.symbols[name].address;
     assert!((code.address..code.address + code.memory_size).contains(&address));
 }

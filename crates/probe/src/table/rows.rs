@@ -41,10 +41,17 @@ fn size(row: &ProcessRow) -> Bytes {
     row.proportional.unwrap_or(row.resident)
 }
 
+/// Processes whose PSS is not known are rows of their own: added to the others, the sum of those
+/// that are known would pass for the whole.
+const UNKNOWN: &str = " (PSS unknown)";
+
 fn join_labels(rows: impl Iterator<Item = ProcessRow>) -> Vec<ProcessRow> {
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
-    for row in rows {
+    for mut row in rows {
+        if row.proportional.is_none() {
+            row.label.push_str(UNKNOWN);
+        }
         match places.get(&row.label) {
             Some(place) => groups[*place].add(row),
             None => {
@@ -71,20 +78,16 @@ impl Group {
     }
 
     fn add(&mut self, row: ProcessRow) {
+        let largest = size(&row);
         let sum = &mut self.sum;
         sum.processes += row.processes;
         sum.resident += row.resident;
-        // The sum of the readable ones would pass for the whole: unknown if any is.
         sum.proportional = add_known(sum.proportional, row.proportional);
         sum.private = add_known(sum.private, row.private);
         sum.swap = add_known(sum.swap, row.swap);
-        if sum.proportional.is_some() {
-            sum.reclaim += row.reclaim;
-        } else {
-            sum.reclaim = plimsoll_model::Reclaim::default();
-        }
-        if size(&row) > self.largest {
-            self.largest = size(&row);
+        sum.reclaim += row.reclaim;
+        if largest > self.largest {
+            self.largest = largest;
             sum.process = row.process;
         }
     }

@@ -1,13 +1,16 @@
-//! The figures of /proc/PID/smaps_rollup, and what they say of reclaim. Pure; see
-//! proc_pid_smaps(5) and Documentation/ABI/testing/procfs-smaps_rollup.
+//! One process's totals, and what they say of reclaim. Pure; see proc_pid_smaps(5) and
+//! Documentation/ABI/testing/procfs-smaps_rollup.
+//!
+//! Read from smaps_rollup, or added up from smaps piece by piece where the kernel has no rollup
+//! (before Linux 4.14); both print the same lines. `smaps.rs` is for the figures of each mapping.
 
 use plimsoll_model::{Bytes, Reclaim};
 
 use crate::system::kib_lines;
 
-/// One process's totals. The text of smaps gives the same when its mappings are added up.
+/// One process's totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rollup {
+pub(crate) struct Totals {
     pub(crate) rss: Bytes,
     pub(crate) pss: Bytes,
     pub(crate) private_clean: Bytes,
@@ -27,15 +30,15 @@ pub(crate) struct Rollup {
     pub(crate) rss_shmem: Bytes,
 }
 
-impl Rollup {
+impl Totals {
     /// `None` when there is no `Rss` or no `Pss`.
-    pub(crate) fn parse(text: &[u8]) -> Option<Rollup> {
-        let mut sum = RollupSum::default();
+    pub(crate) fn parse(text: &[u8]) -> Option<Totals> {
+        let mut sum = TotalsSum::default();
         sum.add(text);
         sum.finish()
     }
 
-    /// Whether [`Rollup::reclaim`] needs `rss_shmem` to tell dirty file pages from dirty shared
+    /// Whether [`Totals::reclaim`] needs `rss_shmem` to tell dirty file pages from dirty shared
     /// memory.
     pub(crate) fn wants_shmem(&self) -> bool {
         let dirty = self.private_dirty + self.shared_dirty;
@@ -60,7 +63,7 @@ impl Rollup {
         let mut unassigned = self.locked.min(self.pss);
         let mut take_locked = |class: Bytes| {
             let locked = class.min(unassigned);
-            unassigned = unassigned - locked;
+            unassigned -= locked;
             (locked, class - locked)
         };
         let (locked_swap_backed, swap_backed) = take_locked(swap_backed);
@@ -101,13 +104,13 @@ impl Rollup {
 
 /// Adds up lines; used piece by piece for smaps, which may be large.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RollupSum {
-    sum: Rollup,
+pub(crate) struct TotalsSum {
+    sum: Totals,
     has_rss: bool,
     has_pss: bool,
 }
 
-impl RollupSum {
+impl TotalsSum {
     /// Adds whole lines. Sums stay far from overflow: no process has 2^63 bytes resident, and a
     /// text that says so is cut off there.
     pub(crate) fn add(&mut self, lines: &[u8]) {
@@ -139,7 +142,7 @@ impl RollupSum {
         }
     }
 
-    pub(crate) fn finish(self) -> Option<Rollup> {
+    pub(crate) fn finish(self) -> Option<Totals> {
         (self.has_rss && self.has_pss).then_some(self.sum)
     }
 }
