@@ -1,0 +1,224 @@
+//! When to take a full reading: pure, it is told the time.
+//!
+//! A breakdown costs thousands of times what a quick sample does, so [`BreakdownSchedule`] asks for
+//! one only when something changed or a stated time has passed, and never takes more than a
+//! stated share of one core, with one exception that is also bounded: a new maximum does not wait
+//! longer than [`NEW_MAXIMUM_WAIT`], because what the peak was made of is what the report is for.
+
+use std::time::Duration;
+
+use plimsoll_model::Bytes;
+
+/// A reading of cost c is followed by a pause of 200 × c: at most 0.5 % of one core.
+pub const PAUSE_PER_COST: u32 = 200;
+/// The longest pause before a new maximum is looked at. On a process so large that a reading takes
+/// a second of processor time, growth then costs up to a tenth of a core while it lasts.
+pub const NEW_MAXIMUM_WAIT: Duration = Duration::from_secs(10);
+/// A new maximum of a small process is looked at when it is this much higher.
+const NEW_MAXIMUM_BYTES: Bytes = Bytes::mib(1);
+/// A smaller change is not looked at: 2 % of the last breakdown, and at least 4 MiB, which is what
+/// allocators and runtimes move up and down by without anything having happened.
+const CHANGE_PERCENT: u64 = 2;
+const CHANGE_BYTES: Bytes = Bytes::mib(4);
+
+/// Why a full reading is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakdownReason {
+    First,
+    /// RSS is more than 2 % and 1 MiB above the highest breakdown so far.
+    NewMaximum,
+    /// RSS moved by more than 2 % and 4 MiB since the last breakdown.
+    Changed,
+    /// A process appeared or ended.
+    Processes,
+    /// The stated time has passed.
+    Interval,
+    /// The recording ends and the subject goes on.
+    Last,
+}
+
+/// See the module's description.
+#[derive(Clone, Debug)]
+pub struct BreakdownSchedule {
+    interval: Duration,
+    last: Option<Taken>,
+    rss_max: Bytes,
+    processes_changed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    at: Duration,
+    rss: Bytes,
+    cost: Duration,
+}
+
+impl BreakdownSchedule {
+    /// A breakdown at least every `interval`, as far as its cost allows.
+    #[must_use]
+    pub fn new(interval: Duration) -> BreakdownSchedule {
+        BreakdownSchedule {
+            interval,
+            last: None,
+            rss_max: Bytes::ZERO,
+            processes_changed: false,
+        }
+    }
+
+    /// A process appeared or ended; it counts until the next breakdown.
+    pub fn processes_changed(&mut self) {
+        self.processes_changed = true;
+    }
+
+    /// Whether to take a full reading now, with this RSS of all processes together.
+    #[must_use]
+    pub fn due(&self, now: Duration, rss: Bytes) -> Option<BreakdownReason> {
+        let Some(last) = self.last else {
+            return Some(BreakdownReason::First);
+        };
+        let passed = now.saturating_sub(last.at);
+        let pause = last.cost.saturating_mul(PAUSE_PER_COST);
+        let grown = rss.saturating_sub(self.rss_max);
+        if grown
+            > self
+                .rss_max
+                .scaled(CHANGE_PERCENT, 100)
+                .max(NEW_MAXIMUM_BYTES)
+        {
+            return (passed >= pause.min(NEW_MAXIMUM_WAIT)).then_some(BreakdownReason::NewMaximum);
+        }
+        if passed < pause {
+            return None;
+        }
+        let threshold = last.rss.scaled(CHANGE_PERCENT, 100).max(CHANGE_BYTES);
+        if Bytes(rss.0.abs_diff(last.rss.0)) > threshold {
+            Some(BreakdownReason::Changed)
+        } else if self.processes_changed {
+            Some(BreakdownReason::Processes)
+        } else if passed >= self.interval {
+            Some(BreakdownReason::Interval)
+        } else {
+            None
+        }
+    }
+
+    /// A reading that began when RSS was `rss` ended `at` this time. One that failed counts too:
+    /// it cost as much, and trying again at once would fail again.
+    pub fn taken(&mut self, at: Duration, rss: Bytes, cost: Duration) {
+        self.last = Some(Taken { at, rss, cost });
+        self.rss_max = self.rss_max.max(rss);
+        self.processes_changed = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// A schedule with interval 10 s whose last reading ended at 100 s with 1000 MiB.
+    fn after_reading(cost: Duration) -> BreakdownSchedule {
+        let mut schedule = BreakdownSchedule::new(seconds(10));
+        schedule.taken(seconds(50), Bytes::mib(1100), Duration::ZERO);
+        schedule.taken(seconds(100), Bytes::mib(1000), cost);
+        schedule
+    }
+
+    #[test]
+    fn the_first_is_at_once() {
+        let schedule = BreakdownSchedule::new(seconds(10));
+        assert_eq!(
+            schedule.due(Duration::ZERO, Bytes::ZERO),
+            Some(BreakdownReason::First)
+        );
+    }
+
+    #[test]
+    fn reasons() {
+        let check = |cost_ms, at_ms, rss_mib, expected| {
+            let schedule = after_reading(Duration::from_millis(cost_ms));
+            let due = schedule.due(Duration::from_millis(at_ms), Bytes::mib(rss_mib));
+            assert_eq!(
+                due, expected,
+                "cost {cost_ms} ms, at {at_ms} ms, {rss_mib} MiB"
+            );
+        };
+        use BreakdownReason::{Changed, Interval, NewMaximum};
+        // Nothing happens until the interval is over.
+        check(1, 100_300, 1000, None);
+        check(1, 109_999, 1020, None);
+        check(1, 110_000, 1000, Some(Interval));
+        // 2 % of 1000 MiB, up or down.
+        check(1, 100_300, 1021, Some(Changed));
+        check(1, 100_300, 979, Some(Changed));
+        // The pause: 200 times the cost.
+        check(1, 100_199, 979, None);
+        check(1, 100_200, 979, Some(Changed));
+        check(100, 119_999, 979, None);
+        check(100, 119_999, 1000, None);
+        check(100, 120_000, 1000, Some(Interval));
+        // 2 % above the highest breakdown (1100 MiB) does not wait for the whole of it.
+        check(100, 109_999, 1200, None);
+        check(100, 110_000, 1200, Some(NewMaximum));
+        check(100, 110_000, 1122, None);
+        check(1, 100_200, 1123, Some(NewMaximum));
+    }
+
+    #[test]
+    fn small_processes_need_4_mib() {
+        let mut schedule = BreakdownSchedule::new(seconds(10));
+        schedule.taken(seconds(1), Bytes::mib(100), Duration::ZERO);
+        schedule.taken(seconds(1), Bytes::mib(10), Duration::ZERO);
+        assert_eq!(schedule.due(seconds(2), Bytes::mib(13)), None);
+        assert_eq!(
+            schedule.due(seconds(2), Bytes::mib(15)),
+            Some(BreakdownReason::Changed)
+        );
+    }
+
+    #[test]
+    fn a_changed_tree_is_looked_at_once() {
+        let mut schedule = after_reading(Duration::from_millis(1));
+        schedule.processes_changed();
+        assert_eq!(
+            schedule.due(Duration::from_millis(100_100), Bytes::mib(1000)),
+            None
+        );
+        let due = schedule.due(seconds(101), Bytes::mib(1000));
+        assert_eq!(due, Some(BreakdownReason::Processes));
+        schedule.taken(seconds(101), Bytes::mib(1000), Duration::from_millis(1));
+        assert_eq!(schedule.due(seconds(102), Bytes::mib(1000)), None);
+    }
+
+    proptest! {
+        /// Whatever RSS does short of new maxima, readings take at most 1/200 of the time, the
+        /// last one aside.
+        #[test]
+        fn the_share_of_a_core_is_bounded(
+            steps in proptest::collection::vec((1..1000_u64, 0..1000_u64, 0..200_u64, any::<bool>()), 1..300),
+        ) {
+            let mut schedule = BreakdownSchedule::new(Duration::from_millis(300));
+            schedule.taken(Duration::ZERO, Bytes::mib(1000), Duration::ZERO);
+            let mut now = Duration::ZERO;
+            let mut spent = Duration::ZERO;
+            let mut last_cost = Duration::ZERO;
+            for (step_ms, rss_mib, cost_ms, changed) in steps {
+                now += Duration::from_millis(step_ms);
+                if changed {
+                    schedule.processes_changed();
+                }
+                if schedule.due(now, Bytes::mib(rss_mib)).is_some() {
+                    spent += last_cost;
+                    last_cost = Duration::from_millis(cost_ms);
+                    schedule.taken(now, Bytes::mib(rss_mib), last_cost);
+                }
+            }
+            prop_assert!(spent * PAUSE_PER_COST <= now);
+        }
+    }
+}

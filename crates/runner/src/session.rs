@@ -1,0 +1,445 @@
+//! One run: the loop that samples, passes signals on, reaps, and tells the observer.
+//!
+//! Everything happens in the calling thread but full readings, see `reading.rs`.
+
+use std::ffi::OsString;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use plimsoll_model::{
+    Breakdown, Bytes, Event, EventKind, Gap, GapReason, ProcessId, ProcessRecord,
+};
+use plimsoll_probe::process_info;
+
+use crate::child::{self, Change, Subreaper};
+use crate::clock::{Clock, own_cpu, wall_time};
+use crate::reading::{Asked, Done, Reader};
+use crate::schedule::BreakdownSchedule;
+use crate::signals::{PASSED_ON, Received, STOPPING, SignalPipe, signal_name};
+use crate::ticker::Ticker;
+use crate::tree::Tree;
+use crate::{BreakdownReason, End, Observer, Options, Outcome, Progress, RunnerError};
+
+/// A peak that the kernel reports at the end of a process is a gap when it is this much above all
+/// that was seen: less may have happened between two samples of any program.
+const PEAK_MISSED: Bytes = Bytes::mib(4);
+
+/// Starts `command` and samples it and all that comes of it until it ends.
+///
+/// All children of this process belong to the subject meanwhile, and are reaped here. Signals sent
+/// to this process are passed on. `read_breakdown` is called in another thread, with the live
+/// processes, the root first.
+pub fn run(
+    options: &Options,
+    command: &[OsString],
+    read_breakdown: impl FnMut(&[ProcessId]) -> Result<Breakdown, Gap> + Send,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, RunnerError> {
+    let prepare = |what| move |source| RunnerError::Prepare { what, source };
+    let caught: Vec<_> = PASSED_ON.into_iter().chain([libc::SIGCHLD]).collect();
+    let signals = SignalPipe::install(&caught).map_err(prepare("catch signals"))?;
+    let _subreaper = Subreaper::begin().map_err(prepare("become a subreaper"))?;
+    let rss_before = child::own_rss_max();
+    let started_at = wall_time();
+    let clock = Clock::start();
+    let pid = child::start(command)?;
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    let start = Start {
+        pid,
+        anchor: std::process::id(),
+        is_child: true,
+        rss_before,
+        started_at,
+        text: words.join(" "),
+    };
+    sample(options, &start, clock, &signals, read_breakdown, observer)
+}
+
+/// Samples the running process `pid` and its descendants until it ends or a signal (Ctrl-C) tells
+/// us to stop.
+pub fn record(
+    options: &Options,
+    pid: u32,
+    read_breakdown: impl FnMut(&[ProcessId]) -> Result<Breakdown, Gap> + Send,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, RunnerError> {
+    let prepare = |what| move |source| RunnerError::Prepare { what, source };
+    let info = process_info(pid).map_err(|source| RunnerError::Attach { pid, source })?;
+    let signals = SignalPipe::install(&STOPPING).map_err(prepare("catch signals"))?;
+    let start = Start {
+        pid,
+        anchor: pid,
+        is_child: false,
+        rss_before: Bytes::ZERO,
+        started_at: wall_time(),
+        text: format!("attached to {} ({pid})", info.name),
+    };
+    sample(
+        options,
+        &start,
+        Clock::start(),
+        &signals,
+        read_breakdown,
+        observer,
+    )
+}
+
+/// What is sampled.
+#[derive(Debug)]
+struct Start {
+    pid: u32,
+    anchor: u32,
+    is_child: bool,
+    /// Our own highest RSS when the child was forked.
+    rss_before: Bytes,
+    started_at: Duration,
+    text: String,
+}
+
+fn sample(
+    options: &Options,
+    start: &Start,
+    clock: Clock,
+    signals: &SignalPipe,
+    read_breakdown: impl FnMut(&[ProcessId]) -> Result<Breakdown, Gap> + Send,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, RunnerError> {
+    let cpu_before = own_cpu();
+    std::thread::scope(|scope| {
+        let reader =
+            Reader::start(scope, read_breakdown).map_err(|source| RunnerError::Prepare {
+                what: "start a thread",
+                source,
+            })?;
+        let mut session = Session {
+            start,
+            clock,
+            observer,
+            tree: Tree::new(start.anchor),
+            root: ProcessId {
+                pid: start.pid,
+                start_time: 0,
+            },
+            ticker: Ticker::new(options.interval()),
+            schedule: BreakdownSchedule::new(options.breakdown_interval()),
+            reader,
+            counts: Counts::default(),
+            end: None,
+            interrupted: None,
+            stopping: false,
+        };
+        session.begin()?;
+        session.work(signals);
+        Ok(session.finish(cpu_before))
+    })
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    samples: u64,
+    breakdowns: u64,
+    rss: Bytes,
+    rss_max: Bytes,
+    /// Highest RSS known of any one process.
+    process_peak: Bytes,
+}
+
+struct Session<'a> {
+    start: &'a Start,
+    clock: Clock,
+    observer: &'a mut dyn Observer,
+    tree: Tree,
+    root: ProcessId,
+    ticker: Ticker,
+    schedule: BreakdownSchedule,
+    reader: Reader,
+    counts: Counts,
+    /// What became of the root; `None` while it runs.
+    end: Option<End>,
+    interrupted: Option<i32>,
+    stopping: bool,
+}
+
+impl Session<'_> {
+    fn begin(&mut self) -> Result<(), RunnerError> {
+        let pid = self.start.pid;
+        let now = self.clock.now();
+        match self.tree.add(pid, now) {
+            Ok(record) => {
+                self.root = record.id;
+                self.observer.started(self.root, self.start.started_at);
+                self.event(now, EventKind::Started, self.start.text.clone());
+                self.tell_started(&record, now);
+            }
+            Err(source) if !self.start.is_child => {
+                return Err(RunnerError::Attach { pid, source });
+            }
+            // It has ended already. We are its parent, so it is a zombie and still has a name.
+            Err(error) => {
+                if let Ok(info) = process_info(pid) {
+                    self.root = info.id;
+                }
+                self.observer.started(self.root, self.start.started_at);
+                self.event(now, EventKind::Started, self.start.text.clone());
+                let what = format!("samples of {}", self.start.text);
+                self.gap(now, Gap::new(what, GapReason::Vanished, error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, signals: &SignalPipe) {
+        loop {
+            for received in signals.take() {
+                self.take_signal(received);
+            }
+            if self.start.is_child {
+                self.reap();
+            }
+            self.take_reading();
+            if self.end.is_some() || self.stopping {
+                return;
+            }
+            let now = self.clock.now();
+            if self.ticker.is_due(now) {
+                self.tick(now);
+                self.ticker.ticked(now);
+            } else {
+                signals.wait(self.ticker.wait(now));
+            }
+        }
+    }
+
+    fn finish(mut self, cpu_before: Duration) -> Outcome {
+        if let Some(done) = self.reader.wait() {
+            self.tell_reading(done);
+        }
+        if self.end.is_none() {
+            self.read_last();
+        }
+        let length = self.clock.now();
+        if self.ticker.missed > 0 {
+            let missed = self.ticker.missed;
+            let detail = format!("{missed} ticks were skipped: the machine or the job stood still");
+            self.gap(length, Gap::new("samples", GapReason::Bounded, detail));
+        }
+        let end = self.end.unwrap_or(End::StillRunning);
+        let text = match end {
+            End::Exited(code) => format!("exit code {code}"),
+            End::Killed(signal) => format!("killed by {}", signal_name(signal)),
+            End::Gone => "ended".to_owned(),
+            End::StillRunning => "still running".to_owned(),
+        };
+        self.event(length, EventKind::Ended, text);
+        Outcome {
+            root: self.root,
+            started_at: self.start.started_at,
+            length,
+            end,
+            interrupted: self.interrupted,
+            samples: self.counts.samples,
+            breakdowns: self.counts.breakdowns,
+            ticks_missed: self.ticker.missed,
+            recorder_cpu: own_cpu().saturating_sub(cpu_before),
+        }
+    }
+
+    fn tick(&mut self, now: Duration) {
+        let look = self.tree.look(now);
+        for (record, renamed) in &look.found {
+            if *renamed {
+                self.observer.process_started(record);
+            } else {
+                self.tell_started(record, now);
+            }
+        }
+        // Shared pages count once per process here; a breakdown of the tree counts them once.
+        self.counts.rss = look.samples.iter().fold(Bytes::ZERO, |sum, sample| {
+            Bytes(sum.0.saturating_add(sample.rss.0))
+        });
+        self.counts.rss_max = self.counts.rss_max.max(self.counts.rss);
+        for sample in &look.samples {
+            self.counts.samples += 1;
+            self.observer.sample(sample);
+        }
+        for gap in look.gaps {
+            self.gap(now, gap);
+        }
+        if self.start.is_child && !look.gone.is_empty() {
+            // With luck the kernel has its last figures ready.
+            self.reap();
+        }
+        for id in look.gone {
+            self.tell_ended(id, now, None);
+            if id == self.root && !self.start.is_child {
+                self.end = Some(End::Gone);
+            }
+        }
+        self.ask_for_breakdown(now);
+        let progress = Progress {
+            at: now,
+            rss: self.counts.rss,
+            rss_max: self.counts.rss_max,
+            processes: self.tree.len(),
+            samples: self.counts.samples,
+            breakdowns: self.counts.breakdowns,
+        };
+        if let ControlFlow::Break(()) = self.observer.ticked(&progress) {
+            self.stopping = true;
+        }
+    }
+
+    fn ask_for_breakdown(&mut self, now: Duration) {
+        if self.reader.is_busy() || self.tree.len() == 0 || self.end.is_some() {
+            return;
+        }
+        if let Some(reason) = self.schedule.due(now, self.counts.rss) {
+            let asked = Asked {
+                at: now,
+                rss: self.counts.rss,
+                reason,
+            };
+            self.reader.ask(asked, self.tree.ids());
+        }
+    }
+
+    fn take_reading(&mut self) {
+        if let Some(done) = self.reader.take() {
+            self.tell_reading(done);
+        }
+    }
+
+    fn tell_reading(&mut self, done: Done) {
+        let now = self.clock.now();
+        self.schedule.taken(now, done.asked.rss, done.cost);
+        match done.breakdown {
+            Ok(breakdown) => {
+                self.counts.breakdowns += 1;
+                self.observer
+                    .breakdown(done.asked.at, done.asked.reason, breakdown);
+            }
+            Err(gap) => self.gap(now, gap),
+        }
+    }
+
+    /// The state that a recording leaves its subject in, when that goes on after it.
+    fn read_last(&mut self) {
+        let asked = Asked {
+            at: self.clock.now(),
+            rss: self.counts.rss,
+            reason: BreakdownReason::Last,
+        };
+        if self.tree.len() > 0 {
+            self.reader.ask(asked, self.tree.ids());
+            if let Some(done) = self.reader.wait() {
+                self.tell_reading(done);
+            }
+        }
+    }
+
+    fn take_signal(&mut self, received: Received) {
+        if received.signal == libc::SIGCHLD {
+            return;
+        }
+        self.interrupted = Some(received.signal);
+        let name = signal_name(received.signal);
+        self.event(self.clock.now(), EventKind::Interrupted, name);
+        if !self.start.is_child {
+            self.stopping = true;
+        } else if !received.from_kernel && received.sender != self.start.pid && self.end.is_none() {
+            // The terminal has told the subject itself: a second SIGINT would be one too many.
+            child::send(self.start.pid, received.signal);
+        }
+    }
+
+    fn reap(&mut self) {
+        while let Some(change) = child::next_change() {
+            match change {
+                Change::Ended { pid, end, rss_max } => self.take_end(pid, end, rss_max),
+                Change::Stopped { pid, signal } => {
+                    let by_terminal =
+                        matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
+                    if pid == self.start.pid && by_terminal && child::in_foreground() {
+                        child::stop_as_well();
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_end(&mut self, pid: u32, end: End, rss_max: Bytes) {
+        let now = self.clock.now();
+        // A child starts with the highest RSS of the process that forked it (exec_mmap in
+        // fs/exec.c), so a figure that is not above ours says nothing.
+        let rss_max = Some(rss_max).filter(|rss_max| *rss_max > self.start.rss_before);
+        match self.tree.id_of(pid) {
+            Some(id) => self.tell_ended(id, now, rss_max),
+            None => {
+                let who = "a process too short-lived to be seen";
+                self.tell_missed_peak(now, self.peak_seen(), rss_max, who);
+            }
+        }
+        if pid == self.start.pid {
+            self.end = Some(end);
+        }
+    }
+
+    fn tell_started(&mut self, record: &ProcessRecord, now: Duration) {
+        self.schedule.processes_changed();
+        self.observer.process_started(record);
+        self.event(now, EventKind::ProcessStarted, name_of(record));
+    }
+
+    /// `rss_max`: the kernel's last word on it, where we are its parent.
+    fn tell_ended(&mut self, id: ProcessId, now: Duration, rss_max: Option<Bytes>) {
+        let Some(mut ended) = self.tree.remove(id, now) else {
+            return;
+        };
+        let name = name_of(&ended.record);
+        let own_peak = ended.record.rss_peak;
+        self.counts.process_peak = self.counts.process_peak.max(own_peak);
+        if id.pid == self.start.pid && ended.childless {
+            let who = format!("{name}, or a child of it too short-lived to be seen,");
+            self.tell_missed_peak(now, own_peak, rss_max, &who);
+            ended.record.rss_peak = own_peak.max(rss_max.unwrap_or_default());
+        } else {
+            let who = format!("a child of {name} that was too short-lived to be seen");
+            self.tell_missed_peak(now, self.peak_seen(), rss_max, &who);
+        }
+        self.schedule.processes_changed();
+        self.observer.process_ended(&ended.record);
+        self.event(now, EventKind::ProcessEnded, name);
+    }
+
+    fn peak_seen(&self) -> Bytes {
+        self.counts.process_peak.max(self.tree.peak())
+    }
+
+    /// `ru_maxrss` is of the process, of any it waited for, or of the one that forked it: only
+    /// above all peaks that were seen is it certainly the peak of something that was not.
+    fn tell_missed_peak(&mut self, now: Duration, seen: Bytes, rss_max: Option<Bytes>, who: &str) {
+        let Some(rss_max) = rss_max.filter(|rss_max| *rss_max > seen) else {
+            return;
+        };
+        self.counts.process_peak = self.counts.process_peak.max(rss_max);
+        if rss_max.saturating_sub(seen) > PEAK_MISSED {
+            let detail = format!(
+                "{who} reached {rss_max} between two samples, by the kernel's account at its end; \
+                 a shorter interval shows more"
+            );
+            self.gap(now, Gap::new("a peak", GapReason::Bounded, detail));
+        }
+    }
+
+    fn event(&mut self, at: Duration, kind: EventKind, text: String) {
+        self.observer.event(&Event { at, kind, text });
+    }
+
+    fn gap(&mut self, at: Duration, gap: Gap) {
+        self.observer.gap(at, &gap);
+    }
+}
+
+fn name_of(record: &ProcessRecord) -> String {
+    format!("{} ({})", record.name, record.id)
+}
