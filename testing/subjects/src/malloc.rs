@@ -101,6 +101,20 @@ impl Chain {
             .unwrap_or(0)
     }
 
+    /// The multiples of `alignment` that the live blocks lie at or above, each once, in no order.
+    /// Nothing larger than the answer is allocated, since that would be in the heap told about.
+    #[must_use]
+    pub fn starts(&self, alignment: usize) -> Vec<usize> {
+        let mut starts = Vec::new();
+        for block in self.iter() {
+            let start = block.as_ptr() as usize / alignment * alignment;
+            if !starts.contains(&start) {
+                starts.push(start);
+            }
+        }
+        starts
+    }
+
     fn iter(&self) -> impl Iterator<Item = NonNull<Block>> + '_ {
         let mut next = self.first;
         std::iter::from_fn(move || {

@@ -29,7 +29,7 @@ fn main() -> Outcome {
                 let chain = Chain::allocate(count, size);
                 let summary = chain
                     .as_ref()
-                    .map(|chain| (chain.lowest(), chain.highest(), chain.usable_bytes()));
+                    .map(|chain| (chain.starts(HEAP_ALIGNMENT), chain.usable_bytes()));
                 // The main thread may be gone already, which ends this one as well.
                 let _ = done.send(summary.map_err(ToString::to_string));
                 loop {
@@ -37,19 +37,14 @@ fn main() -> Outcome {
                 }
             })?;
     }
-    let mut heaps = Vec::new();
+    let mut starts = Vec::new();
     let mut usable = 0;
     for summary in finished.iter().take(threads) {
-        let (lowest, highest, bytes) = summary?;
-        heaps.push([
-            lowest & !(HEAP_ALIGNMENT - 1),
-            highest & !(HEAP_ALIGNMENT - 1),
-        ]);
+        let (heaps, bytes) = summary?;
+        starts.extend(heaps);
         usable += bytes;
     }
-    let mut starts: Vec<usize> = heaps.iter().flatten().copied().collect();
     starts.sort_unstable();
-    starts.dedup();
     stage::ready(&json!({
         "threads": threads + 1,
         "arenas": threads,

@@ -159,25 +159,30 @@ fn named_threads() {
 
 #[test]
 fn thread_arenas() {
-    let subject = Subject::start("thread_arenas", &["--threads", "6", "--kib", "3072"]);
-    let vmas = read(subject.pid);
-    let starts = subject.truth["heap_starts"].as_array().unwrap();
-    assert_eq!(
-        starts.len() as u64,
-        subject.number("arenas"),
-        "one heap for each: {starts:?}"
-    );
-    let mut resident = 0;
-    for start in starts {
-        let start = start.as_u64().unwrap();
-        assert_eq!(start % (64 * MIB), 0);
-        let heap = within(&vmas, start..start + 64 * MIB);
-        assert_eq!(heap[0].start, start, "the heap begins a mapping");
-        resident += heap[0].get("Rss");
+    // 6 arenas within one heap each, and one that needs a third heap of 64 MiB.
+    for (threads, kib, heaps) in [("6", "3072", 6), ("1", "139264", 3)] {
+        let subject = Subject::start("thread_arenas", &["--threads", threads, "--kib", kib]);
+        let vmas = read(subject.pid);
+        let starts = subject.truth["heap_starts"].as_array().unwrap();
+        assert_eq!(starts.len(), heaps, "{starts:?}");
+        assert_eq!(subject.number("arenas").to_string(), threads);
+        let mut resident = 0;
+        for start in starts {
+            let start = start.as_u64().unwrap();
+            assert_eq!(start % (64 * MIB), 0);
+            let heap = within(&vmas, start..start + 64 * MIB);
+            assert_eq!(heap[0].permissions, "rw-p");
+            // A full heap is one mapping with the next one where that lies right above it, and is
+            // then counted with the first.
+            if heap[0].start == start {
+                resident += heap[0].get("Rss");
+            }
+        }
+        // Chunks of 256 bytes for blocks of 240; the room is each arena's own state, its last pages
+        // and the ends of full heaps.
+        let chunks = subject.number("live_blocks") * 256;
+        assert_fits("arenas", resident, chunks, 6 * (64 << 10));
     }
-    // Chunks of 256 bytes for blocks of 240; the room is each arena's own state and its last pages.
-    let chunks = subject.number("live_blocks") * 256;
-    assert_fits("arenas", resident, chunks, 6 * (64 << 10));
 }
 
 #[test]
