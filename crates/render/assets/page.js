@@ -11,9 +11,9 @@
     "#6a4c93", "#44aa99", "#a0522d"];
   const REST = "#8b9198";
   const CLASSES = { stay: "must stay", swap: "swap only", writeback: "after write-back", drop: "droppable now" };
-  const MEASURES = [["RSS", 0], ["distinct pages", 1], ["PSS", 2], ["private", 3]];
+  const MEASURES = ["RSS", "distinct pages", "PSS", "private"];
   const TILES_MAX = 60;
-  const state = { index: data.pick, path: [], measure: 0, byClass: false, sort: null, descending: true, open: new Set() };
+  const state = { index: data.pick, path: [], measure: data.measures[0], byClass: false, sort: null, descending: true, open: new Set() };
 
   function bytes(value) {
     if (value < 1024) return `${value} B`;
@@ -116,8 +116,8 @@
     items.push({ value: sum(rest, (item) => item.value), rest: rest.length });
     return items;
   }
-  function describe(c, whole) {
-    const lines = [`${c.n} (${c.k})`, `RSS ${bytes(c.u[0])}, ${share(c.u[0], whole)}; PSS ${c.m}${bytes(c.u[2])}; private ${bytes(c.u[3])}`];
+  function describe(c, shown) {
+    const lines = [`${c.n} (${c.k}), ${share(c.u[state.measure], shown)} of what is shown`, `RSS ${bytes(c.u[0])}; PSS ${c.m}${bytes(c.u[2])}; private ${bytes(c.u[3])}`];
     lines.push(Object.values(CLASSES).map((words, at) => [words, c.r[at]]).filter(([, value]) => value > 0).map(([words, value]) => `${words} ${bytes(value)}`).join(", "));
     if (c.w) lines.push(c.w);
     return lines.filter(Boolean).join("\n");
@@ -130,9 +130,8 @@
   const treemap = document.getElementById("treemap");
   function drawTreemap(focus) {
     const { components, owner, trail } = opened();
-    const whole = sum(components, (c) => c.u[0]);
     const crumbs = make("nav", { class: "crumbs", "aria-label": "Opened owner" });
-    ["all owners", ...state.path].forEach((name, depth, names) => {
+    [data.all, ...state.path].forEach((name, depth, names) => {
       if (depth) crumbs.append(" \u203a ");
       if (depth === names.length - 1) crumbs.append(make("b", {}, name));
       else crumbs.append(make("button", { type: "button", onclick: () => { state.path.length = depth; drawTreemap(true); } }, name));
@@ -142,21 +141,21 @@
     const map = make("div", { class: "map", role: "group", "aria-label": "Treemap of owners; Escape goes up",
       onkeydown: (event) => { if (event.key === "Escape" && state.path.length) { state.path.pop(); drawTreemap(true); } } });
     const size = make("select", { "aria-label": "Size of tiles", onchange: (event) => { state.measure = Number(event.target.value); drawTreemap(); } },
-      ...MEASURES.map(([words, value]) => make("option", { value, selected: value === state.measure }, `size: ${words}`)));
+      ...data.measures.map((value) => make("option", { value, selected: value === state.measure }, `size: ${MEASURES[value]}`)));
     const colour = make("select", { "aria-label": "Colour of tiles", onchange: (event) => { state.byClass = event.target.value === "1"; drawTreemap(); } },
       ...["owner", "take back"].map((words, value) => make("option", { value, selected: Boolean(value) === state.byClass }, `colour: ${words}`)));
     treemap.replaceChildren(make("div", { class: "tools" }, crumbs, size, colour), map);
     const w = map.clientWidth || 800, h = map.clientHeight || 400;
     for (const tile of squarify(mapItems(components, TILES_MAX), 0, 0, w, h)) {
-      map.append(drawTile(tile, w, h, owner, whole, shown));
+      map.append(drawTile(tile, w, h, owner, shown));
     }
     if (focus) (map.querySelector("button") || crumbs.querySelector("button"))?.focus();
   }
-  function drawTile(tile, w, h, owner, whole, shown) {
+  function drawTile(tile, w, h, owner, shown) {
     const { c, rest, value } = tile.item;
     const opens = Boolean(c && c.p.length);
     const back = !c ? REST : state.byClass ? classColour(c.c) : ownerColour((owner || c).n);
-    const words = c ? describe(c, whole) : `${rest} smaller: ${bytes(value)}`;
+    const words = c ? describe(c, shown) : `${rest} smaller: ${bytes(value)}`;
     const button = make("button", { type: "button", class: `tile${opens ? " opens" : ""}${tile.w > 220 && tile.h > 110 ? " big" : ""}`, title: words, "aria-label": words,
       style: `${percentBox(tile, w, h)}background:${back};color:${ink(back)}`,
       onclick: () => { if (opens) { state.path.push(c.n); drawTreemap(true); } } });
@@ -315,7 +314,8 @@
 
   function drawAll() {
     if (chart) drawChart();
-    if (data.breakdowns.length) { drawTreemap(); drawTable(); }
+    if (data.breakdowns.length) drawTreemap();
+    if (table && data.breakdowns.length) drawTable();
   }
   if (table && data.breakdowns.length) {
     for (const head of table.tHead.rows[0].cells) {

@@ -5,13 +5,15 @@
 
 use std::io;
 
-use plimsoll_model::{Breakdown, Component, Reclaim, ReclaimClass, Recorded};
+use plimsoll_model::{
+    Breakdown, Bytes, Component, ProcessRow, ProcessTable, Reclaim, ReclaimClass, Recorded,
+};
 use serde::Serialize;
 
 use super::page::class_name;
 use crate::component_words::{cache_words, sharing_words, used_words};
 use crate::printable::printable;
-use crate::quantity::mark;
+use crate::quantity::{count, mark};
 use crate::run::Run;
 
 /// Breakdowns in one page. A breakdown of a large process is some 40 KB here, and a page of a few
@@ -28,6 +30,11 @@ pub(super) struct PageData {
     breakdowns: Vec<BreakdownData>,
     /// The one shown first.
     pick: usize,
+    /// By which figures tiles can be sized, as places in [`ComponentData::u`]; the first is the
+    /// one to begin with.
+    measures: &'static [usize],
+    /// What all components together are called.
+    all: &'static str,
     /// Total RSS over time: seconds, bytes.
     outline: Vec<(f64, u64)>,
     peak: Option<(f64, u64)>,
@@ -65,9 +72,25 @@ impl PageData {
             length: 0.0,
             breakdowns: Vec::new(),
             pick: 0,
+            measures: &[0, 1, 2, 3],
+            all: "all owners",
             outline: Vec::new(),
             peak: None,
             events: Vec::new(),
+        }
+    }
+
+    /// Rows whose PSS is not known are left out: tiles of them would be wrong in every size.
+    pub(super) fn of_table(table: &ProcessTable) -> PageData {
+        let rows = table.rows.iter().filter_map(ComponentData::of_row);
+        PageData {
+            breakdowns: vec![BreakdownData {
+                at: 0.0,
+                components: rows.collect(),
+            }],
+            measures: &[2, 3, 0],
+            all: "all processes",
+            ..PageData::empty()
         }
     }
 
@@ -92,6 +115,8 @@ impl PageData {
                 .collect(),
             outline: outline(run),
             peak: run.peak.map(|peak| (peak.at.as_secs_f64(), peak.rss.0)),
+            measures: &[0, 1, 2, 3],
+            all: "all owners",
             events: recorded
                 .events
                 .iter()
@@ -148,12 +173,6 @@ impl BreakdownData {
 impl ComponentData {
     fn of(component: &Component) -> ComponentData {
         let usage = &component.usage;
-        let Reclaim {
-            must_stay,
-            swap_only,
-            droppable,
-            after_writeback,
-        } = component.reclaim;
         ComponentData {
             n: printable(&component.name).into_owned(),
             k: component.kind.name(),
@@ -168,11 +187,45 @@ impl ComponentData {
             .map(|bytes| bytes.0),
             m: mark(component.proportional_exactness),
             c: class_name(class_of(component)),
-            r: [must_stay, swap_only, after_writeback, droppable].map(|bytes| bytes.0),
+            r: reclaim_bytes(&component.reclaim),
             w: notes(component),
             p: component.parts.iter().map(ComponentData::of).collect(),
         }
     }
+
+    fn of_row(row: &ProcessRow) -> Option<ComponentData> {
+        let proportional = row.proportional?;
+        // Distinct pages, dirty and swap are not in `measures` of a table, and so never shown.
+        let figures = [
+            row.resident,
+            Bytes::ZERO,
+            proportional,
+            row.private?,
+            Bytes::ZERO,
+            Bytes::ZERO,
+        ];
+        Some(ComponentData {
+            n: printable(&row.label).into_owned(),
+            k: "process",
+            u: figures.map(|bytes| bytes.0),
+            m: "",
+            c: class_name(row.reclaim.class()),
+            r: reclaim_bytes(&row.reclaim),
+            w: count(row.processes.into(), "process", "processes"),
+            p: Vec::new(),
+        })
+    }
+}
+
+/// In the order of the script's names for them.
+fn reclaim_bytes(reclaim: &Reclaim) -> [u64; 4] {
+    [
+        reclaim.must_stay,
+        reclaim.swap_only,
+        reclaim.after_writeback,
+        reclaim.droppable,
+    ]
+    .map(|bytes| bytes.0)
 }
 
 pub(super) fn class_of(component: &Component) -> ReclaimClass {

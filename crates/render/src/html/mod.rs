@@ -10,12 +10,15 @@ mod tables;
 
 use std::io::{self, Write};
 
-use plimsoll_model::{Breakdown, ProcessTable, Recorded, Scope};
+use plimsoll_model::{Breakdown, Bytes, ProcessTable, Recorded, Scope};
 
 use crate::quantity::{count, date, marked, percent, span};
 use crate::run::Run;
 use data::PageData;
 use page::{Head, Page, escaped};
+
+/// Rows that the first sentence about a process table names.
+const LARGEST_NAMED: usize = 3;
 
 pub(crate) fn breakdown(breakdown: &Breakdown, w: &mut dyn Write) -> io::Result<()> {
     let process = &breakdown.process;
@@ -51,13 +54,18 @@ pub(crate) fn breakdown(breakdown: &Breakdown, w: &mut dyn Write) -> io::Result<
 }
 
 pub(crate) fn process_table(table: &ProcessTable, w: &mut dyn Write) -> io::Result<()> {
+    let owned: Bytes = table.rows.iter().filter_map(|row| row.proportional).sum();
+    let processes: u32 = table.rows.iter().map(|row| row.processes).sum();
+    let largest: Vec<String> = table
+        .rows
+        .iter()
+        .filter_map(|row| Some(format!("{} {}", row.proportional?, row.label)))
+        .take(LARGEST_NAMED)
+        .collect();
     let verdict = format!(
-        "{} by the memory they really own (PSS), the largest first.",
-        count(
-            table.rows.len() as u64,
-            "row of processes",
-            "rows of processes"
-        )
+        "{owned} really owned (PSS) by {}; the largest: {}.",
+        count(processes.into(), "process", "processes"),
+        largest.join(", ")
     );
     let mut page = Page::start(
         w,
@@ -68,11 +76,14 @@ pub(crate) fn process_table(table: &ProcessTable, w: &mut dyn Write) -> io::Resu
             verdict: &verdict,
         },
     )?;
+    page.raw("<section>\n")?;
+    page.treemap_place()?;
     tables::processes(&mut page, table)?;
+    page.raw("</section>\n")?;
     page.system(&table.system)?;
     page.gaps(&table.gaps)?;
     page.cost(&table.cost)?;
-    page.finish(&PageData::empty())
+    page.finish(&PageData::of_table(table))
 }
 
 pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()> {

@@ -50,7 +50,8 @@ impl<'w> Page<'w> {
                 "<p class=\"command\"><code>{command}</code></p>\n"
             ))?;
         }
-        page.paragraph("verdict", head.verdict)?;
+        let verdict = kept_together(&escaped(head.verdict));
+        page.raw(&format!("<p class=\"verdict\">{verdict}</p>\n"))?;
         page.raw("</header>\n<main>\n")?;
         Ok(page)
     }
@@ -224,6 +225,22 @@ pub(super) const fn class_name(class: ReclaimClass) -> &'static str {
         ReclaimClass::AfterWriteback => "writeback",
         ReclaimClass::Droppable => "drop",
     }
+}
+
+/// Escaped text in which no line breaks between a figure and its unit.
+fn kept_together(text: &str) -> String {
+    const UNITS: [&str; 9] = ["B", "KiB", "MiB", "GiB", "TiB", "us", "ms", "s", "min"];
+    let mut out = String::with_capacity(text.len() + 32);
+    for (number, word) in text.split(' ').enumerate() {
+        let unit = word.trim_end_matches([',', ';', ':', '.', ')']);
+        if number > 0 {
+            let after_figure = out.ends_with(|c: char| c.is_ascii_digit());
+            let bound = after_figure && UNITS.contains(&unit);
+            out.push_str(if bound { "&nbsp;" } else { " " });
+        }
+        out.push_str(word);
+    }
+    out
 }
 
 /// Foreign text as HTML text or as a quoted attribute.

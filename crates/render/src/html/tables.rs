@@ -3,18 +3,18 @@
 
 use std::io;
 
-use plimsoll_model::{Breakdown, Bytes, Component, ProcessTable, Recorded};
+use plimsoll_model::{Breakdown, Bytes, Component, ProcessRow, ProcessTable, Recorded};
 
 use super::data::{class_of, notes};
 use super::page::{Page, class_name, escaped};
-use crate::quantity::{change, marked, percent, span};
+use crate::quantity::{change, count, marked, percent, span};
 use crate::run::Run;
 use crate::stages::Stages;
 
 /// Every component with all its parts, never collapsed.
 pub(super) fn components(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
     page.raw(
-        "<div class=\"scroll\"><table id=\"components\"><caption>All owners; open a row for its \
+        "<div class=\"scroll\"><table id=\"components\"><caption>All owners with their \
          parts</caption>\n<thead><tr><th data-key=\"n\">component<th class=\"n\" data-key=\"0\">\
          RSS<th class=\"n\">share<th class=\"n\" data-key=\"2\">PSS<th class=\"n\" data-key=\"3\">\
          private<th class=\"n\" data-key=\"4\">dirty<th class=\"n\" data-key=\"5\">swap\
@@ -122,47 +122,73 @@ fn stage_row(
 
 pub(super) fn processes(page: &mut Page<'_>, table: &ProcessTable) -> io::Result<()> {
     page.raw(
-        "<section><div class=\"scroll\"><table class=\"sortable\"><caption>Processes</caption>\n\
-         <thead><tr><th>name<th class=\"n\">PSS<th class=\"n\">USS<th class=\"n\">RSS\
-         <th class=\"n\">swap<th class=\"n\">must stay<th class=\"n\">droppable\
-         <th class=\"n\">processes<th class=\"n\">PID</tr></thead>\n<tbody>\n",
+        "<div class=\"scroll\"><table class=\"sortable\"><caption>Processes by PSS</caption>\n\
+         <thead><tr><th>name<th class=\"n\">PID<th class=\"n\">processes<th class=\"n\">PSS\
+         <th class=\"n\">USS<th class=\"n\">RSS<th class=\"n\">swap<th class=\"n\">must stay\
+         <th class=\"n\">droppable</tr></thead>\n<tbody>\n",
     )?;
-    let cell = |bytes: Option<Bytes>| match bytes {
-        Some(bytes) => format!("<td class=\"n\" data-v=\"{}\">{bytes}</td>", bytes.0),
-        None => "<td class=\"n\" data-v=\"-1\">-</td>".to_owned(),
-    };
     for row in &table.rows {
-        let reclaim = row.proportional.map(|_| row.reclaim);
-        page.raw(&format!(
-            "<tr><th scope=\"row\">{}</th>",
-            escaped(&row.label)
-        ))?;
-        for bytes in [
-            row.proportional,
-            row.private,
-            Some(row.resident),
-            row.swap,
-            reclaim.map(|reclaim| reclaim.must_stay),
-            reclaim.map(|reclaim| reclaim.droppable),
-        ] {
-            page.raw(&cell(bytes))?;
-        }
         let (processes, pid) = (row.processes, row.process.id.pid);
         page.raw(&format!(
-            "<td class=\"n\" data-v=\"{processes}\">{processes}</td>\
-             <td class=\"n\" data-v=\"{pid}\">{pid}</td></tr>\n"
+            "<tr><th scope=\"row\">{}</th><td class=\"n\" data-v=\"{pid}\">{pid}</td>\
+             <td class=\"n\" data-v=\"{processes}\">{processes}</td>",
+            escaped(&row.label)
         ))?;
+        figure_cells(page, &row_figures(row))?;
+        page.raw("</tr>\n")?;
     }
-    page.raw("</tbody></table></div>\n")?;
-    let unknown = table.rows.iter().filter(|r| r.proportional.is_none());
-    let unknown = unknown.count();
+    let processes: u32 = table.rows.iter().map(|row| row.processes).sum();
+    page.raw(&format!(
+        "</tbody>\n<tfoot><tr><th scope=\"row\">sum</th><td></td><td class=\"n\">{processes}</td>"
+    ))?;
+    let mut sums = [None; 6];
+    for row in &table.rows {
+        for (sum, figure) in sums.iter_mut().zip(row_figures(row)) {
+            if let Some(figure) = figure {
+                *sum = Some(sum.unwrap_or(Bytes::ZERO) + figure);
+            }
+        }
+    }
+    figure_cells(page, &sums)?;
+    page.raw("</tr></tfoot></table></div>\n")?;
+    let unknown = table.rows.iter().filter(|row| row.proportional.is_none());
+    let unknown = unknown.count() as u64;
     if unknown > 0 {
+        let rows = count(unknown, "row", "rows");
         page.paragraph(
             "note",
-            &format!("{unknown} rows could not be read (\"-\")."),
+            &format!("{rows} could not be read (\"-\") and not summed, but for RSS."),
         )?;
     }
-    page.raw("</section>\n")
+    page.paragraph(
+        "note",
+        "PSS adds up: shared pages are divided among their users. RSS counts them once in each \
+         process. Must stay and droppable are parts of PSS.",
+    )
+}
+
+/// PSS, USS, RSS, swap, must stay, droppable.
+fn row_figures(row: &ProcessRow) -> [Option<Bytes>; 6] {
+    let reclaim = row.proportional.map(|_| row.reclaim);
+    [
+        row.proportional,
+        row.private,
+        Some(row.resident),
+        row.swap,
+        reclaim.map(|reclaim| reclaim.must_stay),
+        reclaim.map(|reclaim| reclaim.droppable),
+    ]
+}
+
+fn figure_cells(page: &mut Page<'_>, figures: &[Option<Bytes>]) -> io::Result<()> {
+    for figure in figures {
+        page.raw(&match figure {
+            Some(bytes) => format!("<td class=\"n\" data-v=\"{}\">{bytes}</td>", bytes.0),
+            // Below every figure when sorted.
+            None => "<td class=\"n\" data-v=\"-1\">-</td>".to_owned(),
+        })?;
+    }
+    Ok(())
 }
 
 pub(super) fn process_records(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
