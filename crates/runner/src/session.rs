@@ -265,15 +265,14 @@ impl Session<'_> {
         for gap in look.gaps {
             self.gap(now, gap);
         }
-        if self.start.is_child && !look.gone.is_empty() {
-            // With luck the kernel has its last figures ready.
-            self.reap();
-        }
         for id in look.gone {
-            self.tell_ended(id, now, None);
-            if id == self.root && !self.start.is_child {
+            if id != self.root {
+                self.tell_ended(id, now, None);
+            } else if !self.start.is_child {
+                self.tell_ended(id, now, None);
                 self.end = Some(End::Gone);
             }
+            // Our own child is told when it is reaped, with the kernel's last word on its peak.
         }
         self.ask_for_breakdown(now);
         let progress = Progress {
@@ -290,7 +289,11 @@ impl Session<'_> {
     }
 
     fn ask_for_breakdown(&mut self, now: Duration) {
-        if self.reader.is_busy() || self.tree.len() == 0 || self.end.is_some() {
+        if self.reader.is_busy() || self.end.is_some() {
+            return;
+        }
+        let processes = self.tree.ids();
+        if processes.is_empty() {
             return;
         }
         if let Some(reason) = self.schedule.due(now, self.counts.rss) {
@@ -299,7 +302,7 @@ impl Session<'_> {
                 rss: self.counts.rss,
                 reason,
             };
-            self.reader.ask(asked, self.tree.ids());
+            self.reader.ask(asked, processes);
         }
     }
 
@@ -329,8 +332,9 @@ impl Session<'_> {
             rss: self.counts.rss,
             reason: BreakdownReason::Last,
         };
-        if self.tree.len() > 0 {
-            self.reader.ask(asked, self.tree.ids());
+        let processes = self.tree.ids();
+        if !processes.is_empty() {
+            self.reader.ask(asked, processes);
             if let Some(done) = self.reader.wait() {
                 self.tell_reading(done);
             }

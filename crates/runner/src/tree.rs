@@ -40,6 +40,7 @@ struct Live {
     sampler: QuickSampler,
     name_checks: usize,
     had_children: bool,
+    gone: bool,
 }
 
 /// A process that ended.
@@ -57,7 +58,7 @@ pub(crate) struct Look {
     /// New ones, and known ones under a new name (`true`).
     pub(crate) found: Vec<(ProcessRecord, bool)>,
     pub(crate) gaps: Vec<Gap>,
-    /// Those whose memory is gone.
+    /// Those whose memory is gone, told once: they have ended, or are about to.
     pub(crate) gone: Vec<ProcessId>,
 }
 
@@ -96,12 +97,15 @@ impl Tree {
             sampler,
             name_checks: 0,
             had_children: false,
+            gone: false,
         });
         Ok(record)
     }
 
+    /// Those that have memory.
     pub(crate) fn ids(&self) -> Vec<ProcessId> {
-        self.live.iter().map(Live::id).collect()
+        let live = self.live.iter().filter(|live| !live.gone);
+        live.map(Live::id).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -151,15 +155,19 @@ impl Tree {
     }
 
     fn sample_from(&mut self, first: usize, now: Duration, look: &mut Look) {
-        for live in &mut self.live[first..] {
+        for live in self.live[first..].iter_mut().filter(|live| !live.gone) {
             match live.sampler.read() {
                 Ok(Some(figures)) => {
                     let peak = figures.rss_peak.max(figures.rss);
                     live.record.rss_peak = live.record.rss_peak.max(peak);
                     look.samples.push(sample_of(live.id(), now, &figures));
                 }
-                Ok(None) => look.gone.push(live.id()),
+                Ok(None) => {
+                    live.gone = true;
+                    look.gone.push(live.id());
+                }
                 Err(error) => {
+                    live.gone = true;
                     look.gone.push(live.id());
                     look.gaps.push(Gap::new(
                         format!("samples of {} ({})", live.record.name, live.id()),
@@ -172,7 +180,7 @@ impl Tree {
     }
 
     fn check_names(&mut self, now: Duration, look: &mut Look) {
-        for live in &mut self.live {
+        for live in self.live.iter_mut().filter(|live| !live.gone) {
             let age = now.saturating_sub(live.record.first_seen);
             let due = NAME_CHECKS.get(live.name_checks);
             if age.is_zero() || due.is_none_or(|due| age < *due) {

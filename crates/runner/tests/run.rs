@@ -531,7 +531,7 @@ fn short_lived_children_leave_no_zombies_and_their_peak_is_told() {
     let seen = log_text.lines().any(|line| {
         line.starts_with("gap a peak")
             || line.strip_prefix("ended ").is_some_and(|ended| {
-                ended.split(' ').nth(1).unwrap().parse::<u64>().unwrap() > 64 << 20
+                ended.split(' ').nth(1).unwrap().parse::<u64>().unwrap() > 48 << 20
             })
     });
     assert!(seen, "{log_text}");
