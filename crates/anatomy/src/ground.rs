@@ -2,17 +2,23 @@
 //! the anonymous memory seen as contiguous regions.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use plimsoll_model::{
-    AddressRange, Backing, Gap, Image, Mapping, PageSize, Residency, Snapshot, Target,
+    AddressRange, Backing, FileId, Gap, Image, Mapping, PageSize, Permissions, Residency, Snapshot,
+    Target,
 };
 
 pub(crate) struct Ground<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) target: &'a dyn Target,
-    residency: RefCell<BTreeMap<AddressRange, Residency>>,
+    /// See [`Ground::regions`].
+    regions: Vec<AddressRange>,
+    /// The first mapping of each file, by path.
+    first_mappings: HashMap<&'a Path, &'a Mapping>,
+    /// Files that are mapped executable somewhere.
+    executable_files: HashSet<FileId>,
     gaps: RefCell<Vec<Gap>>,
 }
 
@@ -26,10 +32,20 @@ impl std::fmt::Debug for Ground<'_> {
 
 impl<'a> Ground<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot, target: &'a dyn Target) -> Ground<'a> {
+        let mut first_mappings = HashMap::new();
+        let mut executable_files = HashSet::new();
+        for mapping in &snapshot.mappings {
+            if let Backing::File { path, .. } = &mapping.backing {
+                first_mappings.entry(path.as_path()).or_insert(mapping);
+            }
+            executable_files.extend(mapping.file.filter(|_| mapping.permissions.execute));
+        }
         Ground {
             snapshot,
             target,
-            residency: RefCell::default(),
+            regions: regions(&snapshot.mappings),
+            first_mappings,
+            executable_files,
             gaps: RefCell::default(),
         }
     }
@@ -74,17 +90,7 @@ impl<'a> Ground<'a> {
     /// are joined, because madvise and mprotect split what one owner mapped (numpy's huge-page
     /// advice cuts each array from its malloc header).
     pub(crate) fn regions(&self) -> Vec<AddressRange> {
-        let mut regions: Vec<AddressRange> = Vec::new();
-        for mapping in self.anonymous() {
-            if !(mapping.permissions.read && mapping.permissions.write) {
-                continue;
-            }
-            match regions.last_mut() {
-                Some(last) if last.end == mapping.range.start => last.end = mapping.range.end,
-                _ => regions.push(mapping.range),
-            }
-        }
-        regions
+        self.regions.clone()
     }
 
     /// Whether `range` lies wholly in one region of [`Ground::regions`].
@@ -100,18 +106,13 @@ impl<'a> Ground<'a> {
         !range.is_empty() && next >= range.end
     }
 
-    /// Page residency of `range`, asked once per range. Empty, with a gap noted, when the kernel
-    /// refuses.
+    /// Page residency of `range`; the target keeps what it has scanned. Empty, with a gap noted,
+    /// when the kernel refuses.
     pub(crate) fn residency(&self, range: AddressRange) -> Residency {
-        if let Some(known) = self.residency.borrow().get(&range) {
-            return known.clone();
-        }
-        let found = self.target.residency(range).unwrap_or_else(|gap| {
+        self.target.residency(range).unwrap_or_else(|gap| {
             self.gap(gap);
             Residency::default()
-        });
-        self.residency.borrow_mut().insert(range, found.clone());
-        found
+        })
     }
 
     /// Resident parts of `range`, as address ranges.
@@ -134,12 +135,20 @@ impl<'a> Ground<'a> {
         Some((path, self.image(path)?))
     }
 
+    /// The first mapping of the file that is mapped as `path`.
+    pub(crate) fn first_mapping(&self, path: &Path) -> Option<&'a Mapping> {
+        self.first_mappings.get(path).copied()
+    }
+
+    /// Whether any mapping of the file is executable.
+    pub(crate) fn is_mapped_executable(&self, file: FileId) -> bool {
+        self.executable_files.contains(&file)
+    }
+
     /// Difference between run-time and link-time addresses of a mapped image.
     pub(crate) fn load_bias(&self, path: &Path) -> Option<u64> {
         let image = self.image(path)?;
-        let mapping = self.snapshot.mappings.iter().find(|mapping| {
-            matches!(&mapping.backing, Backing::File { path: mapped, .. } if mapped == path)
-        })?;
+        let mapping = self.first_mapping(path)?;
         let page = self.page_size();
         let segment = image.segments.iter().find(|segment| {
             page.round_down(segment.offset) <= mapping.offset
@@ -167,4 +176,25 @@ impl<'a> Ground<'a> {
         }
         None
     }
+}
+
+/// See [`Ground::regions`].
+fn regions(mappings: &[Mapping]) -> Vec<AddressRange> {
+    let mut regions: Vec<AddressRange> = Vec::new();
+    for mapping in mappings {
+        let Permissions {
+            read,
+            write,
+            shared,
+            ..
+        } = mapping.permissions;
+        if mapping.backing != Backing::Anonymous || shared || !(read && write) {
+            continue;
+        }
+        match regions.last_mut() {
+            Some(last) if last.end == mapping.range.start => last.end = mapping.range.end,
+            _ => regions.push(mapping.range),
+        }
+    }
+    regions
 }

@@ -73,9 +73,7 @@ pub(crate) fn claim_owner(ground: &Ground<'_>, claim: &Claim) -> Owner {
         return claim.owner.clone();
     }
     let path = Path::new(&claim.owner.part);
-    let mapping = ground.snapshot.mappings.iter().find(
-        |mapping| matches!(&mapping.backing, Backing::File { path: mapped, .. } if mapped == path),
-    );
+    let mapping = ground.first_mapping(path);
     mapping.map_or_else(
         || claim.owner.clone(),
         |mapping| Owner {
@@ -152,12 +150,7 @@ fn file_owner(ground: &Ground<'_>, mapping: &Mapping, path: &Path) -> Owner {
 
 /// A program or library: the loader's format, or mapped executable.
 fn is_code(ground: &Ground<'_>, path: &Path, id: Option<FileId>) -> bool {
-    ground.image(path).is_some()
-        || ground
-            .snapshot
-            .mappings
-            .iter()
-            .any(|mapping| mapping.permissions.execute && mapping.file == id)
+    ground.image(path).is_some() || id.is_some_and(|id| ground.is_mapped_executable(id))
 }
 
 pub(crate) fn package_name(package: &Package) -> String {

@@ -5,7 +5,9 @@
 //! PREV_INUSE 1, IS_MMAPPED 2, NON_MAIN_ARENA 4) and malloc/arena.c (struct _heap_info) of glibc
 //! 2.26 to 2.41. Blocks in the thread caches and fast bins carry the in-use bit and count as live.
 
-use plimsoll_model::{AddressRange, Backing, Bytes, Gap, GapReason, Kind, Used};
+use plimsoll_model::{
+    AddressRange, Backing, Bytes, Gap, GapReason, Kind, PageSize, Residency, Used,
+};
 
 use crate::ground::Ground;
 use crate::territory::{Claim, Owner, Territory};
@@ -210,8 +212,8 @@ fn walk_or_gap(ground: &Ground<'_>, range: AddressRange, first: u64, end: u64) -
 /// the last one, which ends at `end`, is the top chunk and free.
 struct ChunkWalk<'a> {
     window: Window<'a>,
-    ground: &'a Ground<'a>,
-    range: AddressRange,
+    page: PageSize,
+    residency: Residency,
     at: u64,
     end: u64,
     chunks: u64,
@@ -225,8 +227,8 @@ impl<'a> ChunkWalk<'a> {
         let (live, free) = (Bytes::ZERO, Bytes::ZERO);
         ChunkWalk {
             window,
-            ground,
-            range,
+            page: ground.page_size(),
+            residency: ground.residency(range),
             at: first,
             end,
             chunks: 0,
@@ -279,29 +281,40 @@ impl<'a> ChunkWalk<'a> {
 
     /// Only what is resident counts: a trimmed or never touched page costs nothing.
     fn resident_part(&self, chunk: AddressRange) -> Bytes {
-        let page = self.ground.page_size();
-        let inner = AddressRange::new(page.round_up(chunk.start), page.round_down(chunk.end));
+        let inner = AddressRange::new(
+            self.page.round_up(chunk.start),
+            self.page.round_down(chunk.end),
+        );
         if inner.is_empty() {
             return chunk.size();
         }
         let edges = chunk.size() - inner.size();
-        edges + self.ground.residency(self.range).resident_within(inner)
+        edges + self.residency.resident_within(inner)
     }
 }
 
 /// Large blocks: `[prev_size, size | IS_MMAPPED]` at the start of what mmap returned, followed
 /// by the next header or by a boundary. Run last: it walks what no other rule has claimed.
 pub(crate) fn claim_large_blocks(ground: &Ground<'_>, territory: &mut Territory) {
+    let mut pages_left = CANDIDATE_PAGES;
     for region in ground.regions() {
         for interval in territory.unclaimed_within(region) {
-            claim_chain(ground, territory, interval);
+            if interval.size().0 >= LARGE_MIN {
+                claim_chain(ground, territory, interval, &mut pages_left);
+            }
         }
     }
 }
 
-fn claim_chain(ground: &Ground<'_>, territory: &mut Territory, interval: AddressRange) {
+fn claim_chain(
+    ground: &Ground<'_>,
+    territory: &mut Territory,
+    interval: AddressRange,
+    pages_left: &mut usize,
+) {
     let mut at = interval.start;
-    for candidate in block_candidates(ground, interval) {
+    let residency = ground.residency(interval);
+    for candidate in block_candidates(ground, interval, pages_left) {
         at = at.max(candidate);
         // Blocks follow one another without a hole: go on as long as headers do.
         while let Some(size) = large_block_at(ground, at, interval.end) {
@@ -317,19 +330,24 @@ fn claim_chain(ground: &Ground<'_>, territory: &mut Territory, interval: Address
 }
 
 /// Pages whose first words are read in search of a header that does not start a mapping, which
-/// happens when the kernel has joined a block with its lower neighbour.
+/// happens when the kernel has joined a block with its lower neighbour. Over all of a process.
 const CANDIDATE_PAGES: usize = 64 * 1024;
 
 /// Addresses in `interval` where a block may start: mapping starts, and pages that begin with
 /// something like a header. In ascending order.
-fn block_candidates(ground: &Ground<'_>, interval: AddressRange) -> Vec<u64> {
+fn block_candidates(
+    ground: &Ground<'_>,
+    interval: AddressRange,
+    pages_left: &mut usize,
+) -> Vec<u64> {
     let page = ground.page_size().0;
     let pages: Vec<u64> = ground
         .resident(interval)
         .iter()
         .flat_map(|run| (run.start..run.end).step_by(usize::try_from(page).unwrap_or(4096)))
-        .take(CANDIDATE_PAGES)
+        .take(*pages_left)
         .collect();
+    *pages_left -= pages.len();
     let mut words = Vec::new();
     let readable = ground.target.read_each(&pages, 16, &mut words);
     let looks_like_header = |index: usize| {

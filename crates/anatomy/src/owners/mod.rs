@@ -10,6 +10,7 @@ pub(crate) mod go;
 pub(crate) mod hotspot;
 pub(crate) mod hsperfdata;
 pub(crate) mod images;
+pub(crate) mod jemalloc;
 pub(crate) mod jvm;
 pub(crate) mod threads;
 pub(crate) mod v8;
@@ -24,14 +25,24 @@ use crate::territory::Territory;
 #[must_use]
 pub fn wanted_symbols() -> &'static [&'static str] {
     static WANTED: OnceLock<Vec<&'static str>> = OnceLock::new();
-    WANTED.get_or_init(|| [cpython::SYMBOLS, go::SYMBOLS].concat())
+    WANTED.get_or_init(|| {
+        [
+            cpython::SYMBOLS,
+            go::SYMBOLS,
+            jvm::SYMBOLS,
+            jemalloc::SYMBOLS,
+        ]
+        .concat()
+    })
 }
 
 /// Runs every rule.
 pub(crate) fn claim_all(ground: &Ground<'_>, territory: &mut Territory) {
     images::claim(ground, territory);
     threads::claim(ground, territory);
+    jemalloc::claim(ground, territory);
     go::claim(ground, territory);
+    jvm::claim(ground, territory);
     v8::claim(ground, territory);
     cpython::claim(ground, territory);
     glibc::claim_arenas(ground, territory);

@@ -93,6 +93,7 @@ fn thread_of<'a>(ground: &Ground<'a>, stack: &Stack) -> Option<&'a Thread> {
 
 fn find_stacks(ground: &Ground<'_>) -> Vec<Stack> {
     let mut found: BTreeMap<u64, Stack> = BTreeMap::new();
+    let regions = ground.regions();
     let pointers = ground
         .snapshot
         .threads
@@ -100,10 +101,7 @@ fn find_stacks(ground: &Ground<'_>) -> Vec<Stack> {
         .filter_map(|thread| thread.stack_pointer);
     for pointer in pointers {
         let known = found.values().any(|stack| stack.block.contains(pointer));
-        let region = ground
-            .regions()
-            .into_iter()
-            .find(|region| region.contains(pointer));
+        let region = regions.iter().find(|region| region.contains(pointer));
         if let (false, Some(region)) = (known, region) {
             let above = AddressRange::new(ground.page_size().round_down(pointer), region.end);
             if let Some(stack) = search(ground, above) {
