@@ -1,6 +1,11 @@
 //! CSV as spreadsheets read it: snapshots, a reader of RFC 4180 that gets every field back, and
 //! rows that sum to the totals.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
+)]
+
 mod fixture;
 
 use plimsoll_render::{

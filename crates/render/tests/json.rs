@@ -2,6 +2,11 @@
 //! key of the schema is written by some full example, and docs/reference/json.md says what the
 //! schema says.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
+)]
+
 mod fixture;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,10 @@
 //! HTML pages: snapshots of what is there without scripts, and the promises of the format.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
+)]
+
 mod fixture;
 
 use plimsoll_model::{Breakdown, ProcessTable, Recorded};

@@ -1,6 +1,11 @@
 //! Text as people see it: snapshots at 80 and 120 columns, and the promises that hold for any
 //! value: no line wider than asked, no control characters, printed figures that sum.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
+)]
+
 mod fixture;
 
 use plimsoll_model::{Breakdown, ProcessTable, Recorded};

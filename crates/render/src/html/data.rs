@@ -6,7 +6,7 @@
 use std::io;
 
 use plimsoll_model::{
-    Breakdown, Bytes, Component, ProcessRow, ProcessTable, Reclaim, ReclaimClass, Recorded,
+    Breakdown, Bytes, Component, Kind, ProcessRow, ProcessTable, Reclaim, ReclaimClass, Recorded,
 };
 use serde::Serialize;
 
@@ -163,10 +163,12 @@ impl PageData {
 
 impl BreakdownData {
     fn of(at: f64, breakdown: &Breakdown) -> BreakdownData {
-        BreakdownData {
-            at,
-            components: breakdown.components.iter().map(ComponentData::of).collect(),
+        let mut components: Vec<ComponentData> =
+            breakdown.components.iter().map(ComponentData::of).collect();
+        if let Some(nothing) = nothing_unattributed(breakdown) {
+            components.push(ComponentData::of(&nothing));
         }
+        BreakdownData { at, components }
     }
 }
 
@@ -226,6 +228,13 @@ fn reclaim_bytes(reclaim: &Reclaim) -> [u64; 4] {
         reclaim.droppable,
     ]
     .map(|bytes| bytes.0)
+}
+
+/// The row that says so when nothing is unattributed: it is always there, also at 0.
+pub(super) fn nothing_unattributed(breakdown: &Breakdown) -> Option<Component> {
+    let mut kinds = breakdown.components.iter().map(|component| component.kind);
+    let missing = kinds.all(|kind| kind != Kind::Unattributed);
+    missing.then(|| Component::new("unattributed", Kind::Unattributed))
 }
 
 pub(super) fn class_of(component: &Component) -> ReclaimClass {

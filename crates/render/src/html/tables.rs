@@ -5,7 +5,7 @@ use std::io;
 
 use plimsoll_model::{Breakdown, Bytes, Component, ProcessRow, ProcessTable, Recorded};
 
-use super::data::{class_of, notes};
+use super::data::{class_of, notes, nothing_unattributed};
 use super::page::{Page, class_name, escaped};
 use crate::quantity::{change, count, marked, percent, span};
 use crate::run::Run;
@@ -23,6 +23,9 @@ pub(super) fn components(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Resu
     let whole = breakdown.totals.usage.resident;
     for component in &breakdown.components {
         component_rows(page, component, whole, 0)?;
+    }
+    if let Some(nothing) = nothing_unattributed(breakdown) {
+        component_rows(page, &nothing, whole, 0)?;
     }
     page.raw(&format!(
         "</tbody>\n<tfoot><tr><th scope=\"row\">sum</th><td class=\"n\">{}</td>\
