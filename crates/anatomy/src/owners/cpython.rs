@@ -335,3 +335,6 @@ fn census(pools: &[Pool]) -> Used {
         method: "pool headers".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -428,3 +428,6 @@ fn claim_gc_bits(ground: &Ground<'_>, territory: &mut Territory) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

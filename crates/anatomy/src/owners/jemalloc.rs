@@ -329,19 +329,4 @@ fn owner(part: &str, evidence: &'static str) -> Owner {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn size_classes_are_jemallocs() {
-        // The first classes of `bin.*.size` in `malloc_stats_print`, 5.3 on x86-64.
-        let sizes = [
-            8, 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640,
-        ];
-        for (index, size) in sizes.into_iter().enumerate() {
-            assert_eq!(class_size(index as u64), size, "{index}");
-        }
-        assert_eq!(class_size(36), 16 << 10);
-        assert_eq!(class_size(35), 14 << 10);
-    }
-}
+mod tests;

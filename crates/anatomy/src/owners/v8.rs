@@ -280,3 +280,6 @@ fn occupancy(ground: &Ground<'_>, chunk: &Chunk) -> Used {
         method: "V8 page headers".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
