@@ -18,7 +18,7 @@ mod run;
 mod stages;
 mod text;
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use plimsoll_model::{Breakdown, ProcessTable, Recorded};
 
@@ -34,12 +34,12 @@ pub fn render_breakdown(
     options: &TextOptions,
     w: &mut dyn Write,
 ) -> io::Result<()> {
-    match format {
+    buffered(w, |w| match format {
         Format::Text => text::breakdown(breakdown, options, w),
         Format::Json => json::breakdown(breakdown, w),
         Format::Csv => csv::breakdown(breakdown, w),
         Format::Html => html::breakdown(breakdown, w),
-    }
+    })
 }
 
 /// Writes what `ps` shows: all processes by the memory they really own.
@@ -49,12 +49,12 @@ pub fn render_process_table(
     options: &TextOptions,
     w: &mut dyn Write,
 ) -> io::Result<()> {
-    match format {
+    buffered(w, |w| match format {
         Format::Text => text::process_table(table, options, w),
         Format::Json => json::process_table(table, w),
         Format::Csv => csv::process_table(table, w),
         Format::Html => html::process_table(table, w),
-    }
+    })
 }
 
 /// Writes the report of a run: the peak, what it was made of, and the way there.
@@ -64,10 +64,20 @@ pub fn render_recorded(
     options: &TextOptions,
     w: &mut dyn Write,
 ) -> io::Result<()> {
-    match format {
+    buffered(w, |w| match format {
         Format::Text => text::recorded(recorded, options, w),
         Format::Json => json::recorded(recorded, w),
         Format::Csv => csv::recorded(recorded, w),
         Format::Html => html::recorded(recorded, w),
-    }
+    })
+}
+
+/// Renderers write in small pieces; callers may pass a bare file or pipe.
+fn buffered(
+    w: &mut dyn Write,
+    render: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut buffer = BufWriter::new(w);
+    render(&mut buffer)?;
+    buffer.flush()
 }

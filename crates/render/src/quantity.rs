@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use plimsoll_model::{Bytes, Exactness};
+use plimsoll_model::{Breakdown, Bytes, Exactness};
 
 /// A length of time in three digits or two units.
 pub(crate) fn span(time: Duration) -> String {
@@ -61,6 +61,16 @@ pub(crate) const fn mark(exactness: Exactness) -> &'static str {
         Exactness::Exact => "",
         Exactness::Estimated => "~",
         Exactness::AtMost => "<=",
+    }
+}
+
+/// How good `totals.rss_peak` is: processes have their peaks at different times, so that of a tree
+/// the sum is an upper bound.
+pub(crate) fn peak_exactness(breakdown: &Breakdown) -> Exactness {
+    if breakdown.processes.len() > 1 {
+        Exactness::AtMost
+    } else {
+        Exactness::Exact
     }
 }
 

@@ -119,6 +119,15 @@ impl<'a> Run<'a> {
         }
         words.push_str(". ");
         words.push_str(&self.witness_words(peak, witness));
+        // Of a tree, components are distinct pages and RSS is not: the two differ by what is
+        // shared, and the reader who adds up would miss it.
+        let distinct = witness.timed.breakdown.totals.usage.resident;
+        let again = witness.rss.saturating_sub(distinct);
+        if !again.is_zero() {
+            words.push_str(&format!(
+                " Its RSS counts {again} of shared pages again that the components count once."
+            ));
+        }
         words
     }
 
@@ -272,4 +281,102 @@ fn ticks(samples: &[Sample], spread: Duration) -> Vec<&[Sample]> {
         ticks.push(&samples[start..]);
     }
     ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_model::ProcessRecord;
+
+    fn id(pid: u32) -> ProcessId {
+        ProcessId { pid, start_time: 1 }
+    }
+
+    /// A recording of samples "(milliseconds, pid, bytes)" at 100 ms, where processes end at the
+    /// given milliseconds.
+    fn recording(samples: &[(u64, u32, u64)], ends: &[(u32, u64)]) -> Recorded {
+        Recorded {
+            meta: RecordingMeta {
+                command: Vec::new(),
+                root: id(1),
+                started_at: Duration::ZERO,
+                length: Duration::from_secs(1),
+                interval: Duration::from_millis(100),
+                exit_code: None,
+                exit_signal: None,
+                complete: true,
+                tool_version: String::new(),
+                recorder_cpu: Duration::ZERO,
+                samples_taken: samples.len() as u64,
+            },
+            processes: ends
+                .iter()
+                .map(|(pid, end)| ProcessRecord {
+                    id: id(*pid),
+                    parent: 1,
+                    name: String::new(),
+                    command: Vec::new(),
+                    first_seen: Duration::ZERO,
+                    ended: Some(Duration::from_millis(*end)),
+                    rss_peak: Bytes::ZERO,
+                })
+                .collect(),
+            samples: samples
+                .iter()
+                .map(|(at, pid, rss)| Sample {
+                    at: Duration::from_millis(*at),
+                    process: id(*pid),
+                    rss: Bytes(*rss),
+                    anon: Bytes(*rss),
+                    file: Bytes::ZERO,
+                    shmem: Bytes::ZERO,
+                    swap: Bytes::ZERO,
+                })
+                .collect(),
+            breakdowns: Vec::new(),
+            events: Vec::new(),
+            gaps: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn samples_of_a_tick_are_added_up() {
+        let check = |samples: &[(u64, u32, u64)], ends: &[(u32, u64)], expected: &[(u64, u64)]| {
+            let recorded = recording(samples, ends);
+            let totals: Vec<(u64, u64)> = Run::of(&recorded)
+                .totals
+                .iter()
+                .map(|total| (total.at.as_millis() as u64, total.rss.0))
+                .collect();
+            assert_eq!(totals, expected);
+        };
+        check(&[], &[], &[]);
+        check(&[(0, 1, 5), (100, 1, 7)], &[], &[(0, 5), (100, 7)]);
+        // Two processes a few milliseconds apart are one tick.
+        check(
+            &[(0, 1, 5), (3, 2, 10), (100, 1, 6), (104, 2, 11)],
+            &[],
+            &[(0, 15), (100, 17)],
+        );
+        // A process that ended is not carried on; one whose sample was thinned out is.
+        check(
+            &[(0, 1, 5), (3, 2, 10), (100, 1, 6), (200, 1, 7)],
+            &[(2, 150)],
+            &[(0, 15), (100, 16), (200, 7)],
+        );
+    }
+
+    #[test]
+    fn a_peak_without_a_breakdown_says_so() {
+        let recorded = recording(&[(0, 1, 1024), (100, 1, 4096), (200, 1, 4096)], &[]);
+        let run = Run::of(&recorded);
+        let peak = run.peak.expect("there are samples");
+        assert_eq!(
+            (peak.at, peak.rss),
+            (Duration::from_millis(100), Bytes(4096))
+        );
+        assert!(run.verdict().contains("4.00 KiB"), "{}", run.verdict());
+        assert!(run.verdict().contains("not known"), "{}", run.verdict());
+        assert!(run.before().is_none() && run.end().is_none());
+    }
 }

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 
 use plimsoll_model::{Breakdown, Bytes, ProcessTable, Recorded, Scope};
 
-use crate::quantity::{count, date, marked, percent, span};
+use crate::quantity::{count, date, marked, peak_exactness, percent, span};
 use crate::run::Run;
 use data::PageData;
 use page::{Head, Page, escaped};
@@ -168,7 +168,7 @@ fn composition(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
         ("Swap", usage.swap.to_string(), "moved out of RAM"),
         (
             "Peak RSS",
-            totals.rss_peak.to_string(),
+            marked(totals.rss_peak, peak_exactness(breakdown)),
             "the kernel's high-water mark",
         ),
     ];

@@ -12,7 +12,7 @@ use super::table::{Align, Row, Table};
 use crate::component_words::{cache_words, sharing_words, used_words};
 use crate::options::TextOptions;
 use crate::printable::{fit, printable};
-use crate::quantity::{count, date, marked, percent};
+use crate::quantity::{count, date, marked, peak_exactness, percent};
 
 /// Parts of one component that get a line of their own when `top` is set: one component with
 /// hundreds of libraries must not push the others off the screen.
@@ -86,7 +86,7 @@ fn totals(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
         usage.private.to_string(),
         usage.dirty.to_string(),
         usage.swap.to_string(),
-        totals.rss_peak.to_string(),
+        marked(totals.rss_peak, peak_exactness(breakdown)),
     ];
     if !usage.hugetlb.is_zero() {
         titles.push(("+ hugetlb", Align::Right));
@@ -117,6 +117,7 @@ fn totals(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
     let inexact = |wanted| {
         totals.resident_exactness == wanted
             || totals.proportional_exactness == wanted
+            || peak_exactness(breakdown) == wanted
             || any_exactness(&breakdown.components, wanted)
     };
     legend(
@@ -337,6 +338,9 @@ const fn class_word(class: ReclaimClass) -> &'static str {
 /// libraries that say "2 processes" each would hide what matters.
 const NOTES_RATIO_MIN: f64 = 0.01;
 
+/// A second class of reclaim is named from this share of the component on.
+const MINOR_CLASS_RATIO_MIN: f64 = 0.05;
+
 fn notes(component: &Component, whole: Bytes) -> Vec<String> {
     let mut notes = Vec::new();
     if !component.detail.is_empty() {
@@ -350,13 +354,11 @@ fn notes(component: &Component, whole: Bytes) -> Vec<String> {
     notes.extend(sharing_words(component));
     // A class that holds a minority as well: the column's one word would hide it.
     let total = component.reclaim.total();
-    if component.reclaim.class() != ReclaimClass::MustStay || !component.parts.is_empty() {
-        let minor = reclaim_classes(&component.reclaim)
-            .into_iter()
-            .filter(|(class, bytes)| {
-                *class != component.reclaim.class() && bytes.ratio_of(total) >= 0.05
-            });
-        notes.extend(minor.map(|(class, bytes)| format!("{bytes} {}", class.words())));
-    }
+    let minor = reclaim_classes(&component.reclaim)
+        .into_iter()
+        .filter(|(class, bytes)| {
+            *class != component.reclaim.class() && bytes.ratio_of(total) >= MINOR_CLASS_RATIO_MIN
+        });
+    notes.extend(minor.map(|(class, bytes)| format!("{bytes} {}", class.words())));
     notes
 }
