@@ -33,10 +33,10 @@ impl Structures {
         let mut rows = Vec::new();
         let mut entry = [0; ENTRY];
         while rows.len() < ENTRIES_MAX {
-            if !ground
-                .target
-                .read(table + (rows.len() * ENTRY) as u64, &mut entry)
-            {
+            if !ground.target.read(
+                table.saturating_add((rows.len() * ENTRY) as u64),
+                &mut entry,
+            ) {
                 return None;
             }
             if words::u64_at(&entry, 0) == 0 {

@@ -122,8 +122,8 @@ impl Extent {
         let block = class_size(class);
         let live = match state {
             State::Slab => (size / block).checked_sub(free_blocks)? * block,
-            State::Large if block <= size => block,
-            State::Large => return None,
+            // Since 5.3.1 large blocks need not be as long as their class.
+            State::Large => block.min(size),
             State::Free | State::Retained => 0,
         };
         Some(Extent { range, state, live })

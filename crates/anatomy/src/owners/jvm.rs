@@ -109,7 +109,7 @@ impl Jvm<'_, '_> {
         let heap = self
             .structures
             .global(self.ground, "Universe", "_collectedHeap")?;
-        let region = heap + self.structures.offset("CollectedHeap", "_reserved")?;
+        let region = heap.checked_add(self.structures.offset("CollectedHeap", "_reserved")?)?;
         let read = |field| {
             self.structures
                 .field(self.ground, region, "MemRegion", field)
@@ -166,7 +166,11 @@ impl Jvm<'_, '_> {
         let mut area = vec![0; size as usize];
         // Pages behind the last counter were never touched: read page by page.
         for (page, bytes) in area.chunks_mut(4096).enumerate() {
-            if !self.ground.target.read(start + 4096 * page as u64, bytes) {
+            if !self
+                .ground
+                .target
+                .read(start.saturating_add(4096 * page as u64), bytes)
+            {
                 bytes.fill(0);
             }
         }
@@ -209,7 +213,7 @@ impl Jvm<'_, '_> {
         let length = field("GrowableArrayBase", "_len")? & 0xffff_ffff;
         let data = field("GrowableArray<int>", "_data")?;
         (0..length.min(CODE_HEAPS_MAX))
-            .map(|index| self.ground.target.read_word(data + 8 * index))
+            .map(|index| self.ground.target.read_word(data.checked_add(8 * index)?))
             .collect()
     }
 
@@ -287,8 +291,8 @@ impl Jvm<'_, '_> {
             .structures
             .offset("HeapRegionManager", "_regions")
             .or_else(|| self.structures.offset("G1HeapRegionManager", "_regions"))?;
-        let manager = heap + self.structures.offset("G1CollectedHeap", "_hrm")?;
-        let range = AddressRange::sized(manager, regions + 8 * MANAGER_WORDS as u64);
+        let manager = heap.checked_add(self.structures.offset("G1CollectedHeap", "_hrm")?)?;
+        let range = AddressRange::sized(manager, regions.saturating_add(8 * MANAGER_WORDS as u64));
         let mut pointers: Vec<u64> = words::read_words(self.ground, range, 4096)
             .into_iter()
             .filter(|word| words::points_to_heap(self.ground, *word))
@@ -381,3 +385,6 @@ fn collector_owner(part: &str, evidence: &'static str) -> Owner {
         evidence,
     }
 }
+
+#[cfg(test)]
+mod tests;
