@@ -9,7 +9,7 @@
   // Okabe-Ito and Tol colours, told apart with any colour vision; labels say the same in words.
   const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b5a642",
     "#6a4c93", "#44aa99", "#a0522d"];
-  const REST = "#8b9198";
+  const REST = "#8b9198", UNOWNED = "#c3c7cb";
   const CLASSES = { stay: "must stay", swap: "swap only", writeback: "after write-back", drop: "droppable now" };
   const MEASURES = ["RSS", "distinct pages", "PSS", "private"];
   const TILES_MAX = 60;
@@ -58,7 +58,7 @@
     [...most].sort((a, b) => b[1] - a[1]).slice(0, COLOURS.length)
       .forEach(([name], place) => colours.set(name, COLOURS[place]));
   })();
-  const ownerColour = (name) => colours.get(name) || REST;
+  const ownerColour = (c) => c.k === "unattributed" ? UNOWNED : colours.get(c.n) || REST;
   function ink(colour) {
     const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 255);
     return 0.2126 * r ** 2.2 + 0.7152 * g ** 2.2 + 0.0722 * b ** 2.2 > 0.2 ? "#111" : "#fff";
@@ -154,7 +154,7 @@
   function drawTile(tile, w, h, owner, shown) {
     const { c, rest, value } = tile.item;
     const opens = Boolean(c && c.p.length);
-    const back = !c ? REST : state.byClass ? classColour(c.c) : ownerColour((owner || c).n);
+    const back = !c ? REST : state.byClass ? classColour(c.c) : ownerColour(owner || c);
     const words = c ? describe(c, shown) : `${rest} smaller: ${bytes(value)}`;
     const button = make("button", { type: "button", class: `tile${opens ? " opens" : ""}${tile.w > 220 && tile.h > 110 ? " big" : ""}`, title: words, "aria-label": words,
       style: `${percentBox(tile, w, h)}background:${back};color:${ink(back)}`,
@@ -203,7 +203,7 @@
         figure(bytes(c.u[4])), figure(bytes(c.u[5])), make("td", {}, make("i", { class: c.c }), CLASSES[c.c])));
       if (open) for (const part of sorted(c.p)) add(part, depth + 1, id, owner);
     };
-    for (const c of sorted(components)) add(c, 0, "", c.n);
+    for (const c of sorted(components)) add(c, 0, "", c);
     body.replaceChildren(...rows);
     const cells = table.tFoot.rows[0].cells;
     [[1, 0], [3, 2], [4, 3], [5, 4], [6, 5]].forEach(([cell, figure]) => { cells[cell].textContent = bytes(sum(components, (c) => c.u[figure])); });
@@ -234,9 +234,11 @@
     const names = [...colours.keys()];
     const figure = (breakdown, name) => sum(breakdown.components.filter((c) => c.n === name), (c) => c.u[0]);
     const all = names.map((name) => ({ name, colour: colours.get(name), values: data.breakdowns.map((b) => figure(b, name)) }));
-    const others = data.breakdowns.map((b) => sum(b.components.filter((c) => !colours.has(c.n)), (c) => c.u[0]));
-    all.push({ name: "others and unattributed", colour: REST, values: others });
-    return all.filter((layer) => layer.values.some((value) => value > 0));
+    const left = (unowned) => data.breakdowns.map((b) => sum(b.components.filter((c) => !colours.has(c.n) && (c.k === "unattributed") === unowned), (c) => c.u[0]));
+    all.push({ name: "smaller owners", colour: REST, values: left(false) });
+    const shown = all.filter((layer) => layer.values.some((value) => value > 0));
+    // What nobody owns is always named, also when it is nothing.
+    return [...shown, { name: "unattributed", colour: UNOWNED, values: left(true) }];
   }
   let moved = null;
   function drawChart() {

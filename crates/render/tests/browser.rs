@@ -100,8 +100,8 @@ fn a_run_opens_and_can_be_moved_through() {
     assert_eq!(seen["faults"], Value::Array(Vec::new()), "{seen}");
     assert_eq!(seen["before"], "3 min 17 s", "{seen}");
     assert_eq!(seen["after"], "2.04 s", "{seen}");
-    // Ten owners with a colour of their own, and the others.
-    assert_eq!(seen["areas"], 11, "{seen}");
+    // Ten owners with a colour of their own, the others, and what nobody owns.
+    assert_eq!(seen["areas"], 12, "{seen}");
 }
 
 #[test]

@@ -72,6 +72,24 @@ fn components_and_parts_sum_to_their_totals() {
     }
 }
 
+#[test]
+fn the_peak_is_told_by_the_breakdown_nearest_in_bytes_then_in_time() {
+    use plimsoll_model::Bytes;
+    let check = |recorded: &Recorded, expected: usize| {
+        let document: Value = serde_json::from_str(&recorded_json(recorded)).unwrap();
+        assert_eq!(document["peak"]["at_seconds"], 199.0);
+        let composition = &document["peak"]["composition"];
+        assert_eq!(composition["breakdown_index"], expected, "{composition}");
+    };
+    let mut recorded = fixture::recorded();
+    // Read two seconds before the peak, at nearly all of it.
+    check(&recorded, 13);
+    // Had that one been read in a dip, the one before, 17 s away, is the better witness, and not
+    // the one after the fall, which is nearer in time.
+    recorded.breakdowns[13].breakdown.totals.status_rss = Bytes::mib(900);
+    check(&recorded, 12);
+}
+
 fn resident(components: &Value) -> u64 {
     let components = components.as_array().unwrap();
     let figures = components

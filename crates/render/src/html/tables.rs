@@ -126,24 +126,24 @@ fn stage_row(
 pub(super) fn processes(page: &mut Page<'_>, table: &ProcessTable) -> io::Result<()> {
     page.raw(
         "<div class=\"scroll\"><table class=\"sortable\"><caption>Processes by PSS</caption>\n\
-         <thead><tr><th>name<th class=\"n\">PID<th class=\"n\">processes<th class=\"n\">PSS\
-         <th class=\"n\">USS<th class=\"n\">RSS<th class=\"n\">swap<th class=\"n\">must stay\
-         <th class=\"n\">droppable</tr></thead>\n<tbody>\n",
+         <thead><tr><th>name<th class=\"n\">PSS<th class=\"n\">USS<th class=\"n\">RSS\
+         <th class=\"n\">swap<th class=\"n\">must stay<th class=\"n\">droppable\
+         <th class=\"n\">processes<th class=\"n\">PID</tr></thead>\n<tbody>\n",
     )?;
     for row in &table.rows {
         let (processes, pid) = (row.processes, row.process.id.pid);
         page.raw(&format!(
-            "<tr><th scope=\"row\">{}</th><td class=\"n\" data-v=\"{pid}\">{pid}</td>\
-             <td class=\"n\" data-v=\"{processes}\">{processes}</td>",
+            "<tr><th scope=\"row\">{}</th>",
             escaped(&row.label)
         ))?;
         figure_cells(page, &row_figures(row))?;
-        page.raw("</tr>\n")?;
+        page.raw(&format!(
+            "<td class=\"n\" data-v=\"{processes}\">{processes}</td>\
+             <td class=\"n\" data-v=\"{pid}\">{pid}</td></tr>\n"
+        ))?;
     }
     let processes: u32 = table.rows.iter().map(|row| row.processes).sum();
-    page.raw(&format!(
-        "</tbody>\n<tfoot><tr><th scope=\"row\">sum</th><td></td><td class=\"n\">{processes}</td>"
-    ))?;
+    page.raw("</tbody>\n<tfoot><tr><th scope=\"row\">sum</th>")?;
     let mut sums = [None; 6];
     for row in &table.rows {
         for (sum, figure) in sums.iter_mut().zip(row_figures(row)) {
@@ -153,7 +153,9 @@ pub(super) fn processes(page: &mut Page<'_>, table: &ProcessTable) -> io::Result
         }
     }
     figure_cells(page, &sums)?;
-    page.raw("</tr></tfoot></table></div>\n")?;
+    page.raw(&format!(
+        "<td class=\"n\">{processes}</td><td></td></tr></tfoot></table></div>\n"
+    ))?;
     let unknown = table.rows.iter().filter(|row| row.proportional.is_none());
     let unknown = unknown.count() as u64;
     if unknown > 0 {
