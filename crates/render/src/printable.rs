@@ -82,8 +82,13 @@ fn char_columns(c: char) -> usize {
 }
 
 /// `text`, shortened in the middle to at most `width` columns. The tail is the longer part that
-/// is kept: of a path it is the file's name.
+/// is kept: of a command line it is the arguments that tell one from another.
 pub(crate) fn fit(text: &str, width: usize) -> Cow<'_, str> {
+    shortened(text, width, 1)
+}
+
+/// Keeps `head` thirds of the room for the head, the others for the tail.
+fn shortened(text: &str, width: usize, head: usize) -> Cow<'_, str> {
     const DOTS: &str = "...";
     if columns(text) <= width {
         return Cow::Borrowed(text);
@@ -91,7 +96,7 @@ pub(crate) fn fit(text: &str, width: usize) -> Cow<'_, str> {
     let Some(room) = width.checked_sub(DOTS.len()) else {
         return Cow::Borrowed(&DOTS[..width]);
     };
-    let head = prefix(text, room / 3);
+    let head = prefix(text, room * head / 3);
     let mut tail_start = text.len();
     let mut left = room - columns(head);
     for (index, c) in text.char_indices().rev() {
@@ -105,18 +110,19 @@ pub(crate) fn fit(text: &str, width: usize) -> Cow<'_, str> {
 }
 
 /// [`fit`] for a column of names: of a path that is too long the folders go first, since files of
-/// one component differ in their last part.
+/// one component differ in their last part; of a name the head tells most.
 pub(crate) fn fit_name(text: &str, width: usize) -> Cow<'_, str> {
-    if columns(text) <= width || !text.starts_with('/') {
-        return fit(text, width);
+    if columns(text) <= width {
+        return Cow::Borrowed(text);
     }
-    match text.rfind('/') {
+    let slash = text.rfind('/').filter(|_| text.starts_with('/'));
+    match slash {
         Some(slash) if slash + 1 == text.len() => fit(text, width),
         Some(slash) if columns(&text[slash..]) + 3 <= width => {
             Cow::Owned(format!("...{}", &text[slash..]))
         }
-        Some(slash) => fit(&text[slash + 1..], width),
-        None => fit(text, width),
+        Some(slash) => shortened(&text[slash + 1..], width, 2),
+        None => shortened(text, width, 2),
     }
 }
 
@@ -204,9 +210,9 @@ mod tests {
         check("/usr/lib/libz.so.1", 18, "/usr/lib/libz.so.1");
         check("/usr/lib/libz.so.1", 14, ".../libz.so.1");
         check("/usr/lib/libz.so.1", 10, "libz.so.1");
-        check("/usr/lib/libz.so.1", 8, "l...so.1");
+        check("/usr/lib/libz.so.1", 8, "lib....1");
         check("/usr/lib/", 8, "/...lib/");
-        check("libz.so.1", 8, "l...so.1");
+        check("libsqlite3-0 3.40.1 (deb)", 16, "libsqlit...(deb)");
     }
 
     #[test]

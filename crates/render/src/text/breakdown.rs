@@ -215,7 +215,7 @@ fn components(page: &mut Page<'_>, breakdown: &Breakdown, options: &TextOptions)
         .iter()
         .filter(|component| component.kind == Kind::Unattributed)
         .collect();
-    level(&mut table, &layout, &owned, 0, options);
+    level(&mut table, &layout, &owned, &[], 0, options);
     if unattributed.is_empty() {
         let nothing = Component::new("unattributed", Kind::Unattributed);
         table.push(row(&layout, &nothing, 0));
@@ -226,10 +226,13 @@ fn components(page: &mut Page<'_>, breakdown: &Breakdown, options: &TextOptions)
     table.write(page)
 }
 
+/// Adds rows for `components` and, as far as asked for, their parts. `above` are the notes of the
+/// component that they are parts of: not said twice.
 fn level(
     table: &mut Table,
     layout: &Layout,
     components: &[&Component],
+    above: &[String],
     depth: usize,
     options: &TextOptions,
 ) {
@@ -245,10 +248,15 @@ fn level(
         limit
     };
     for component in &components[..shown] {
-        table.push(row(layout, component, depth));
-        if depth < options.depth && !is_itself(component) {
+        let mut row = row(layout, component, depth);
+        let notes = row.notes.clone();
+        if row.notes == above {
+            row.notes.clear();
+        }
+        table.push(row);
+        if depth < options.depth && opens(component, &notes, layout, options) {
             let parts: Vec<&Component> = component.parts.iter().collect();
-            level(table, layout, &parts, depth + 1, options);
+            level(table, layout, &parts, &notes, depth + 1, options);
         }
     }
     if shown < components.len() {
@@ -256,9 +264,18 @@ fn level(
     }
 }
 
-/// A component whose only part has its name says nothing new when opened.
-fn is_itself(component: &Component) -> bool {
-    matches!(component.parts.as_slice(), [only] if only.name == component.name)
+/// Whether the parts of a component are worth lines. With `top` unset they always are; else not
+/// of a small component, and not a single part that adds nothing to it.
+fn opens(component: &Component, notes: &[String], layout: &Layout, options: &TextOptions) -> bool {
+    let small = component.usage.resident.ratio_of(layout.whole) < NOTES_RATIO_MIN;
+    let same = match component.parts.as_slice() {
+        [only] => {
+            only.parts.is_empty()
+                && (only.detail.is_empty() || self::notes(only, layout.whole) == notes)
+        }
+        _ => false,
+    };
+    options.top.is_none() || !(small || same)
 }
 
 fn row(layout: &Layout, component: &Component, depth: usize) -> Row {
