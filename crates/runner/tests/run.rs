@@ -11,7 +11,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -319,9 +319,8 @@ fn a_signal_that_is_ignored_stays_ignored() {
     assert_eq!(finished.status, Some(5), "{}", finished.log);
 }
 
-/// A terminal tells the whole foreground group: the subject must get one SIGINT, not two.
-#[test]
-fn ctrl_c_reaches_the_subject_once() {
+/// A terminal and a command that has it as its controlling terminal.
+fn with_terminal(mut command: Command) -> (Child, File) {
     let (mut controller, mut terminal) = (-1, -1);
     // SAFETY: openpty(3) fills the two descriptors; null asks for no name and for defaults.
     let rc = unsafe {
@@ -341,11 +340,9 @@ fn ctrl_c_reaches_the_subject_once() {
             OwnedFd::from_raw_fd(terminal),
         )
     };
-    let script = "n=0; trap 'n=$((n+1))' INT; i=0
-        while [ $i -lt 60 ]; do sleep 0.01; i=$((i+1)); done; exit $((40+n))";
-    let words = ["sh", "-c", script].join("\x1f");
-    let (mut command, log) = driver_command(&[(COMMAND, &words)]);
-    command.stdin(terminal);
+    let output = terminal.try_clone().unwrap();
+    let errors = terminal.try_clone().unwrap();
+    command.stdin(terminal).stdout(output).stderr(errors);
     // SAFETY: setsid(2) and ioctl(2) are async-signal-safe.
     unsafe {
         command.pre_exec(|| {
@@ -354,14 +351,43 @@ fn ctrl_c_reaches_the_subject_once() {
             Ok(())
         });
     }
-    let driven = Driven {
-        process: command.spawn().unwrap(),
-        log,
-    };
+    (command.spawn().unwrap(), File::from(controller))
+}
+
+/// What a terminal printed and nobody looked at yet.
+struct Printed {
+    terminal: File,
+    text: Vec<u8>,
+}
+
+impl Printed {
+    /// Reads until `wanted` was printed, and forgets everything up to it.
+    fn wait_for(&mut self, wanted: &str) {
+        let wanted = wanted.as_bytes();
+        let mut buffer = [0; 1024];
+        loop {
+            let mut places = self.text.windows(wanted.len());
+            if let Some(place) = places.position(|window| window == wanted) {
+                self.text.drain(..place + wanted.len());
+                return;
+            }
+            let count = self.terminal.read(&mut buffer).unwrap();
+            self.text.extend_from_slice(&buffer[..count]);
+        }
+    }
+}
+
+/// A terminal tells the whole foreground group: the subject must get one SIGINT, not two.
+#[test]
+fn ctrl_c_reaches_the_subject_once() {
+    let script = "n=0; trap 'n=$((n+1))' INT; i=0
+        while [ $i -lt 60 ]; do sleep 0.01; i=$((i+1)); done; exit $((40+n))";
+    let words = ["sh", "-c", script].join("\x1f");
+    let (command, log) = driver_command(&[(COMMAND, &words)]);
+    let (process, mut terminal) = with_terminal(command);
+    let driven = Driven { process, log };
     driven.wait_for(" sleep\n");
-    File::from(controller.try_clone().unwrap())
-        .write_all(b"\x03")
-        .unwrap();
+    terminal.write_all(b"\x03").unwrap();
     let finished = driven.finish();
     assert_eq!(finished.status, Some(41), "{}", finished.log);
     assert!(
@@ -369,6 +395,48 @@ fn ctrl_c_reaches_the_subject_once() {
         "{}",
         finished.log
     );
+}
+
+/// Ctrl-Z gives the prompt back and `fg` goes on, also when the subject stops only itself, as
+/// programs do that read the keys of the terminal themselves.
+#[test]
+fn jobs_are_stopped_and_go_on() {
+    if Command::new("bash").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: needs bash");
+        return;
+    }
+    let check = |script: &str, key: &[u8]| {
+        let words = ["sh", "-c", script].join("\x1f");
+        let (driver, log) = driver_command(&[(COMMAND, &words)]);
+        let mut shell = Command::new("bash");
+        shell
+            .args(["--norc", "--noediting", "-i"])
+            .env("PS1", "ready> ");
+        for (name, value) in driver.get_envs() {
+            shell.env(name, value.unwrap());
+        }
+        let (process, mut terminal) = with_terminal(shell);
+        let mut printed = Printed {
+            terminal: terminal.try_clone().unwrap(),
+            text: Vec::new(),
+        };
+        let driven = Driven { process, log };
+        printed.wait_for("ready> ");
+        let program = driver.get_program().to_str().unwrap();
+        writeln!(terminal, "{program} --exact driver --nocapture").unwrap();
+        driven.wait_for("sample");
+        terminal.write_all(key).unwrap();
+        printed.wait_for("Stopped");
+        printed.wait_for("ready> ");
+        writeln!(terminal, "fg").unwrap();
+        printed.wait_for("ready> ");
+        writeln!(terminal, "exit $?").unwrap();
+        let finished = driven.finish();
+        assert_eq!(finished.status, Some(9), "{}", finished.log);
+        assert!(finished.log.contains("Exited(9)"), "{}", finished.log);
+    };
+    check("sleep 1; exit 9", b"\x1a");
+    check("sleep 0.2; kill -TSTP $$; sleep 0.2; exit 9", b"");
 }
 
 #[test]
@@ -427,10 +495,12 @@ fn growth_in_steps_is_sampled() {
 
 #[test]
 fn the_subject_may_end_during_a_full_reading() {
-    let words = ["sleep", "0.1"].join("\x1f");
+    let words = ["sleep", "0.3"].join("\x1f");
     let finished = drive(&[(COMMAND, &words), (SLOW, "1")]).finish();
     assert_eq!(finished.status, Some(0), "{}", finished.log);
-    assert_eq!(finished.values("gap").len(), 1, "{}", finished.log);
+    let gaps = finished.values("gap");
+    let readings = gaps.iter().filter(|words| words[1] == "breakdown:");
+    assert_eq!(readings.count(), 1, "{}", finished.log);
     assert!(
         finished.log.contains("gap breakdown: vanished"),
         "{}",
@@ -519,15 +589,18 @@ fn short_lived_children_leave_no_zombies_and_their_peak_is_told() {
     // Each of these is over in a few milliseconds; the shell itself never has 64 MiB.
     let script = "dd if=/dev/zero of=/dev/null bs=64M count=1 2>/dev/null
         i=0; while [ $i -lt 50 ]; do (sh -c 'true & true &' &); i=$((i+1)); done; sleep 0.2
-        ps -o stat= --ppid $PPID | grep -c '^Z' >&2; exit 0";
+        ps -o stat= --ppid $PPID >&2; exit 0";
     let (mut command, log) = driver_command(&[(COMMAND, &["sh", "-c", script].join("\x1f"))]);
     command.stderr(Stdio::piped());
     let process = command.spawn().unwrap();
     let output = process.wait_with_output().unwrap();
     let log_text = std::fs::read_to_string(&log).unwrap();
     let _ = std::fs::remove_file(&log);
-    let zombies = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    assert!(zombies.ends_with('0'), "{zombies}");
+    let states = String::from_utf8_lossy(&output.stderr);
+    if states.trim().is_empty() {
+        eprintln!("SKIPPED: needs ps");
+    }
+    assert!(!states.contains('Z'), "{states}");
     let seen = log_text.lines().any(|line| {
         line.starts_with("gap a peak")
             || line.strip_prefix("ended ").is_some_and(|ended| {
