@@ -1,235 +1,18 @@
 //! Real children, run and recorded: exit codes, signals, orphans, peaks, ends at bad moments.
-//!
-//! The runner catches signals and reaps all children of its process, so each run has a process of
-//! its own: this test program, started again as `driver`, which writes what its observer is told
-//! into a file, one line a call.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking, also in its own functions"
 )]
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::ops::ControlFlow;
-use std::os::fd::{FromRawFd, OwnedFd};
+mod driving;
+
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use plimsoll_model::{Breakdown, Bytes, Event, Gap, GapReason, ProcessId, ProcessRecord, Sample};
-use plimsoll_runner::{BreakdownReason, Observer, Options, Progress, record, run};
-
-const LOG: &str = "PLIMSOLL_TEST_LOG";
-const COMMAND: &str = "PLIMSOLL_TEST_COMMAND";
-const PID: &str = "PLIMSOLL_TEST_PID";
-const TICKS: &str = "PLIMSOLL_TEST_TICKS";
-const STEPS: &str = "PLIMSOLL_TEST_STEPS";
-const SLOW: &str = "PLIMSOLL_TEST_SLOW_READING";
-
-/// Writes a line for each call.
-struct Log {
-    file: File,
-    ticks_left: u64,
-}
-
-impl Log {
-    fn line(&mut self, line: &str) {
-        self.file.write_all(format!("{line}\n").as_bytes()).unwrap();
-    }
-}
-
-impl Observer for Log {
-    fn started(&mut self, root: ProcessId, _: Duration) {
-        self.line(&format!("started {root} {}", root.start_time));
-    }
-    fn process_started(&mut self, process: &ProcessRecord) {
-        self.line(&format!("process {} {}", process.id, process.name));
-    }
-    fn process_ended(&mut self, process: &ProcessRecord) {
-        self.line(&format!("ended {} {}", process.id, process.rss_peak.0));
-    }
-    fn sample(&mut self, sample: &Sample) {
-        self.line(&format!("sample {} {}", sample.process, sample.rss.0));
-    }
-    fn breakdown(&mut self, _: Duration, reason: BreakdownReason, _: Breakdown) {
-        self.line(&format!("breakdown {reason:?}"));
-    }
-    fn event(&mut self, event: &Event) {
-        self.line(&format!("event {:?} {}", event.kind, event.text));
-    }
-    fn gap(&mut self, _: Duration, gap: &Gap) {
-        self.line(&format!("gap {gap}"));
-    }
-    fn ticked(&mut self, _: &Progress) -> ControlFlow<()> {
-        self.ticks_left -= 1;
-        if self.ticks_left == 0 {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-}
-
-/// Not a test of its own: runs or records what the environment says and exits as the tool would.
-#[test]
-fn driver() {
-    let Some(path) = std::env::var_os(LOG) else {
-        return;
-    };
-    let ticks = std::env::var(TICKS).map_or(u64::MAX, |ticks| ticks.parse().unwrap());
-    let mut log = Log {
-        file: File::create(path).unwrap(),
-        ticks_left: ticks,
-    };
-    let options = Options::new(Duration::from_millis(10), Duration::from_millis(50)).unwrap();
-    let slow = std::env::var_os(SLOW).is_some();
-    // A reading that takes until the process is gone, as a walk through a large one may.
-    let read = move |processes: &[ProcessId]| {
-        while slow && plimsoll_probe::read_status(processes[0].pid).is_ok() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Err(Gap::new(
-            "breakdown",
-            GapReason::Vanished,
-            processes.len().to_string(),
-        ))
-    };
-    let outcome = match std::env::var(PID) {
-        Ok(pid) => record(&options, pid.parse().unwrap(), read, &mut log),
-        Err(_) => {
-            let command = std::env::var_os(COMMAND).unwrap();
-            let words: Vec<OsString> = command
-                .to_str()
-                .unwrap()
-                .split('\x1f')
-                .map(OsString::from)
-                .collect();
-            // What the driver needed must not reach the subject.
-            run(&options, &words, read, &mut log)
-        }
-    };
-    let status = match outcome {
-        Ok(outcome) => {
-            log.line(&format!(
-                "outcome {:?} {:?}",
-                outcome.end, outcome.interrupted
-            ));
-            log.line(&format!("cpu {}", outcome.recorder_cpu.as_nanos()));
-            outcome.end.exit_status()
-        }
-        Err(error) => {
-            log.line(&format!("error {error}"));
-            error.exit_status()
-        }
-    };
-    #[expect(
-        clippy::exit,
-        reason = "the test harness would exit with its own status"
-    )]
-    std::process::exit(i32::from(status));
-}
-
-/// Not a test of its own: a subject that allocates 8 MiB at a time, then frees all of it.
-#[test]
-fn steps() {
-    let Ok(steps) = std::env::var(STEPS) else {
-        return;
-    };
-    let mut blocks: Vec<Vec<u8>> = Vec::new();
-    for step in 0..steps.parse().unwrap() {
-        blocks.push(vec![step | 1; 8 << 20]);
-        std::thread::sleep(Duration::from_millis(40));
-    }
-    drop(blocks);
-    std::thread::sleep(Duration::from_millis(100));
-}
-
-struct Driven {
-    process: Child,
-    log: PathBuf,
-}
-
-struct Finished {
-    status: Option<i32>,
-    log: String,
-}
-
-fn driver_command(environment: &[(&str, &str)]) -> (Command, PathBuf) {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!(
-        "plimsoll-runner-{}-{}",
-        std::process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    );
-    let log = std::env::temp_dir().join(name);
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["--exact", "driver", "--nocapture"])
-        .env(LOG, &log)
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    (command, log)
-}
-
-fn drive(environment: &[(&str, &str)]) -> Driven {
-    let (mut command, log) = driver_command(environment);
-    // Its own group, as a shell gives to a job.
-    let process = command.process_group(0).spawn().unwrap();
-    Driven { process, log }
-}
-
-fn drive_command(words: &[&str]) -> Driven {
-    drive(&[(COMMAND, &words.join("\x1f"))])
-}
-
-impl Driven {
-    fn finish(self) -> Finished {
-        let output = self.process.wait_with_output().unwrap();
-        let log = std::fs::read_to_string(&self.log).unwrap();
-        let _ = std::fs::remove_file(&self.log);
-        Finished {
-            status: output.status.code(),
-            log,
-        }
-    }
-
-    fn wait_for(&self, wanted: &str) {
-        while !std::fs::read_to_string(&self.log).is_ok_and(|log| log.contains(wanted)) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn signal(&self, signal: i32) {
-        kill(self.process.id(), signal);
-    }
-}
-
-impl Finished {
-    fn values(&self, first: &str) -> Vec<Vec<&str>> {
-        let words = self
-            .log
-            .lines()
-            .map(|line| line.split(' ').collect::<Vec<_>>());
-        words.filter(|words| words[0] == first).collect()
-    }
-
-    fn rss_of_samples(&self) -> Vec<u64> {
-        self.values("sample")
-            .iter()
-            .map(|words| words[2].parse().unwrap())
-            .collect()
-    }
-}
-
-fn kill(pid: u32, signal: i32) {
-    // SAFETY: kill(2) touches no memory; the pid is of a child that was not waited for.
-    unsafe { libc::kill(pid.cast_signed(), signal) };
-}
+use driving::{COMMAND, Driven, PID, SLOW, STEPS, TICKS, drive, drive_command, driver_command};
+use plimsoll_model::Bytes;
 
 #[test]
 fn exit_codes_are_passed_through() {
@@ -319,126 +102,6 @@ fn a_signal_that_is_ignored_stays_ignored() {
     assert_eq!(finished.status, Some(5), "{}", finished.log);
 }
 
-/// A terminal and a command that has it as its controlling terminal.
-fn with_terminal(mut command: Command) -> (Child, File) {
-    let (mut controller, mut terminal) = (-1, -1);
-    // SAFETY: openpty(3) fills the two descriptors; null asks for no name and for defaults.
-    let rc = unsafe {
-        libc::openpty(
-            &raw mut controller,
-            &raw mut terminal,
-            std::ptr::null_mut(),
-            std::ptr::null(),
-            std::ptr::null(),
-        )
-    };
-    assert_eq!(rc, 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: both were just opened and have no other owner.
-    let (controller, terminal) = unsafe {
-        (
-            OwnedFd::from_raw_fd(controller),
-            OwnedFd::from_raw_fd(terminal),
-        )
-    };
-    let output = terminal.try_clone().unwrap();
-    let errors = terminal.try_clone().unwrap();
-    command.stdin(terminal).stdout(output).stderr(errors);
-    // SAFETY: setsid(2) and ioctl(2) are async-signal-safe.
-    unsafe {
-        command.pre_exec(|| {
-            libc::setsid();
-            libc::ioctl(0, libc::TIOCSCTTY, 0);
-            Ok(())
-        });
-    }
-    (command.spawn().unwrap(), File::from(controller))
-}
-
-/// What a terminal printed and nobody looked at yet.
-struct Printed {
-    terminal: File,
-    text: Vec<u8>,
-}
-
-impl Printed {
-    /// Reads until `wanted` was printed, and forgets everything up to it.
-    fn wait_for(&mut self, wanted: &str) {
-        let wanted = wanted.as_bytes();
-        let mut buffer = [0; 1024];
-        loop {
-            let mut places = self.text.windows(wanted.len());
-            if let Some(place) = places.position(|window| window == wanted) {
-                self.text.drain(..place + wanted.len());
-                return;
-            }
-            let count = self.terminal.read(&mut buffer).unwrap();
-            self.text.extend_from_slice(&buffer[..count]);
-        }
-    }
-}
-
-/// A terminal tells the whole foreground group: the subject must get one SIGINT, not two.
-#[test]
-fn ctrl_c_reaches_the_subject_once() {
-    let script = "n=0; trap 'n=$((n+1))' INT; i=0
-        while [ $i -lt 60 ]; do sleep 0.01; i=$((i+1)); done; exit $((40+n))";
-    let words = ["sh", "-c", script].join("\x1f");
-    let (command, log) = driver_command(&[(COMMAND, &words)]);
-    let (process, mut terminal) = with_terminal(command);
-    let driven = Driven { process, log };
-    driven.wait_for(" sleep\n");
-    terminal.write_all(b"\x03").unwrap();
-    let finished = driven.finish();
-    assert_eq!(finished.status, Some(41), "{}", finished.log);
-    assert!(
-        finished.log.contains("event Interrupted SIGINT"),
-        "{}",
-        finished.log
-    );
-}
-
-/// Ctrl-Z gives the prompt back and `fg` goes on, also when the subject stops only itself, as
-/// programs do that read the keys of the terminal themselves.
-#[test]
-fn jobs_are_stopped_and_go_on() {
-    if Command::new("bash").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: needs bash");
-        return;
-    }
-    let check = |script: &str, key: &[u8]| {
-        let words = ["sh", "-c", script].join("\x1f");
-        let (driver, log) = driver_command(&[(COMMAND, &words)]);
-        let mut shell = Command::new("bash");
-        shell
-            .args(["--norc", "--noediting", "-i"])
-            .env("PS1", "ready> ");
-        for (name, value) in driver.get_envs() {
-            shell.env(name, value.unwrap());
-        }
-        let (process, mut terminal) = with_terminal(shell);
-        let mut printed = Printed {
-            terminal: terminal.try_clone().unwrap(),
-            text: Vec::new(),
-        };
-        let driven = Driven { process, log };
-        printed.wait_for("ready> ");
-        let program = driver.get_program().to_str().unwrap();
-        writeln!(terminal, "{program} --exact driver --nocapture").unwrap();
-        driven.wait_for("sample");
-        terminal.write_all(key).unwrap();
-        printed.wait_for("Stopped");
-        printed.wait_for("ready> ");
-        writeln!(terminal, "fg").unwrap();
-        printed.wait_for("ready> ");
-        writeln!(terminal, "exit $?").unwrap();
-        let finished = driven.finish();
-        assert_eq!(finished.status, Some(9), "{}", finished.log);
-        assert!(finished.log.contains("Exited(9)"), "{}", finished.log);
-    };
-    check("sleep 1; exit 9", b"\x1a");
-    check("sleep 0.2; kill -TSTP $$; sleep 0.2; exit 9", b"");
-}
-
 #[test]
 fn children_and_orphans_are_followed() {
     // The inner shell ends at once, so that the sleeper loses its parent.
@@ -475,7 +138,13 @@ fn the_peak_of_a_run_that_ends_at_once_is_known() {
 #[test]
 fn growth_in_steps_is_sampled() {
     let program = std::env::current_exe().unwrap();
-    let words = [program.to_str().unwrap(), "--exact", "steps", "--nocapture"].join("\x1f");
+    let words = [
+        program.to_str().unwrap(),
+        "--exact",
+        "driving::steps",
+        "--nocapture",
+    ]
+    .join("\x1f");
     let finished = drive(&[(COMMAND, &words), (STEPS, "6")]).finish();
     assert_eq!(finished.status, Some(0), "{}", finished.log);
     let rss = finished.rss_of_samples();
