@@ -6,14 +6,15 @@
 use std::io;
 
 use plimsoll_model::{
-    Breakdown, Bytes, Component, Kind, ProcessRow, ProcessTable, Reclaim, ReclaimClass, Recorded,
+    Breakdown, Bytes, Component, Kind, Package, ProcessRow, ProcessTable, Reclaim, ReclaimClass,
+    Recorded,
 };
 use serde::Serialize;
 
 use super::page::class_name;
 use crate::component_words::{cache_words, sharing_words, used_words};
 use crate::printable::printable;
-use crate::quantity::{count, mark};
+use crate::quantity::mark;
 use crate::run::Run;
 
 /// Breakdowns in one page. A breakdown of a large process is some 40 KB here, and a page of a few
@@ -213,7 +214,14 @@ impl ComponentData {
             m: "",
             c: class_name(row.reclaim.class()),
             r: reclaim_bytes(&row.reclaim),
-            w: count(row.processes.into(), "process", "processes"),
+            w: if row.processes > 1 {
+                format!(
+                    "{} processes, the largest pid {}",
+                    row.processes, row.process.id
+                )
+            } else {
+                format!("pid {}", row.process.id)
+            },
             p: Vec::new(),
         })
     }
@@ -250,7 +258,9 @@ pub(super) fn notes(component: &Component) -> String {
     notes.extend(used_words(component));
     notes.extend(cache_words(component));
     notes.extend(sharing_words(component));
-    if let Some(package) = &component.package {
+    // Packages are components themselves: then the name says it already.
+    let named = |package: &&Package| !component.name.contains(&package.name);
+    if let Some(package) = component.package.as_ref().filter(named) {
         let manager = package.manager.name();
         notes.push(format!("{manager} {}", printable(&package.to_string())));
     }

@@ -55,7 +55,8 @@ pub(crate) fn breakdown(breakdown: &Breakdown, w: &mut dyn Write) -> io::Result<
 
 pub(crate) fn process_table(table: &ProcessTable, w: &mut dyn Write) -> io::Result<()> {
     let owned: Bytes = table.rows.iter().filter_map(|row| row.proportional).sum();
-    let processes: u32 = table.rows.iter().map(|row| row.processes).sum();
+    let known = table.rows.iter().filter(|row| row.proportional.is_some());
+    let processes: u32 = known.map(|row| row.processes).sum();
     let largest: Vec<String> = table
         .rows
         .iter()
