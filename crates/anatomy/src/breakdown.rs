@@ -352,6 +352,25 @@ mod tests {
         assert_eq!(found.unattributed(), Bytes(10 * PAGE));
     }
 
+    /// A program frees 25 blocks of 8 MiB between the two readings: they are gone, not nobody's.
+    #[test]
+    fn memory_given_back_meanwhile_is_not_unattributed() {
+        let mut target = FakeTarget::default();
+        let range = AddressRange::sized(BASE, 0x80_0000);
+        target.touch(AddressRange::sized(BASE, 2 * PAGE));
+        let snapshot = fake::snapshot(vec![fake::anonymous(range, range.size())]);
+        let found = breakdown(&snapshot, &target);
+        assert_sums(&found, Bytes(2 * PAGE));
+        assert!(
+            found
+                .gaps
+                .iter()
+                .any(|gap| gap.reason == GapReason::Changed),
+            "{:?}",
+            found.gaps
+        );
+    }
+
     /// The kernel counted eight pages; by the time the pages were looked at there were ten.
     #[test]
     fn growth_between_the_readings_is_told() {

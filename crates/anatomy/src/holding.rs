@@ -48,16 +48,12 @@ pub(crate) fn holdings(ground: &Ground<'_>, territory: &Territory) -> Vec<Holdin
     let mut moved = Bytes::ZERO;
     for mapping in &ground.snapshot.mappings {
         let shares = shares(ground, territory, mapping);
-        if let [share] = shares.as_slice() {
-            holdings.push(holding(
-                ground,
-                mapping,
-                share,
-                mapping.counters,
-                exactness_of(ground),
-            ));
-        } else {
-            moved += cut(ground, mapping, &shares, &mut holdings);
+        match shares.as_slice() {
+            [share] if !may_be_gone(mapping, share) => {
+                let exactness = exactness_of(ground);
+                holdings.push(holding(ground, mapping, share, mapping.counters, exactness));
+            }
+            shares => moved += cut(ground, mapping, shares, &mut holdings),
         }
     }
     if !moved.is_zero() {
@@ -68,6 +64,15 @@ pub(crate) fn holdings(ground: &Ground<'_>, territory: &Territory) -> Vec<Holdin
         ));
     }
     holdings
+}
+
+/// From here on an unclaimed mapping is looked at again before it is called unattributed.
+const LOOKED_AT_AGAIN: Bytes = Bytes::mib(1);
+
+/// Memory that was given back between the two readings proves no owner any more: calling it
+/// unattributed would be wrong, it is not there.
+fn may_be_gone(mapping: &Mapping, share: &Share) -> bool {
+    share.owner.kind == Kind::Unattributed && mapping.counters.rss >= LOOKED_AT_AGAIN
 }
 
 /// An interval of one mapping with its owner.

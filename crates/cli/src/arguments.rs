@@ -69,7 +69,7 @@ pub(crate) struct Sampling {
     /// Time after which a full breakdown is read even if nothing changed
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_interval)]
     pub(crate) breakdown_interval: Duration,
-    /// Where to keep the recording [default: plimsoll-NAME-PID.plimsoll in this folder]
+    /// Where to keep the recording [default: NAME.plimsoll in this folder]
     #[arg(
         long,
         short = 'o',

@@ -47,12 +47,33 @@ impl Examiner {
 
     /// The process and its descendants. Those that end or can't be read meanwhile become gaps.
     pub(crate) fn tree(&mut self, pid: u32) -> Result<Breakdown, ProbeError> {
-        let mut members = vec![self.read(pid)?];
+        self.read_tree(pid, &descendants(pid))
+    }
+
+    /// The processes of a run, the root first: as one process when it is alone, else as a tree.
+    pub(crate) fn processes(&mut self, pids: &[u32]) -> Result<Breakdown, Gap> {
+        let Some((root, others)) = pids.split_first() else {
+            return Err(Gap::new(
+                "breakdown",
+                GapReason::Vanished,
+                "no process is left",
+            ));
+        };
+        let found = if others.is_empty() {
+            self.process(*root)
+        } else {
+            self.read_tree(*root, others)
+        };
+        found.map_err(|error| unread(*root, &error))
+    }
+
+    fn read_tree(&mut self, root: u32, others: &[u32]) -> Result<Breakdown, ProbeError> {
+        let mut members = vec![self.read(root)?];
         let mut gaps = Vec::new();
-        for descendant in descendants(pid) {
-            match self.read(descendant) {
+        for pid in others {
+            match self.read(*pid) {
                 Ok(member) => members.push(member),
-                Err(error) => gaps.push(unread(descendant, &error)),
+                Err(error) => gaps.push(unread(*pid, &error)),
             }
         }
         let read: Vec<(&Snapshot, &dyn Target)> = members
@@ -108,11 +129,7 @@ fn unread(pid: u32, error: &ProbeError) -> Gap {
         ProbeError::Denied { .. } => GapReason::Denied,
         _ => GapReason::Vanished,
     };
-    Gap::new(
-        format!("process {pid} of the tree"),
-        reason,
-        error.to_string(),
-    )
+    Gap::new(format!("process {pid}"), reason, error.to_string())
 }
 
 fn total_cost(members: &[(Snapshot, LiveTarget)]) -> plimsoll_model::ReadingCost {

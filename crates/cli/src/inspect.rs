@@ -12,7 +12,11 @@ use crate::subject;
 pub(crate) fn inspect(arguments: &Inspect) -> anyhow::Result<ExitCode> {
     let pid = subject::find(&arguments.subject)?;
     let mut examiner = Examiner::new(arguments.method);
-    let found = if arguments.tree { examiner.tree(pid)? } else { examiner.process(pid)? };
+    let found = if arguments.tree {
+        examiner.tree(pid)?
+    } else {
+        examiner.process(pid)?
+    };
     let options = output::text_options(&arguments.output, Stream::Stdout);
     output::to_stdout(|w| render_breakdown(&found, arguments.output.format, &options, w))?;
     Ok(ExitCode::SUCCESS)

@@ -30,7 +30,9 @@ pub(crate) fn text_options(output: &Output, stream: Stream) -> TextOptions {
         Color::Always => true,
         Color::Never => false,
         // https://no-color.org
-        Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        Color::Auto => {
+            terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
     };
     let detected = if terminal { terminal_width() } else { None };
     TextOptions {
@@ -46,7 +48,9 @@ fn terminal_width() -> Option<u16> {
     let mut size: libc::winsize = unsafe { std::mem::zeroed() };
     for descriptor in [libc::STDOUT_FILENO, libc::STDERR_FILENO] {
         // SAFETY: TIOCGWINSZ writes one winsize to the pointer, which is valid for that.
-        if unsafe { libc::ioctl(descriptor, libc::TIOCGWINSZ, &raw mut size) } == 0 && size.ws_col > 0 {
+        if unsafe { libc::ioctl(descriptor, libc::TIOCGWINSZ, &raw mut size) } == 0
+            && size.ws_col > 0
+        {
             return Some(size.ws_col);
         }
     }
@@ -84,7 +88,9 @@ pub(crate) fn to_file(
     let written = (|| {
         let mut file = BufWriter::new(File::create(beside)?);
         write(&mut file)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        file.into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_all()?;
         std::fs::rename(beside, path)
     })();
     if written.is_err() {

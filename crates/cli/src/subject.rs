@@ -36,7 +36,9 @@ pub(crate) fn find(subject: &str) -> anyhow::Result<u32> {
 /// The one process of `found` that is an ancestor of all others, as with a server's workers.
 fn only_root(found: &[ProcessInfo]) -> Option<u32> {
     let pids: Vec<u32> = found.iter().map(|process| process.id.pid).collect();
-    let mut roots = found.iter().filter(|process| !pids.contains(&process.parent));
+    let mut roots = found
+        .iter()
+        .filter(|process| !pids.contains(&process.parent));
     match (roots.next(), roots.next()) {
         (Some(root), None) => Some(root.id.pid),
         _ => None,

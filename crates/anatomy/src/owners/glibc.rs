@@ -323,7 +323,9 @@ fn claim_chain(
                 "large blocks".to_owned(),
                 "malloc chunk header (IS_MMAPPED)",
             );
-            territory.claim(range, owner);
+            // free() unmaps such a block at once: what is there is in use.
+            let used = Some(used(residency.resident_within(range), Bytes::ZERO));
+            territory.claim_with(Claim { range, owner, used });
             at = range.end;
         }
     }

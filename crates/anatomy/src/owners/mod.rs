@@ -5,6 +5,8 @@
 //! chain is followed only through what nobody else has claimed.
 
 pub(crate) mod cpython;
+#[cfg(test)]
+pub(crate) mod fake_image;
 pub(crate) mod glibc;
 pub(crate) mod go;
 pub(crate) mod hotspot;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use plimsoll_model::{AddressRange, Backing};
+use plimsoll_model::AddressRange;
 
 use crate::ground::Ground;
 
@@ -154,12 +154,4 @@ pub(crate) fn points_to_heap(ground: &Ground<'_>, address: u64) -> bool {
         && ground
             .mapping_at(address)
             .is_some_and(|mapping| mapping.is_anonymous_private() && mapping.permissions.write)
-}
-
-/// Whether a file of this name prefix ("libjvm.so", "node") is mapped.
-pub(crate) fn maps_file(ground: &Ground<'_>, is_it: impl Fn(&str) -> bool) -> bool {
-    ground.snapshot.mappings.iter().any(|mapping| {
-        matches!(&mapping.backing, Backing::File { path, .. }
-            if path.file_name().and_then(|name| name.to_str()).is_some_and(&is_it))
-    })
 }

@@ -1,0 +1,265 @@
+//! Keeps a run: what the runner observes goes into the recording, and a progress line to the
+//! terminal.
+
+use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use plimsoll_model::{Breakdown, Event, Gap, ProcessId, ProcessRecord, RecordingMeta, Sample};
+use plimsoll_recording::{RecordingError, RecordingWriter};
+use plimsoll_runner::{BreakdownReason, Observer, Outcome, Progress};
+
+use crate::arguments::Sampling;
+
+/// Names tried before giving up on finding a free one: `make.plimsoll`, `make-2.plimsoll`, ….
+const NAMES_TRIED: u32 = 10_000;
+
+/// The recording being written, and where.
+pub(crate) struct Keeper {
+    writer: RecordingWriter,
+    meta: RecordingMeta,
+    path: PathBuf,
+    /// Deleted when dropped: the user wants no recording, only the report made from it.
+    temporary: bool,
+    stop_after: Option<Duration>,
+    progress: Option<ProgressLine>,
+}
+
+impl Keeper {
+    /// Opens the recording before anything runs, so that a refused file means nothing was run.
+    pub(crate) fn open(
+        sampling: &Sampling,
+        command: Vec<String>,
+        subject: &str,
+        stop_after: Option<Duration>,
+    ) -> Result<Keeper, RecordingError> {
+        let meta = RecordingMeta {
+            command,
+            root: ProcessId {
+                pid: 0,
+                start_time: 0,
+            },
+            started_at: Duration::ZERO,
+            length: Duration::ZERO,
+            interval: sampling.interval,
+            exit_code: None,
+            exit_signal: None,
+            complete: false,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            recorder_cpu: Duration::ZERO,
+            samples_taken: 0,
+        };
+        let (writer, path) = match &sampling.recording {
+            Some(path) if sampling.overwrite => {
+                (RecordingWriter::replace(path, &meta)?, path.clone())
+            }
+            Some(path) => (RecordingWriter::create(path, &meta)?, path.clone()),
+            None => {
+                let folder = if sampling.no_recording {
+                    std::env::temp_dir()
+                } else {
+                    PathBuf::new()
+                };
+                create_numbered(&folder, subject, &meta)?
+            }
+        };
+        Ok(Keeper {
+            writer,
+            meta,
+            path,
+            temporary: sampling.no_recording,
+            stop_after,
+            progress: ProgressLine::wanted(sampling.quiet),
+        })
+    }
+
+    /// Closes the recording and says on standard error where it is.
+    pub(crate) fn finish(mut self, outcome: &Outcome) -> Finished {
+        if let Some(progress) = &mut self.progress {
+            progress.clear();
+        }
+        self.meta.root = outcome.root;
+        self.meta.started_at = outcome.started_at;
+        self.meta.length = outcome.length;
+        self.meta.exit_code = outcome.end.exit_code();
+        self.meta.exit_signal = outcome.end.exit_signal();
+        self.meta.complete = true;
+        self.meta.recorder_cpu = outcome.recorder_cpu;
+        self.meta.samples_taken = outcome.samples;
+        match self.writer.finish(&self.meta) {
+            Ok(summary) if summary.rows_dropped > 0 => eprintln!(
+                "plimsoll: {} rows did not reach {}: the disk was too slow",
+                summary.rows_dropped,
+                summary.path.display()
+            ),
+            Ok(_) => {}
+            Err(error) => eprintln!("plimsoll: {error}"),
+        }
+        Finished {
+            path: self.path,
+            temporary: self.temporary,
+        }
+    }
+
+    /// Nothing ran: the empty recording goes.
+    pub(crate) fn discard(self) {
+        let Keeper { writer, path, .. } = self;
+        drop(writer);
+        // It was made a moment ago and holds nothing.
+        let _ = std::fs::remove_file(path);
+    }
+
+    /// A failed recording must not disturb the subject: it is said once, sampling goes on.
+    fn noted(result: Result<(), RecordingError>) {
+        if let Err(error) = result {
+            eprintln!("plimsoll: {error}");
+        }
+    }
+}
+
+/// A recording that is closed.
+pub(crate) struct Finished {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl Finished {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Says where the recording is, if it is to stay.
+    pub(crate) fn announce(&self) {
+        if !self.temporary {
+            eprintln!("plimsoll: recording kept in {}", self.path.display());
+        }
+    }
+}
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        if self.temporary {
+            // A leftover in the temporary folder is all that can go wrong.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn create_numbered(
+    folder: &Path,
+    subject: &str,
+    meta: &RecordingMeta,
+) -> Result<(RecordingWriter, PathBuf), RecordingError> {
+    let stem: String = subject
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .take(64)
+        .collect();
+    let mut number = 1;
+    loop {
+        let name = if number == 1 {
+            format!("{stem}.plimsoll")
+        } else {
+            format!("{stem}-{number}.plimsoll")
+        };
+        let path = folder.join(name);
+        match RecordingWriter::create(&path, meta) {
+            Err(RecordingError::Exists { .. }) if number < NAMES_TRIED => number += 1,
+            created => return Ok((created?, path)),
+        }
+    }
+}
+
+impl Observer for Keeper {
+    fn started(&mut self, root: ProcessId, started_at: Duration) {
+        Self::noted(self.writer.subject_started(root, started_at));
+    }
+
+    fn process_started(&mut self, process: &ProcessRecord) {
+        Self::noted(self.writer.process_started(process));
+    }
+
+    fn process_ended(&mut self, process: &ProcessRecord) {
+        let at = process.ended.unwrap_or(process.first_seen);
+        Self::noted(self.writer.process_ended(process.id, at, process.rss_peak));
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        Self::noted(self.writer.sample(sample));
+    }
+
+    fn breakdown(&mut self, at: Duration, _reason: BreakdownReason, breakdown: Breakdown) {
+        Self::noted(self.writer.breakdown(at, &breakdown));
+    }
+
+    fn event(&mut self, event: &Event) {
+        Self::noted(self.writer.event(event));
+    }
+
+    fn gap(&mut self, at: Duration, gap: &Gap) {
+        Self::noted(self.writer.gap(at, gap));
+    }
+
+    fn ticked(&mut self, progress: &Progress) -> ControlFlow<()> {
+        if let Some(line) = &mut self.progress {
+            line.show(progress);
+        }
+        match self.stop_after {
+            Some(limit) if progress.at >= limit => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// One line on the terminal, rewritten in place.
+struct ProgressLine {
+    shown_at: Option<Duration>,
+}
+
+impl ProgressLine {
+    /// Twice a second is enough for an eye, and leaves the command's own output readable.
+    const INTERVAL: Duration = Duration::from_millis(500);
+
+    fn wanted(quiet: bool) -> Option<ProgressLine> {
+        (!quiet && io::stderr().is_terminal()).then_some(ProgressLine { shown_at: None })
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        if self
+            .shown_at
+            .is_some_and(|shown| progress.at < shown + Self::INTERVAL)
+        {
+            return;
+        }
+        self.shown_at = Some(progress.at);
+        let processes = if progress.processes == 1 {
+            "process"
+        } else {
+            "processes"
+        };
+        // The terminal may be gone; the run must not care.
+        let _ = write!(
+            io::stderr(),
+            "\r\x1b[K{:.1} s  RSS {}  peak {}  {} {processes}  {} samples, {} breakdowns",
+            progress.at.as_secs_f64(),
+            progress.rss,
+            progress.rss_max,
+            progress.processes,
+            progress.samples,
+            progress.breakdowns
+        );
+    }
+
+    fn clear(&mut self) {
+        if self.shown_at.is_some() {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
