@@ -388,6 +388,16 @@ mod tests {
         }
     }
 
+    /// Ends the grandchild also when an assertion fails; its parent, the shell, has not reaped it.
+    struct KillOnDrop(u32);
+
+    impl Drop for KillOnDrop {
+        fn drop(&mut self) {
+            // SAFETY: kill(2) touches no memory.
+            unsafe { libc::kill(self.0.cast_signed(), libc::SIGKILL) };
+        }
+    }
+
     #[test]
     fn command_lines() {
         let check = |text: &[u8], expected: &[&str]| assert_eq!(parse_command_line(text), expected);
@@ -417,7 +427,7 @@ mod tests {
         // The shell waits for its own child, so there are two generations.
         let mut shell = Guard(
             Command::new("sh")
-                .args(["-c", "sleep 1000 & echo $!; wait"])
+                .args(["-c", "sleep 1000 >/dev/null 2>&1 & echo $!; wait"])
                 .stdout(Stdio::piped())
                 .spawn()
                 .unwrap(),
@@ -426,6 +436,11 @@ mod tests {
         let output = shell.0.stdout.take().unwrap();
         io::BufRead::read_line(&mut io::BufReader::new(output), &mut line).unwrap();
         let sleeper: u32 = line.trim().parse().unwrap();
+        let _end = KillOnDrop(sleeper);
+        // It is forked first and becomes `sleep` after.
+        while std::fs::read_to_string(format!("/proc/{sleeper}/comm")).unwrap() != "sleep\n" {
+            std::thread::yield_now();
+        }
         let by_children = descendants(std::process::id());
         assert!(by_children.contains(&shell.0.id()) && by_children.contains(&sleeper));
         let children = children_by_parent();
@@ -439,8 +454,6 @@ mod tests {
                 .iter()
                 .any(|found| found.id.pid == sleeper)
         );
-        // SAFETY: kill(2) touches no memory; the pid is our grandchild's, which nobody reaped.
-        unsafe { libc::kill(sleeper.cast_signed(), libc::SIGKILL) };
     }
 
     #[test]

@@ -41,7 +41,13 @@ pub fn count_sharers(
     let mut buffer = vec![0; BUFFER_BYTES];
     for (index, pid) in pids.iter().enumerate() {
         counter.next_process();
-        match scan_maps(*pid, &mut buffer, &mut counter) {
+        let maps = File::open(format!("/proc/{pid}/maps"));
+        // Once one is denied the count can't be had: the others are opened only to say how many.
+        let scanned = maps.and_then(|maps| match denied {
+            0 => scan_maps(maps, &mut buffer, &mut counter),
+            _ => Ok(()),
+        });
+        match scanned {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::PermissionDenied => denied += 1,
             // Ended meanwhile, or without memory: it maps nothing.
@@ -57,7 +63,8 @@ pub fn count_sharers(
     }
     if denied > 0 {
         let detail = format!(
-            "the maps of {denied} of {} processes may not be read; run as root to count all",
+            "the maps of {denied} of {} processes may not be read; to count all takes root, \
+             or CAP_SYS_PTRACE",
             pids.len()
         );
         return (
@@ -68,10 +75,8 @@ pub fn count_sharers(
     (counter.into_counts(), None)
 }
 
-fn scan_maps(pid: u32, buffer: &mut [u8], counter: &mut Counter) -> std::io::Result<()> {
-    let mut maps = File::open(format!("/proc/{pid}/maps"))?;
-    let read = stream_lines(&mut maps, buffer, |lines| counter.note_lines(lines))?;
-    counter.bytes_read += read;
+fn scan_maps(mut maps: File, buffer: &mut [u8], counter: &mut Counter) -> std::io::Result<()> {
+    counter.bytes_read += stream_lines(&mut maps, buffer, |lines| counter.note_lines(lines))?;
     Ok(())
 }
 

@@ -229,6 +229,16 @@ fn processes_that_share_a_program() {
     let started: Vec<Sleeper> = (0..3)
         .map(|_| Sleeper(Command::new(&program).arg("1000").spawn().unwrap()))
         .collect();
+    // A program started is not a program mapped: that is only sure once it sleeps.
+    for sleeper in &started {
+        let stat = format!("/proc/{}/stat", sleeper.0.id());
+        while !std::fs::read_to_string(&stat)
+            .unwrap()
+            .contains("(sleep) S ")
+        {
+            std::thread::yield_now();
+        }
+    }
     let pid = started[0].0.id();
     let maps = std::fs::read(format!("/proc/{pid}/maps")).unwrap();
     let mappings = parse_maps(&maps).mappings;
