@@ -26,6 +26,9 @@ use crate::store::{Row, Store};
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// Rows between the sampling thread and the writer: 10 seconds of 40 processes at 10 Hz.
 const QUEUE_LIMIT: usize = 4096;
+/// After so many rows the writer is woken before its time. It is not for each row, which would
+/// cost as much as writing it.
+const WAKE_EVERY: usize = 1024;
 /// Rows kept while another program holds the file locked; more are dropped and counted.
 const PENDING_LIMIT: usize = 16_384;
 /// How long a commit waits for a reader of the file to let go before it is tried again later.
@@ -41,9 +44,17 @@ const LAST_LOCK_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct RecordingWriter {
     path: PathBuf,
-    queue: Option<SyncSender<Message>>,
+    senders: Option<Senders>,
     thread: Option<JoinHandle<()>>,
     state: Arc<State>,
+}
+
+/// Ways to the writing thread, which ends when they are dropped.
+#[derive(Debug)]
+struct Senders {
+    rows: SyncSender<Row>,
+    wishes: SyncSender<Wish>,
+    rows_since_wake: usize,
 }
 
 /// What became of a recording.
@@ -57,8 +68,8 @@ pub struct RecordingSummary {
 }
 
 #[derive(Debug)]
-enum Message {
-    Row(Row),
+enum Wish {
+    MakeRoom,
     Flush(SyncSender<()>),
 }
 
@@ -143,24 +154,30 @@ impl RecordingWriter {
                 let _ = std::fs::remove_file(path);
                 RecordingError::from_write(path, &error)
             })?;
-        let (queue, messages) = mpsc::sync_channel(QUEUE_LIMIT);
+        let (rows, incoming) = mpsc::sync_channel(QUEUE_LIMIT);
+        let (wishes, wished) = mpsc::sync_channel(1);
         let state = Arc::new(State::default());
         let committer = Committer {
             path: path.to_owned(),
             store,
+            incoming,
             pending: Vec::new(),
             state: Arc::clone(&state),
         };
         let thread = std::thread::Builder::new()
             .name("recording".to_owned())
-            .spawn(move || committer.run(&messages))
+            .spawn(move || committer.run(&wished))
             .map_err(|source| RecordingError::Create {
                 path: path.to_owned(),
                 source,
             })?;
         Ok(RecordingWriter {
             path: path.to_owned(),
-            queue: Some(queue),
+            senders: Some(Senders {
+                rows,
+                wishes,
+                rows_since_wake: 0,
+            }),
             thread: Some(thread),
             state,
         })
@@ -214,8 +231,8 @@ impl RecordingWriter {
     /// Returns when everything given so far is in the file.
     pub fn flush(&mut self) -> Result<(), RecordingError> {
         let (reply, done) = mpsc::sync_channel(1);
-        if let Some(queue) = &self.queue
-            && queue.send(Message::Flush(reply)).is_ok()
+        if let Some(senders) = &self.senders
+            && senders.wishes.send(Wish::Flush(reply)).is_ok()
         {
             // An error means that the thread is gone; its failure is reported below.
             let _ = done.recv();
@@ -234,10 +251,10 @@ impl RecordingWriter {
     /// `meta` says how it ended. A failure that was returned before is not returned again; the
     /// recording is then not marked as complete.
     pub fn finish(mut self, meta: &RecordingMeta) -> Result<RecordingSummary, RecordingError> {
-        let last = Message::Row(Row::Finished(Box::new(meta.clone())));
-        if let Some(queue) = self.queue.take() {
+        if let Some(senders) = self.senders.take() {
             // Waits for room: nothing is sampled any more, and the last row must not be dropped.
-            let _ = queue.send(last);
+            // An error means that the thread is gone; its failure is reported below.
+            let _ = senders.rows.send(Row::Finished(Box::new(meta.clone())));
         }
         self.join();
         self.state.take_failure()?;
@@ -252,16 +269,23 @@ impl RecordingWriter {
     /// Never waits for the disk: with a full queue the row is dropped and counted.
     fn send(&mut self, row: Row) -> Result<(), RecordingError> {
         self.state.take_failure()?;
-        if let Some(queue) = &self.queue
-            && let Err(TrySendError::Full(_)) = queue.try_send(Message::Row(row))
-        {
+        let Some(senders) = &mut self.senders else {
+            return Ok(());
+        };
+        if let Err(TrySendError::Full(_)) = senders.rows.try_send(row) {
             self.state.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        senders.rows_since_wake += 1;
+        if senders.rows_since_wake >= WAKE_EVERY {
+            senders.rows_since_wake = 0;
+            // With a wish already there the thread is about to wake up anyway.
+            let _ = senders.wishes.try_send(Wish::MakeRoom);
         }
         Ok(())
     }
 
     fn join(&mut self) {
-        self.queue = None;
+        self.senders = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -283,40 +307,32 @@ impl Drop for RecordingWriter {
 struct Committer {
     path: PathBuf,
     store: Store,
+    incoming: Receiver<Row>,
     pending: Vec<Row>,
     state: Arc<State>,
 }
 
 impl Committer {
-    fn run(mut self, messages: &Receiver<Message>) {
-        let mut commit_at: Option<Instant> = None;
+    fn run(mut self, wished: &Receiver<Wish>) {
+        let mut commit_at = Instant::now() + COMMIT_EVERY;
         loop {
-            let wait = commit_at.map_or(Duration::MAX, |at| {
-                at.saturating_duration_since(Instant::now())
-            });
-            let received = if wait.is_zero() {
-                Err(RecvTimeoutError::Timeout)
-            } else {
-                messages.recv_timeout(wait)
-            };
-            match received {
-                Ok(Message::Row(row)) => {
-                    self.keep(row);
-                    commit_at = commit_at.or_else(|| Some(Instant::now() + COMMIT_EVERY));
-                }
-                Ok(Message::Flush(reply)) => {
+            match wished.recv_timeout(commit_at.saturating_duration_since(Instant::now())) {
+                Ok(Wish::MakeRoom) => self.collect(),
+                Ok(Wish::Flush(reply)) => {
+                    self.collect();
                     self.commit(LAST_LOCK_WAIT);
-                    commit_at = None;
                     // The asker may have gone away; then nobody waits.
                     let _ = reply.send(());
                 }
                 Err(RecvTimeoutError::Timeout) => {
+                    self.collect();
                     self.commit(LOCK_WAIT);
-                    commit_at = (!self.pending.is_empty()).then(|| Instant::now() + COMMIT_EVERY);
+                    commit_at = Instant::now() + COMMIT_EVERY;
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        self.collect();
         self.commit(LAST_LOCK_WAIT);
         if !self.pending.is_empty() {
             self.state.fail(RecordingError::Locked {
@@ -326,6 +342,13 @@ impl Committer {
         if let Err(error) = self.store.close() {
             self.state
                 .fail(RecordingError::from_write(&self.path, &error));
+        }
+    }
+
+    /// Takes over what is in the queue.
+    fn collect(&mut self) {
+        while let Ok(row) = self.incoming.try_recv() {
+            self.keep(row);
         }
     }
 
