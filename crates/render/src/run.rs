@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Bytes, ProcessId, Recorded, RecordingMeta, Sample, TimedBreakdown,
+    Breakdown, Bytes, Component, ProcessId, Recorded, RecordingMeta, Sample, TimedBreakdown,
 };
 
 use crate::quantity::{count, percent, span};
@@ -16,6 +16,9 @@ use crate::quantity::{count, percent, span};
 /// Two breakdowns within this share of the peak are equally good witnesses of it: then the one
 /// nearer in time is taken.
 const WITNESS_TOLERANCE: f64 = 0.02;
+
+/// A breakdown that saw less of the peak than this does not tell what the peak was made of.
+const WITNESS_RATIO_MIN: f64 = 0.9;
 
 /// Components that a run's verdict names.
 const VERDICT_NAMES: usize = 3;
@@ -94,31 +97,27 @@ impl<'a> Run<'a> {
         let Some(peak) = self.peak else {
             return "Nothing was recorded: no sample and no breakdown.".to_owned();
         };
-        let mut words = format!("Peak {} RSS at {}", peak.rss, span(peak.at));
+        let at = span(peak.at);
         let Some(witness) = &self.witness else {
-            words.push_str("; no breakdown was taken, so what it was made of is not known.");
-            return words;
+            return format!(
+                "Peak {} RSS at {at}; no breakdown was taken, so what it was made of is not known.",
+                peak.rss
+            );
         };
-        let components = &witness.timed.breakdown.components;
-        let named: Vec<String> = components
-            .iter()
-            .filter(|component| !component.usage.resident.is_zero())
-            .take(VERDICT_NAMES)
-            .map(|component| format!("{} {}", component.usage.resident, component.name))
-            .collect();
-        let others: Bytes = components
-            .iter()
-            .filter(|component| !component.usage.resident.is_zero())
-            .skip(VERDICT_NAMES)
-            .map(|component| component.usage.resident)
-            .sum();
-        words.push_str(": ");
-        words.push_str(&named.join(", "));
-        if !others.is_zero() {
-            words.push_str(&format!(", {others} in others"));
-        }
-        words.push_str(". ");
-        words.push_str(&self.witness_words(peak, witness));
+        let made_of = composition_words(&witness.timed.breakdown.components);
+        let place = witness_words(peak, witness);
+        let mut words = if self.tells_the_peak() {
+            format!(
+                "Peak {} RSS at {at}: {made_of}. This was read {place}.",
+                peak.rss
+            )
+        } else {
+            format!(
+                "Peak {} RSS at {at}. What it was made of was not read: the breakdown that comes \
+                 nearest was read {place}: {made_of}.",
+                peak.rss
+            )
+        };
         // Of a tree, components are distinct pages and RSS is not: the two differ by what is
         // shared, and the reader who adds up would miss it.
         let distinct = witness.timed.breakdown.totals.usage.resident;
@@ -131,21 +130,53 @@ impl<'a> Run<'a> {
         words
     }
 
-    fn witness_words(&self, peak: Instant, witness: &Witness<'_>) -> String {
-        if witness.distance.is_zero() && witness.rss == peak.rss {
-            return "This was read at the peak itself.".to_owned();
+    /// Whether the breakdown nearest to the peak saw enough of it to stand for it.
+    pub(crate) fn tells_the_peak(&self) -> bool {
+        match (&self.witness, self.peak) {
+            (Some(witness), Some(peak)) => witness.rss.ratio_of(peak.rss) >= WITNESS_RATIO_MIN,
+            _ => false,
         }
+    }
+}
+
+/// "2.27 GiB cache.db, 184 MiB glibc heap, 46.0 MiB in others".
+fn composition_words(components: &[Component]) -> String {
+    let mut words: Vec<String> = components
+        .iter()
+        .filter(|component| !component.usage.resident.is_zero())
+        .take(VERDICT_NAMES)
+        .map(|component| format!("{} {}", component.usage.resident, component.name))
+        .collect();
+    let others: Bytes = components
+        .iter()
+        .filter(|component| !component.usage.resident.is_zero())
+        .skip(VERDICT_NAMES)
+        .map(|component| component.usage.resident)
+        .sum();
+    if !others.is_zero() {
+        words.push(format!("{others} in others"));
+    }
+    words.join(", ")
+}
+
+/// "1.96 s before the peak, at 99% of it (7.00 MiB less)".
+fn witness_words(peak: Instant, witness: &Witness<'_>) -> String {
+    let missing = peak.rss.saturating_sub(witness.rss);
+    let place = if witness.distance.is_zero() {
+        "at the time of the peak".to_owned()
+    } else {
         let side = if witness.timed.at < peak.at {
             "before"
         } else {
             "after"
         };
-        format!(
-            "This was read {} {side} the peak, at {} of it ({} less).",
-            span(witness.distance),
-            percent(witness.rss, peak.rss),
-            peak.rss.saturating_sub(witness.rss)
-        )
+        format!("{} {side} the peak", span(witness.distance))
+    };
+    if missing.is_zero() {
+        place
+    } else {
+        let share = percent(witness.rss, peak.rss);
+        format!("{place}, at {share} of it ({missing} less)")
     }
 }
 

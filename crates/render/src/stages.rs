@@ -11,6 +11,7 @@ pub(crate) struct Stages<'a> {
     before: Option<&'a TimedBreakdown>,
     peak: &'a TimedBreakdown,
     end: Option<&'a TimedBreakdown>,
+    peak_title: &'static str,
 }
 
 impl<'a> Stages<'a> {
@@ -20,6 +21,11 @@ impl<'a> Stages<'a> {
             before: run.before(),
             peak: run.witness.as_ref()?.timed,
             end: run.end(),
+            peak_title: if run.tells_the_peak() {
+                "at peak"
+            } else {
+                "near peak"
+            },
         })
     }
 
@@ -28,7 +34,7 @@ impl<'a> Stages<'a> {
         let end = self.end.map(|timed| ("end", timed));
         before
             .into_iter()
-            .chain([("at peak", self.peak)])
+            .chain([(self.peak_title, self.peak)])
             .chain(end)
     }
 

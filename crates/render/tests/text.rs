@@ -146,6 +146,16 @@ fn colour_adds_nothing_but_codes() {
 }
 
 #[test]
+fn a_breakdown_far_from_the_peak_does_not_stand_for_it() {
+    let mut recorded = fixture::recorded();
+    recorded.breakdowns.truncate(6);
+    let text = recorded_text(&recorded, &TextOptions::plain(80));
+    assert!(text.contains("What it was made of was not"), "{text}");
+    assert!(text.contains("near peak"), "{text}");
+    assert!(!text.contains("at peak"), "{text}");
+}
+
+#[test]
 fn nothing_recorded_is_said() {
     let mut recorded = fixture::recorded();
     recorded.samples.clear();

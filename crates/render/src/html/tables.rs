@@ -77,7 +77,7 @@ pub(super) fn stages(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
     let Some(stages) = Stages::of(run) else {
         return Ok(());
     };
-    page.raw("<section><h2>Before, at the peak, at the end</h2>\n<div class=\"scroll\">")?;
+    page.raw("<section><h2>Before, at the peak, after</h2>\n<div class=\"scroll\">")?;
     page.raw("<table class=\"sortable\">\n<thead><tr><th>component")?;
     for (title, timed) in stages.titled() {
         page.raw(&format!(

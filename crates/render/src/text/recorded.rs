@@ -36,7 +36,14 @@ pub(crate) fn recorded(
     }
     if let Some(witness) = &run.witness {
         page.blank()?;
-        page.line(Tone::Plain, "at the peak:")?;
+        page.line(
+            Tone::Plain,
+            if run.tells_the_peak() {
+                "at the peak:"
+            } else {
+                "at the breakdown nearest to the peak:"
+            },
+        )?;
         let totals = &witness.timed.breakdown.totals;
         page.pieces(Tone::Plain, 2, ",", &reclaim_pieces(&totals.reclaim))?;
     }
