@@ -350,7 +350,7 @@ fn claim_page_summaries(
     let tables: BTreeSet<usize> = heap
         .indices
         .iter()
-        .map(|index| (index * ARENA >> (22 + 13)) as usize)
+        .map(|index| ((index * ARENA) >> (22 + 13)) as usize)
         .collect();
     for table in tables {
         let slot = at + 3 * SUMMARY_ENTRIES.len() + table;

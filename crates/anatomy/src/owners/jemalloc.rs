@@ -7,6 +7,8 @@
 //! without a symbol table is not read. Cost: 16 bytes per resident page of address space in use
 //! and 40 per extent.
 
+use std::path::Path;
+
 use plimsoll_model::{AddressRange, Bytes, Gap, GapReason, Kind, Used};
 
 use super::words;
@@ -37,6 +39,9 @@ const EXTENTS_MAX: usize = 1 << 18;
 
 /// Tree bytes read: enough for 128 GiB of heap.
 const TREE_MAX: u64 = 512 << 20;
+
+/// `MALLOCX_ARENA_LIMIT`.
+const ARENAS_MAX: u64 = 4096;
 
 /// Base blocks of one arena.
 const BLOCKS_MAX: usize = 1 << 16;
@@ -141,7 +146,7 @@ fn class_size(index: u64) -> u64 {
 }
 
 pub(crate) fn claim(ground: &Ground<'_>, territory: &mut Territory) {
-    let Some((emap, _)) = ground.symbol(&SYMBOLS[..EMAPS]) else {
+    let Some((emap, image)) = ground.symbol(&SYMBOLS[..EMAPS]) else {
         return;
     };
     // `struct rtree_s` ends with its root.
@@ -161,7 +166,7 @@ pub(crate) fn claim(ground: &Ground<'_>, territory: &mut Territory) {
     let mut descriptors = read_tree(ground, shape, root);
     let extents = read_extents(ground, &mut descriptors);
     claim_extents(ground, territory, extents);
-    claim_metadata(ground, territory);
+    claim_metadata(ground, territory, image);
 }
 
 /// Addresses of all descriptors in the tree, each with a page that it must cover, sorted by
@@ -270,8 +275,16 @@ fn claim_extents(ground: &Ground<'_>, territory: &mut Territory, extents: Vec<Ex
 }
 
 /// Base blocks, by way of the arenas: an arena lies in its base's first block.
-fn claim_metadata(ground: &Ground<'_>, territory: &mut Territory) {
-    let Some((arenas, _)) = ground.symbol(&SYMBOLS[EMAPS..]) else {
+fn claim_metadata(ground: &Ground<'_>, territory: &mut Territory, image: &Path) {
+    // Of the same image as the map: CPython too has a variable of this name.
+    let arenas = ground.image(image).and_then(|found| {
+        let symbol = SYMBOLS[EMAPS..]
+            .iter()
+            .find_map(|name| found.symbols.get(*name))?;
+        let start = ground.load_bias(image)?.wrapping_add(symbol.address);
+        Some(AddressRange::sized(start, symbol.size.min(ARENAS_MAX * 8)))
+    });
+    let Some(arenas) = arenas else {
         return;
     };
     for arena in words::read_words(ground, arenas, arenas.size().0) {

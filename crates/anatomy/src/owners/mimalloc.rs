@@ -84,7 +84,8 @@ fn claim_arenas(ground: &Ground<'_>, territory: &mut Territory, data: &BTreeSet<
     });
     for (range, subprocess, index) in arenas {
         let table = AddressRange::sized(subprocess.saturating_add(8 * index), 8 * BEFORE_ARENAS);
-        let is_named_back = words::read_words(ground, table, 8 * BEFORE_ARENAS).contains(&range.start);
+        let is_named_back =
+            words::read_words(ground, table, 8 * BEFORE_ARENAS).contains(&range.start);
         if is_named_back && ground.is_anonymous_memory(range) {
             territory.claim(
                 range,
@@ -103,9 +104,14 @@ fn claim_segments(ground: &Ground<'_>, territory: &mut Territory, data: &BTreeSe
         candidates.extend((first..region.end).step_by(SEGMENT as usize));
     }
     let mut segments = Vec::new();
-    words::for_each_structure(ground, &mut candidates, 8 * SEGMENT_WORDS, |address, bytes| {
-        segments.extend(parse_segment(address, bytes, data));
-    });
+    words::for_each_structure(
+        ground,
+        &mut candidates,
+        8 * SEGMENT_WORDS,
+        |address, bytes| {
+            segments.extend(parse_segment(address, bytes, data));
+        },
+    );
     for range in segments {
         if ground.is_anonymous_memory(range) {
             territory.claim(range, owner("segments", "segment cookies"));

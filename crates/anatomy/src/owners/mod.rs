@@ -14,6 +14,9 @@ pub(crate) mod hsperfdata;
 pub(crate) mod images;
 pub(crate) mod jemalloc;
 pub(crate) mod jvm;
+pub(crate) mod mimalloc;
+pub(crate) mod musl;
+pub(crate) mod tcmalloc;
 pub(crate) mod threads;
 pub(crate) mod v8;
 pub(crate) mod words;
@@ -33,6 +36,9 @@ pub fn wanted_symbols() -> &'static [&'static str] {
             go::SYMBOLS,
             jvm::SYMBOLS,
             jemalloc::SYMBOLS,
+            mimalloc::SYMBOLS,
+            musl::SYMBOLS,
+            tcmalloc::SYMBOLS,
         ]
         .concat()
     })
@@ -43,10 +49,13 @@ pub(crate) fn claim_all(ground: &Ground<'_>, territory: &mut Territory) {
     images::claim(ground, territory);
     threads::claim(ground, territory);
     jemalloc::claim(ground, territory);
+    mimalloc::claim(ground, territory);
+    musl::claim(ground, territory);
     go::claim(ground, territory);
     jvm::claim(ground, territory);
     v8::claim(ground, territory);
     cpython::claim(ground, territory);
     glibc::claim_arenas(ground, territory);
+    tcmalloc::claim(ground, territory);
     glibc::claim_large_blocks(ground, territory);
 }

@@ -181,7 +181,10 @@ fn claim_groups(ground: &Ground<'_>, territory: &mut Territory, groups: &[Group]
         let live = live.min(resident);
         territory.claim_with(Claim {
             range,
-            owner: owner("blocks", "mallocng groups and descriptions that name each other"),
+            owner: owner(
+                "blocks",
+                "mallocng groups and descriptions that name each other",
+            ),
             used: Some(Used {
                 live: Bytes(live),
                 held_free: Bytes(free.min(resident - live)),

@@ -54,3 +54,6 @@ pub(crate) fn claim(ground: &Ground<'_>, territory: &mut Territory) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
