@@ -11,7 +11,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use driving::{COMMAND, Driven, PID, SLOW, STEPS, TICKS, drive, drive_command, driver_command};
+use driving::{
+    COMMAND, Driven, PID, SLOW, STEPS, THREADS, TICKS, drive, drive_command, driver_command,
+};
 use plimsoll_model::Bytes;
 
 #[test]
@@ -277,4 +279,34 @@ fn short_lived_children_leave_no_zombies_and_their_peak_is_told() {
             })
     });
     assert!(seen, "{log_text}");
+}
+
+#[test]
+fn a_program_that_becomes_another_is_called_by_its_new_name() {
+    // It is asked again at the age of a second.
+    let finished = drive_command(&["sh", "-c", "sleep 0.3; exec sleep 1.2"]).finish();
+    let root = &finished.values("started")[0][1];
+    let first = format!("process {root} sh\n");
+    assert!(finished.log.contains(&first), "{}", finished.log);
+    let renamed = format!("process {root} sleep\n");
+    assert!(finished.log.contains(&renamed), "{}", finished.log);
+}
+
+#[test]
+fn a_subject_of_many_threads_is_cheap_to_follow() {
+    let program = std::env::current_exe().unwrap();
+    let words = [
+        program.to_str().unwrap(),
+        "--exact",
+        "driving::threads",
+        "--nocapture",
+    ]
+    .join("\x1f");
+    let finished = drive(&[(COMMAND, &words), (THREADS, "300")]).finish();
+    assert_eq!(finished.status, Some(0), "{}", finished.log);
+    let cpu: u64 = finished.values("cpu")[0][1].parse().unwrap();
+    let ticks = finished.rss_of_samples().len() as u64;
+    assert!(ticks > 50, "{ticks} ticks");
+    // A look at every tick would read 300 files each time, more than a millisecond.
+    assert!(cpu / ticks < 1_000_000, "{cpu} ns in {ticks} ticks");
 }

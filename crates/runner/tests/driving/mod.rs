@@ -29,6 +29,7 @@ pub(crate) const COMMAND: &str = "PLIMSOLL_TEST_COMMAND";
 pub(crate) const PID: &str = "PLIMSOLL_TEST_PID";
 pub(crate) const TICKS: &str = "PLIMSOLL_TEST_TICKS";
 pub(crate) const STEPS: &str = "PLIMSOLL_TEST_STEPS";
+pub(crate) const THREADS: &str = "PLIMSOLL_TEST_THREADS";
 pub(crate) const SLOW: &str = "PLIMSOLL_TEST_SLOW_READING";
 
 /// Writes a line for each call.
@@ -147,6 +148,20 @@ fn steps() {
     }
     drop(blocks);
     std::thread::sleep(Duration::from_millis(100));
+}
+
+/// Not a test of its own: a subject of many threads, for a second.
+#[test]
+fn threads() {
+    let Ok(count) = std::env::var(THREADS) else {
+        return;
+    };
+    let sleepers: Vec<_> = (0..count.parse().unwrap())
+        .map(|_: u32| std::thread::spawn(|| std::thread::sleep(Duration::from_secs(1))))
+        .collect();
+    for sleeper in sleepers {
+        sleeper.join().unwrap();
+    }
 }
 
 pub(crate) struct Driven {
