@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Bytes, Component, ProcessId, Recorded, RecordingMeta, Sample, TimedBreakdown,
+    Breakdown, Bytes, Component, Gap, ProcessId, Recorded, RecordingMeta, Sample, TimedBreakdown,
 };
 
 use crate::quantity::{count, percent, span};
@@ -193,6 +193,21 @@ impl Run<'_> {
             span(self.recorded.meta.interval),
             percent(peak.rss, kernel)
         ))
+    }
+
+    /// Gaps of the recording, and of the breakdown that stands for the peak.
+    pub(crate) fn gaps(&self) -> Vec<Gap> {
+        let mut gaps = self.recorded.gaps.clone();
+        for gap in self
+            .witness
+            .iter()
+            .flat_map(|witness| &witness.timed.breakdown.gaps)
+        {
+            if !gaps.contains(gap) {
+                gaps.push(gap.clone());
+            }
+        }
+        gaps
     }
 
     /// What the recording cost, us and the target.

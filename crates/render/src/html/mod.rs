@@ -133,7 +133,7 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
     tables::stages(&mut page, &run)?;
     tables::process_records(&mut page, recorded)?;
     tables::events(&mut page, recorded)?;
-    page.gaps(&recorded.gaps)?;
+    page.gaps(&run.gaps())?;
     page.paragraph("cost", &run.cost_note())?;
     page.finish(&data)
 }

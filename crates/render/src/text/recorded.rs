@@ -54,7 +54,7 @@ pub(crate) fn recorded(
     time_lines(&mut page, &run)?;
     processes(&mut page, recorded, options)?;
     events(&mut page, recorded)?;
-    page.gaps(&recorded.gaps)?;
+    page.gaps(&run.gaps())?;
     page.blank()?;
     page.paragraph(Tone::Dim, "", &run.cost_note())
 }
