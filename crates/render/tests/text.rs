@@ -185,6 +185,37 @@ fn printed(figure: &str) -> Option<(f64, f64)> {
 }
 
 proptest::proptest! {
+    /// Any name: printable, control, reordering, wide.
+    #[test]
+    fn no_name_widens_a_line_or_reaches_the_terminal(
+        names in proptest::collection::vec(
+            "[ -~\\u{0}-\\u{1f}\\u{7f}-\\u{9f}\\u{200b}-\\u{200f}\\u{202a}-\\u{202e}日本語ｗ🦀]{0,90}",
+            1..6,
+        ),
+        width in 0u16..140,
+    ) {
+        use plimsoll_model::{Bytes, Kind};
+        let components = names
+            .iter()
+            .map(|name| {
+                let mut component = fixture::anonymous(name, Kind::Heap, Bytes::mib(9));
+                component.detail = name.clone();
+                let part = fixture::anonymous(name, Kind::Heap, Bytes::mib(9));
+                component.parts = vec![part.clone(), part];
+                component
+            })
+            .collect();
+        let mut breakdown = fixture::breakdown_of(components);
+        breakdown.verdict = names.join(" ");
+        breakdown.process.command = names;
+        let text = breakdown_text(&breakdown, &TextOptions::plain(width));
+        proptest::prop_assert!(widest(&text) <= usize::from(width.max(80)), "{text}");
+        let hidden = |c: char| {
+            (c.is_control() && c != '\n') || ('\u{200b}'..='\u{202e}').contains(&c)
+        };
+        proptest::prop_assert!(!text.contains(hidden), "{text}");
+    }
+
     /// However many components are collapsed, the RSS column adds up to the total.
     #[test]
     fn printed_components_sum_to_the_total(
