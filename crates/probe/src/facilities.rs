@@ -64,7 +64,6 @@ impl Facilities {
     }
 
     /// Each facility by the name that a reader knows it by.
-    #[must_use]
     pub fn list(&self) -> [(&'static str, &Facility); 10] {
         [
             ("PAGEMAP_SCAN", &self.pagemap_scan),

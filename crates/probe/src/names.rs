@@ -14,7 +14,7 @@ use plimsoll_model::{AddressRange, Backing, FileId, Mapping};
 use crate::proc_file::ProcDir;
 
 /// HUGETLBFS_MAGIC in include/uapi/linux/magic.h.
-const HUGETLBFS: i64 = 0x9584_58f6;
+const HUGETLBFS: u64 = 0x9584_58f6;
 
 /// Corrects the backings. `hugetlb` is whether the process has hugetlb pages that no flag of a
 /// mapping tells (a walk reads no flags).
@@ -122,17 +122,13 @@ fn is_hugetlb(process: &ProcDir, backing: &Backing, range: AddressRange) -> bool
         .is_some_and(|kind| kind == HUGETLBFS)
 }
 
-fn filesystem_type(path: &Path) -> Option<i64> {
+fn filesystem_type(path: &Path) -> Option<u64> {
     let path = CString::new(path.as_os_str().as_bytes()).ok()?;
     // SAFETY: all-zero is a valid value of the plain struct.
     let mut answer: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: the path ends with NUL, and the answer is a live struct that the call fills.
     let failed = unsafe { libc::statfs(path.as_ptr(), &raw mut answer) };
-    #[expect(
-        clippy::unnecessary_cast,
-        reason = "the type differs between architectures"
-    )]
-    (failed == 0).then_some(answer.f_type as i64)
+    u64::try_from(answer.f_type).ok().filter(|_| failed == 0)
 }
 
 #[cfg(test)]

@@ -275,9 +275,10 @@ impl Layout {
             if *label != line.label || !tail_fits {
                 return None;
             }
+            let number = text.get(end - NUMBER..end)?.try_into().ok()?;
+            let kilobytes = padded_number(number)?;
             if let Some(field) = line.field {
-                let digits = text.get(end - NUMBER..end)?.try_into().ok()?;
-                field.add(&mut counters, Bytes(padded_number(digits)? * 1024));
+                field.add(&mut counters, Bytes(kilobytes * 1024));
             }
         }
         Some(counters)

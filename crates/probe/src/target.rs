@@ -116,10 +116,8 @@ impl LiveTarget {
         range: AddressRange,
         kind: PageKind,
     ) -> Result<Rc<Block>, Gap> {
-        if let Some(last) = &asked.last {
-            if last.range == range {
-                return Ok(Rc::clone(last));
-            }
+        if let Some(last) = asked.last.as_ref().filter(|last| last.range == range) {
+            return Ok(Rc::clone(last));
         }
         let known = asked.blocks.get(&range.start).map(Rc::clone);
         let block = match known {
