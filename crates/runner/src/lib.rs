@@ -23,5 +23,7 @@ pub use observer::{End, Observer, Outcome, Progress};
 pub use options::{
     BREAKDOWN_INTERVAL_DEFAULT, INTERVAL_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, Options,
 };
-pub use schedule::{BreakdownReason, BreakdownSchedule, NEW_MAXIMUM_WAIT, PAUSE_PER_COST};
+pub use schedule::{
+    BIG_STEP_PAUSE_PER_COST, BreakdownReason, BreakdownSchedule, NEW_MAXIMUM_WAIT, PAUSE_PER_COST,
+};
 pub use session::{record, run};

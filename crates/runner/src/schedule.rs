@@ -2,8 +2,11 @@
 //!
 //! A breakdown costs thousands of times what a quick sample does, so [`BreakdownSchedule`] asks for
 //! one only when something changed or a stated time has passed, and never takes more than a
-//! stated share of one core, with one exception that is also bounded: a new maximum does not wait
-//! longer than [`NEW_MAXIMUM_WAIT`], because what the peak was made of is what the report is for.
+//! stated share of one core, with one exception that is also bounded. What the peak was made of is
+//! what the report is for, and a peak may be over at any time, so a new maximum waits less: at most
+//! [`NEW_MAXIMUM_WAIT`], and hardly at all once RSS is a fifth above what was last looked at.
+//! Such steps are a geometric series: with a cost in proportion to RSS, all of them together cost
+//! six times the last one, however long the growth takes.
 
 use std::time::Duration;
 
@@ -14,6 +17,10 @@ pub const PAUSE_PER_COST: u32 = 200;
 /// The longest pause before a new maximum is looked at. On a process so large that a reading takes
 /// a second of processor time, growth then costs up to a tenth of a core while it lasts.
 pub const NEW_MAXIMUM_WAIT: Duration = Duration::from_secs(10);
+/// A maximum so much higher than all before is looked at after [`BIG_STEP_PAUSE_PER_COST`] only.
+const BIG_STEP_PERCENT: u64 = 20;
+/// While a subject grows by big steps, readings take up to a tenth of a core.
+pub const BIG_STEP_PAUSE_PER_COST: u32 = 10;
 /// A new maximum of a small process is looked at when it is this much higher.
 const NEW_MAXIMUM_BYTES: Bytes = Bytes::mib(1);
 /// A smaller change is not looked at: 2 % of the last breakdown, and at least 4 MiB, which is what
@@ -85,6 +92,11 @@ impl BreakdownSchedule {
                 .scaled(CHANGE_PERCENT, 100)
                 .max(NEW_MAXIMUM_BYTES)
         {
+            let pause = if grown > self.rss_max.scaled(BIG_STEP_PERCENT, 100) {
+                last.cost.saturating_mul(BIG_STEP_PAUSE_PER_COST)
+            } else {
+                pause
+            };
             return (passed >= pause.min(NEW_MAXIMUM_WAIT)).then_some(BreakdownReason::NewMaximum);
         }
         if passed < pause {
@@ -165,6 +177,9 @@ mod tests {
         // 2 % above the highest breakdown (1100 MiB) does not wait for the whole of it.
         check(100, 109_999, 1200, None);
         check(100, 110_000, 1200, Some(NewMaximum));
+        // 20 % above it hardly waits.
+        check(100, 100_999, 1321, None);
+        check(100, 101_000, 1321, Some(NewMaximum));
         check(100, 110_000, 1122, None);
         check(1, 100_200, 1123, Some(NewMaximum));
     }
@@ -193,6 +208,40 @@ mod tests {
         assert_eq!(due, Some(BreakdownReason::Processes));
         schedule.taken(seconds(101), Bytes::mib(1000), Duration::from_millis(1));
         assert_eq!(schedule.due(seconds(102), Bytes::mib(1000)), None);
+    }
+
+    /// A reading costs 0.1 ms a MiB; RSS is looked at 10 times a second.
+    #[test]
+    fn a_fast_grower_is_seen_near_its_peak_at_a_bounded_cost() {
+        let check = |mib_per_second: u64| {
+            let mut schedule = BreakdownSchedule::new(seconds(10));
+            let (mut spent, mut cost) = (Duration::ZERO, Duration::ZERO);
+            let mut seen = 0;
+            let ticks = 4000 * 10 / mib_per_second;
+            for tick in 0..=ticks {
+                let now = Duration::from_millis(tick * 100);
+                let mib = 10 + tick * mib_per_second / 10;
+                if schedule.due(now, Bytes::mib(mib)).is_some() {
+                    cost = Duration::from_micros(100 * mib);
+                    schedule.taken(now, Bytes::mib(mib), cost);
+                    spent += cost;
+                    seen = mib;
+                }
+                // A fifth, and what it grew by in the pause.
+                let pause_ms = cost.as_millis() as u64 * u64::from(BIG_STEP_PAUSE_PER_COST) + 100;
+                let near = seen + seen / 5 + mib_per_second * pause_ms / 1000 + 2;
+                assert!(mib <= near, "{seen} of {mib} MiB at {now:?}");
+            }
+            // Six times the last of the big steps, and one reading each 10 s for the small ones.
+            let small_steps = u32::try_from(ticks / 100).unwrap() + 1;
+            assert!(
+                spent <= cost * (6 + small_steps),
+                "{mib_per_second}: {spent:?}"
+            );
+        };
+        check(10);
+        check(100);
+        check(1000);
     }
 
     proptest! {
