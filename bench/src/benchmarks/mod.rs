@@ -1,0 +1,45 @@
+//! The benchmarks: each answers one question of cost with one or more tables.
+
+mod reading;
+
+use clap::ValueEnum;
+
+use crate::report::Report;
+use crate::targets::Tool;
+
+/// What is asked of the benchmarks.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) tool: Tool,
+    pub(crate) rounds: usize,
+    /// Only these numbers of mappings; all without any.
+    pub(crate) vmas: Vec<usize>,
+    /// Only these sizes; all without any.
+    pub(crate) gib: Vec<usize>,
+}
+
+impl Plan {
+    /// Those of `all` that were asked for.
+    pub(crate) fn chosen(asked: &[usize], all: &[usize]) -> Vec<usize> {
+        if asked.is_empty() {
+            return all.to_vec();
+        }
+        asked.to_vec()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Benchmark {
+    /// A full breakdown, beside procfs, psutil, pmap and smem
+    Reading,
+}
+
+impl Benchmark {
+    pub(crate) const ALL: &[Benchmark] = &[Benchmark::Reading];
+
+    pub(crate) fn run(self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+        match self {
+            Benchmark::Reading => reading::run(plan, report),
+        }
+    }
+}
