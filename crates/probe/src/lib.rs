@@ -32,16 +32,18 @@ mod walk;
 pub use cache::{Sharers, count_sharers, read_mapped_files};
 pub use cgroup::{container_of, memory_group, read_cgroup, read_cgroup_under};
 pub use elf::read_image;
-pub use pressure::{Pressure, Stall, read_cgroup_pressure, read_system_pressure};
-pub use processes::{descendants, find_by_name, list_pids};
-pub use system::read_system_memory;
-pub use table::{Grouping, TableOptions, read_process_table};
 pub use error::ProbeError;
 pub use facilities::{Facilities, Facility};
 pub use maps::{ParsedMappings, parse_maps};
+pub use pressure::{Pressure, Stall, read_cgroup_pressure, read_system_pressure};
+pub use processes::{descendants, find_by_name, list_pids};
 pub use quick::{QuickSampler, read_status};
-pub use reader::{MethodChoice, ReadOptions, SMAPS_RSS_MAX, process_info, read_rollup, read_snapshot};
+pub use reader::{
+    MethodChoice, ReadOptions, SMAPS_RSS_MAX, process_info, read_rollup, read_snapshot,
+};
 pub use smaps::{Rollup, parse_rollup, parse_smaps};
 pub use stat::{Stat, parse_stat};
 pub use status::{Status, parse_status};
+pub use system::read_system_memory;
+pub use table::{Grouping, TableOptions, read_process_table};
 pub use target::LiveTarget;
