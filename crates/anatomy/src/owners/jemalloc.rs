@@ -3,11 +3,11 @@
 //! The global map of extents (`arena_emap_global`, include/jemalloc/internal/{rtree,edata}.h) is
 //! a radix tree over addresses. Each leaf names the descriptor of the extent around its page; the
 //! descriptor states address, size and state, which must agree with the leaf. Metadata lies in
-//! base blocks, which state their own size and end. The tree is found by its symbol, so a build
-//! without a symbol table is not read. Cost: 16 bytes per resident page of address space in use
-//! and 40 per extent.
+//! base blocks, which state their own size and end. Without a symbol the tree is found behind a
+//! pointer to the first base, by descriptors that agree with it. Cost: 16 bytes per resident page
+//! of address space in use and 24 per extent.
 
-use std::path::Path;
+use std::collections::BTreeSet;
 
 use plimsoll_model::{AddressRange, Bytes, Gap, GapReason, Kind, Used};
 
@@ -15,16 +15,16 @@ use super::words;
 use crate::ground::Ground;
 use crate::territory::{Claim, Owner, Territory};
 
-/// Prefixes: none, `je_` (configured), `_rjem_je_` (tikv-jemallocator).
+/// The map, or what any build exports. Prefixes: none, `je_` (configured), `_rjem_je_` and
+/// `_rjem_` (tikv-jemallocator).
 pub(crate) const SYMBOLS: &[&str] = &[
     "arena_emap_global",
     "je_arena_emap_global",
     "_rjem_arena_emap_global",
     "_rjem_je_arena_emap_global",
-    "arenas",
-    "je_arenas",
-    "_rjem_arenas",
-    "_rjem_je_arenas",
+    "mallctlnametomib",
+    "je_mallctlnametomib",
+    "_rjem_mallctlnametomib",
 ];
 const EMAPS: usize = 4;
 
@@ -40,8 +40,14 @@ const EXTENTS_MAX: usize = 1 << 18;
 /// Tree bytes read: enough for 128 GiB of heap.
 const TREE_MAX: u64 = 512 << 20;
 
-/// `MALLOCX_ARENA_LIMIT`.
-const ARENAS_MAX: u64 = 4096;
+/// Writable data of the image searched: the map alone is 2 MiB of it.
+const DATA_MAX: u64 = 16 << 20;
+
+/// Words between the map's pointer to its base and its root, a mutex: 14 in 5.3.
+const BEFORE_ROOT: std::ops::RangeInclusive<usize> = 8..=32;
+
+/// Extents that must agree with a tree found without a symbol.
+const EXTENTS_TOGETHER: usize = 4;
 
 /// Base blocks of one arena.
 const BLOCKS_MAX: usize = 1 << 16;
@@ -146,27 +152,89 @@ fn class_size(index: u64) -> u64 {
 }
 
 pub(crate) fn claim(ground: &Ground<'_>, territory: &mut Territory) {
-    let Some((emap, image)) = ground.symbol(&SYMBOLS[..EMAPS]) else {
+    let Some((symbol, image)) = ground.symbol(SYMBOLS) else {
         return;
     };
-    // `struct rtree_s` ends with its root.
-    let shape = SHAPES.iter().find(|shape| {
-        let root = 8_u64 << shape.bits;
-        emap.size().0 >= root && emap.size().0 < root + 4096
-    });
-    let Some(shape) = shape.filter(|_| ground.page_size().0 == 4096) else {
+    let data: Vec<(u64, Vec<u64>)> = words::image_data(ground, image)
+        .into_iter()
+        .map(|range| {
+            let start = range.start.next_multiple_of(8);
+            (start, words::read_words(ground, range, DATA_MAX))
+        })
+        .collect();
+    let extents = if ground.symbol(&SYMBOLS[..EMAPS]).is_some() {
+        by_symbol(symbol).map(|(shape, root)| extents_of(ground, shape, root))
+    } else {
+        data.iter()
+            .find_map(|(start, words)| by_structure(ground, *start, words))
+    };
+    let Some(extents) = extents.filter(|_| ground.page_size().0 == 4096) else {
         ground.gap(Gap::new(
             "jemalloc heap",
             GapReason::Unsupported,
-            "this build's map of extents has an unknown shape; its memory is unattributed",
+            "this build's map of extents was not found or has an unknown shape; its memory is \
+             unattributed",
         ));
         return;
     };
-    let root = emap.end - (8 << shape.bits);
-    let mut descriptors = read_tree(ground, shape, root);
-    let extents = read_extents(ground, &mut descriptors);
     claim_extents(ground, territory, extents);
-    claim_metadata(ground, territory, image);
+    claim_metadata(ground, territory, &data);
+}
+
+/// Root of the tree whose symbol is `emap`: `struct rtree_s` ends with it.
+fn by_symbol(emap: AddressRange) -> Option<(&'static Shape, u64)> {
+    let shape = SHAPES.iter().find(|shape| {
+        let root = 8_u64 << shape.bits;
+        emap.size().0 >= root && emap.size().0 < root + 4096
+    })?;
+    Some((shape, emap.end - (8 << shape.bits)))
+}
+
+/// Extents of the tree in `data`, which starts with a pointer to the first base and whose root
+/// follows: the one place and shape whose descriptors agree with their leaves.
+fn by_structure(ground: &Ground<'_>, start: u64, data: &[u64]) -> Option<Vec<Extent>> {
+    for (at, word) in data.iter().enumerate() {
+        let block = word & !(BLOCK_ALIGNMENT - 1);
+        if *word == 0 || word - block >= BASE_BYTES || block_range(ground, block).is_none() {
+            continue;
+        }
+        for shape in &SHAPES {
+            for before in BEFORE_ROOT {
+                let first = at + 1 + before;
+                let Some(root) = data.get(first..first + (1 << shape.bits)) else {
+                    continue;
+                };
+                if !is_root(ground, shape, root) {
+                    continue;
+                }
+                let extents = extents_of(ground, shape, start + 8 * first as u64);
+                if extents.len() >= EXTENTS_TOGETHER {
+                    return Some(extents);
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Whether every child covers addresses that are mapped, and lies in memory.
+fn is_root(ground: &Ground<'_>, shape: &Shape, root: &[u64]) -> bool {
+    let shift = shape.shifts[0];
+    let mut children = root
+        .iter()
+        .enumerate()
+        .filter(|(_, child)| **child != 0)
+        .peekable();
+    children.peek().is_some()
+        && children.all(|(key, child)| {
+            let covered = AddressRange::sized((key as u64) << shift, 1 << shift);
+            words::points_to_heap(ground, *child) && !ground.mappings_within(covered).is_empty()
+        })
+}
+
+fn extents_of(ground: &Ground<'_>, shape: &Shape, root: u64) -> Vec<Extent> {
+    let mut descriptors = read_tree(ground, shape, root);
+    read_extents(ground, &mut descriptors)
 }
 
 /// Addresses of all descriptors in the tree, each with a page that it must cover, sorted by
@@ -274,22 +342,17 @@ fn claim_extents(ground: &Ground<'_>, territory: &mut Territory, extents: Vec<Ex
     }
 }
 
-/// Base blocks, by way of the arenas: an arena lies in its base's first block.
-fn claim_metadata(ground: &Ground<'_>, territory: &mut Territory, image: &Path) {
-    // Of the same image as the map: CPython too has a variable of this name.
-    let arenas = ground.image(image).and_then(|found| {
-        let symbol = SYMBOLS[EMAPS..]
-            .iter()
-            .find_map(|name| found.symbols.get(*name))?;
-        let start = ground.load_bias(image)?.wrapping_add(symbol.address);
-        Some(AddressRange::sized(start, symbol.size.min(ARENAS_MAX * 8)))
-    });
-    let Some(arenas) = arenas else {
-        return;
-    };
-    for arena in words::read_words(ground, arenas, arenas.size().0) {
-        let first = arena & !(BLOCK_ALIGNMENT - 1);
-        if arena == 0 || block_range(ground, first).is_none_or(|range| !range.contains(arena)) {
+/// Base blocks, by way of jemalloc's pointers to its arenas: an arena lies in its base's first
+/// block.
+fn claim_metadata(ground: &Ground<'_>, territory: &mut Territory, data: &[(u64, Vec<u64>)]) {
+    let firsts: BTreeSet<u64> = data
+        .iter()
+        .flat_map(|(_, words)| words)
+        .filter(|word| **word >= BLOCK_ALIGNMENT)
+        .map(|word| word & !(BLOCK_ALIGNMENT - 1))
+        .collect();
+    for first in firsts {
+        if block_range(ground, first).is_none() {
             continue;
         }
         for block in blocks_of_base(ground, first) {

@@ -30,13 +30,10 @@ fn program(shape: &Shape) -> Snapshot {
         &mut snapshot,
         "/usr/bin/server",
         AddressRange::sized(DATA, 4 << 20),
-        &[
-            (
-                "_rjem_je_arena_emap_global",
-                AddressRange::new(ROOT - 0x78, ROOT + (8 << shape.bits)),
-            ),
-            ("_rjem_je_arenas", AddressRange::sized(ARENAS, 64)),
-        ],
+        &[(
+            "_rjem_je_arena_emap_global",
+            AddressRange::new(ROOT - 0x78, ROOT + (8 << shape.bits)),
+        )],
     );
     snapshot
 }
@@ -153,6 +150,40 @@ fn base_blocks_are_metadata() {
     // A list that runs in a circle ends: only the block that the arena lies in is proved.
     target.words(older, &block(older, newer));
     assert_eq!(claims(&program(shape), &target, claim), [metadata(older)]);
+}
+
+#[test]
+fn a_stripped_library_is_read_too() {
+    for shape in &SHAPES {
+        let mut snapshot = program(shape);
+        for image in snapshot.images.values_mut() {
+            let api = image.symbols.remove("_rjem_je_arena_emap_global");
+            image
+                .symbols
+                .extend(api.map(|symbol| ("mallctlnametomib".to_owned(), symbol)));
+        }
+        let extents: Vec<_> = (0..4)
+            .map(|index| (8 * index, 4, bits(ACTIVE, false, 36, 0)))
+            .collect();
+        let mut target = with_extents(shape, &extents);
+        target.words(ROOT - 0x78, &[BASE + 0x200]);
+        let large = |found: Vec<(AddressRange, String, Option<u64>)>| {
+            found
+                .iter()
+                .filter(|(_, part, _)| part == "large blocks")
+                .count()
+        };
+        assert_eq!(large(claims(&snapshot, &target, claim)), 0, "no base block");
+        target.words(BASE, &[2 << 20, 0, 7, BASE + 0x2000, (2 << 20) - 0x2000]);
+        target.touch(AddressRange::sized(ROOT - 0x1000, 0x1000));
+        assert_eq!(large(claims(&snapshot, &target, claim)), 4);
+        target.words(descriptor(2) + 8, &[HEAP + (7 << 20)]);
+        assert_eq!(
+            large(claims(&snapshot, &target, claim)),
+            0,
+            "three extents agree, which is too few"
+        );
+    }
 }
 
 #[test]
