@@ -86,6 +86,10 @@ impl Tmux {
     /// Asks the shell, which only answers legibly when the terminal echoes and has its own
     /// screen back.
     fn assert_restored(&self, code: i32) {
+        // What is typed while the view still has the terminal is the view's.
+        self.wait("end of the view", |screen| {
+            screen.contains("before the watch")
+        });
         self.keys(&[
             "echo code=$?; stty -a | tr ' ;' '\\n\\n' | grep -x -e icanon -e echo",
             "Enter",
@@ -165,7 +169,7 @@ fn a_python_process_is_watched_with_keys_and_left_alone() {
         return;
     };
     tmux.watch(&python.pid().to_string());
-    let screen = tmux.wait_for("components");
+    let screen = tmux.wait_for("must stay");
     assert!(
         screen.contains(&format!("pid {}", python.pid())),
         "{screen}"
@@ -214,7 +218,7 @@ fn a_python_process_is_watched_with_keys_and_left_alone() {
     tmux.keys(&["t"]);
     tmux.wait_for("no descendants");
     tmux.keys(&["?"]);
-    tmux.wait_for("any key closes");
+    tmux.wait_for("key closes");
     tmux.keys(&["x"]);
     tmux.wait_for("q quit");
     tmux.tmux(&["resize-window", "-x", "120", "-y", "40"]);
@@ -222,7 +226,7 @@ fn a_python_process_is_watched_with_keys_and_left_alone() {
     tmux.tmux(&["resize-window", "-x", "20", "-y", "4"]);
     tmux.wait_for("too small");
     tmux.tmux(&["resize-window", "-x", "80", "-y", "24"]);
-    tmux.wait_for("components");
+    tmux.wait_for("must stay");
     tmux.keys(&["q"]);
     tmux.assert_restored(0);
     assert!(
@@ -238,14 +242,11 @@ fn the_last_state_stays_when_the_process_ends() {
         return;
     };
     tmux.watch(&python.pid().to_string());
-    tmux.wait_for("components");
+    tmux.wait_for("must stay");
     python.0.kill().unwrap();
     python.0.wait().unwrap();
     let screen = tmux.wait_for("ENDED");
-    assert!(
-        screen.contains("components") && screen.contains("must stay"),
-        "{screen}"
-    );
+    assert!(screen.contains("components"), "{screen}");
     tmux.keys(&["q"]);
     tmux.assert_restored(0);
 }
@@ -261,7 +262,7 @@ fn a_signal_restores_the_terminal() {
         let pid = python.pid();
         let inner = format!("echo watch-pid=$$.; exec {PLIMSOLL} watch {pid}");
         tmux.keys(&[&format!("echo before the watch; sh -c '{inner}'"), "Enter"]);
-        tmux.wait_for("components");
+        tmux.wait_for("must stay");
         let found = Command::new("pgrep")
             .args(["-f", &format!("^{PLIMSOLL} watch {pid}$")])
             .output()
@@ -282,12 +283,12 @@ fn a_command_is_started_and_ended_with_the_watch() {
     let Some(tmux) = Tmux::start(test, 80, 24) else {
         return;
     };
-    tmux.watch("-- sh -c 'echo its output; sleep 1000 & wait'");
-    let screen = tmux.wait_for("components");
+    tmux.watch("-- sh -c 'echo its-$((40+2))-output; sleep 1000 & wait'");
+    let screen = tmux.wait_for("must stay");
     assert!(screen.contains("q quit, ending the command"), "{screen}");
-    assert!(!screen.contains("its output"), "{screen}");
+    assert!(!screen.contains("its-42-output"), "{screen}");
     tmux.keys(&["q"]);
-    let screen = tmux.wait_for("its output");
+    let screen = tmux.wait_for("its-42-output");
     assert!(screen.contains("sh: killed by signal 15"), "{screen}");
     tmux.assert_restored(0);
 }
@@ -299,7 +300,7 @@ fn the_exit_code_of_a_command_is_shown() {
         return;
     };
     tmux.watch("-- sh -c 'sleep 3; exit 7'");
-    tmux.wait_for("components");
+    tmux.wait_for("must stay");
     tmux.wait_for("exit code 7");
     tmux.keys(&["q"]);
     tmux.assert_restored(0);
@@ -331,25 +332,29 @@ fn without_colour_no_colour_is_sent() {
         &format!("clear; {PLIMSOLL} watch {}", python.pid()),
         "Enter",
     ]);
-    tmux.wait_for("components");
+    tmux.wait_for("must stay");
     tmux.wait_for("█");
     assert!(colors(&tmux), "the test would not see colours");
 }
 
 #[test]
 fn what_can_not_be_watched_is_one_clear_error() {
-    let check = |arguments: &str, expected: &str| {
+    let check = |test: &str, arguments: &str, expected: &str| {
         // In a terminal, because without one there is another error.
-        let Some(tmux) = Tmux::start("errors", 120, 24) else {
+        let Some(tmux) = Tmux::start(test, 120, 24) else {
             return;
         };
         tmux.watch(arguments);
         tmux.wait_for(expected);
         tmux.assert_restored(2);
     };
-    check("4194304000", "plimsoll: no process 4194304000");
-    check("-- /no/such/program", "plimsoll: can't start");
-    check("-- true", "plimsoll: ");
+    check(
+        "no-process",
+        "4194304000",
+        "plimsoll: no process 4194304000",
+    );
+    check("no-program", "-- /no/such/program", "plimsoll: can't start");
+    check("short", "-- true", "plimsoll: ");
 }
 
 #[test]

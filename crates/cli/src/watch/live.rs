@@ -113,18 +113,25 @@ impl View<'_> {
             news = true;
             match &reading.what {
                 What::Breakdown { .. } => self.read_once = true,
-                What::Failed(why) | What::Ended(why) if !self.read_once => {
-                    let how = self.command.as_mut().and_then(|command| command.ended());
-                    match how {
-                        Some(how) => bail!("the command ended before it could be read: {how}"),
-                        None => bail!("{why}"),
-                    }
+                What::Failed(_) | What::Ended(_) if !self.read_once => {
+                    bail!(self.never_read(&reading.what));
                 }
                 What::Quick(_) | What::Failed(_) | What::Ended(_) => {}
             }
             self.state.accept(reading);
         }
         Ok(news)
+    }
+
+    fn never_read(&mut self, what: &What) -> String {
+        match (
+            self.command.as_mut().and_then(|command| command.ended()),
+            what,
+        ) {
+            (Some(how), _) => format!("the command ended before it could be read: {how}"),
+            (None, What::Failed(why)) => why.clone(),
+            (None, _) => format!("process {} ended before it could be read", self.state.pid),
+        }
     }
 
     /// `true` when the command has just ended.

@@ -12,6 +12,9 @@ use super::super::state::State;
 use super::ink::Ink;
 use super::text::{change, clip, columns, marked, percent, span, wrap};
 
+/// A name can be a whole script, as of `python3 -c`; the pid shall stay in sight.
+const NAME_COLUMNS_MAX: usize = 30;
+
 pub(super) fn header(state: &State, ink: Ink, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width);
     let mut lines = vec![title(state, width), totals(state, ink, width)];
@@ -63,8 +66,13 @@ fn title(state: &State, width: usize) -> Line<'static> {
         None => add(format!("pid {}", state.pid), Ink::strong()),
         Some(latest) => {
             let breakdown = &latest.breakdown;
-            add(breakdown.process.application(), Ink::strong());
-            add(format!("  pid {}", state.pid), Style::new());
+            let pid = format!("  pid {}", state.pid);
+            let name_room = NAME_COLUMNS_MAX.min(room.saturating_sub(columns(&pid)));
+            add(
+                clip(&breakdown.process.application(), name_room),
+                Ink::strong(),
+            );
+            add(pid, Style::new());
             match breakdown.processes.len() {
                 _ if !state.tree => {}
                 1 => add(", no descendants".to_owned(), Style::new()),

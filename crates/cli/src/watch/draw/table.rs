@@ -185,8 +185,9 @@ fn head(state: &State, shown: &[Column], name_width: usize, area: Rect, buf: &mu
     let count = state
         .latest
         .as_ref()
-        .map_or(0, |latest| latest.breakdown.components.len());
-    let mut title = format!("   {count} components{}", arrow(Some(Sort::Name)));
+        .map(|latest| latest.breakdown.components.len());
+    let count = count.map_or_else(String::new, |count| format!("{count} "));
+    let mut title = format!("   {count}components{}", arrow(Some(Sort::Name)));
     if !state.filter.is_empty() {
         title = format!("   fits \"{}\"{}", state.filter, arrow(Some(Sort::Name)));
     }
