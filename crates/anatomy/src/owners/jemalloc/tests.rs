@@ -61,7 +61,7 @@ fn with_extents(shape: &Shape, extents: &[(u64, u64, u64)]) -> FakeTarget {
     for (index, (first, pages, bits)) in extents.iter().enumerate() {
         let descriptor = descriptor(index as u64);
         let start = HEAP + first * PAGE;
-        target.words(descriptor, &[*bits, start, pages * PAGE | 9]);
+        target.words(descriptor, &[*bits, start, (pages * PAGE) | 9]);
         target.touch(AddressRange::sized(start, pages * PAGE));
         // First and last page name the extent; the low bits mirror its state.
         for page in [*first, first + pages - 1] {
