@@ -1,6 +1,7 @@
 //! Holdings joined into components: one per owner, opening to its parts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use plimsoll_model::{
     Bytes, Component, Exactness, FileId, Kind, MappedFile, Reclaim, Scope, Sharing, Snapshot,
@@ -8,7 +9,7 @@ use plimsoll_model::{
 };
 
 use crate::holding::{Holding, apportion};
-use crate::reclaim::reclaim_of;
+use crate::reclaim::{CanSwap, can_swap, reclaim_of};
 
 /// One process's holdings with the snapshot they come from.
 pub(crate) struct Member<'a> {
@@ -18,19 +19,7 @@ pub(crate) struct Member<'a> {
 
 /// Components, largest first, unattributed last.
 pub(crate) fn components(members: &[Member<'_>], scope: Scope) -> Vec<Component> {
-    let mut groups: BTreeMap<(Kind, &str), BTreeMap<&str, Gathered<'_>>> = BTreeMap::new();
-    for member in members {
-        for holding in member.holdings {
-            let owner = &holding.owner;
-            groups
-                .entry((owner.kind, &owner.component))
-                .or_default()
-                .entry(&owner.part)
-                .or_default()
-                .add(member.snapshot, holding, scope);
-        }
-    }
-    let mut components: Vec<Component> = groups
+    let mut components: Vec<Component> = gather(members, scope)
         .into_iter()
         .map(|((kind, name), parts)| component(kind, name, parts))
         .filter(|component| !is_empty(component))
@@ -40,6 +29,31 @@ pub(crate) fn components(members: &[Member<'_>], scope: Scope) -> Vec<Component>
         (last(a), b.usage.resident, &a.name).cmp(&(last(b), a.usage.resident, &b.name))
     });
     components
+}
+
+type Groups<'a> = BTreeMap<(Kind, &'a str), BTreeMap<&'a str, Gathered<'a>>>;
+
+fn gather<'a>(members: &[Member<'a>], scope: Scope) -> Groups<'a> {
+    let mut groups = Groups::new();
+    for member in members {
+        let can_swap = can_swap(member.snapshot);
+        // Neighbours mostly have the same owner: a run of them is one look-up.
+        for run in member
+            .holdings
+            .chunk_by(|a, b| Rc::ptr_eq(&a.owner, &b.owner))
+        {
+            let owner = &run[0].owner;
+            let gathered = groups
+                .entry((owner.kind, &owner.component))
+                .or_default()
+                .entry(&owner.part)
+                .or_default();
+            for holding in run {
+                gathered.add(member.snapshot, holding, scope, can_swap);
+            }
+        }
+    }
+    groups
 }
 
 fn is_empty(component: &Component) -> bool {
@@ -105,7 +119,7 @@ struct Gathered<'a> {
     usage: Usage,
     reclaim: Reclaim,
     shared: Bytes,
-    mappings: BTreeSet<(u32, u64)>,
+    mappings: u32,
     virtual_size: Bytes,
     in_use: Option<Bytes>,
     exactness: Exactness,
@@ -115,9 +129,15 @@ struct Gathered<'a> {
 }
 
 impl<'a> Gathered<'a> {
-    fn add(&mut self, snapshot: &'a Snapshot, holding: &'a Holding, scope: Scope) {
+    fn add(
+        &mut self,
+        snapshot: &'a Snapshot,
+        holding: &'a Holding,
+        scope: Scope,
+        can_swap: CanSwap,
+    ) {
         let mut usage = holding.usage();
-        let mut reclaim = reclaim_of(snapshot, holding);
+        let mut reclaim = reclaim_of(snapshot, holding, can_swap);
         if scope == Scope::Tree {
             usage.resident = usage.distinct;
             reclaim = scaled_to(reclaim, usage.resident);
@@ -125,8 +145,7 @@ impl<'a> Gathered<'a> {
         self.usage += usage;
         self.reclaim += reclaim;
         self.shared += holding.counters.shared();
-        self.mappings
-            .insert((snapshot.process.id.pid, holding.range.start));
+        self.mappings += 1;
         self.virtual_size += holding.range.size();
         self.exactness = self.exactness.max(holding.exactness);
         if self.evidence.is_empty() {
@@ -155,7 +174,7 @@ impl<'a> Gathered<'a> {
             usage: self.usage,
             reclaim: self.reclaim,
             sharing: Sharing {
-                mappings: u32::try_from(self.mappings.len()).unwrap_or(u32::MAX),
+                mappings: self.mappings,
                 processes: file.and_then(|file| file.processes),
                 shared: self.shared,
             },
@@ -178,8 +197,7 @@ impl<'a> Gathered<'a> {
             },
             Kind::File | Kind::Shared if self.usage.distinct < self.usage.resident => format!(
                 "the same pages mapped {} times: {} distinct",
-                self.mappings.len(),
-                self.usage.distinct
+                self.mappings, self.usage.distinct
             ),
             _ => String::new(),
         }

@@ -1,18 +1,20 @@
 //! A holding: the part of one mapping that one owner has, with its figures. Holdings of a
 //! process sum to its RSS exactly.
 
+use std::rc::Rc;
+
 use plimsoll_model::{
     AddressRange, Bytes, Counters, CountersSource, Exactness, FileId, Gap, GapReason, Kind,
     Mapping, Usage, Used,
 };
 
 use crate::ground::Ground;
-use crate::naming;
+use crate::naming::Namer;
 use crate::territory::{Owner, Territory};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Holding {
-    pub(crate) owner: Owner,
+    pub(crate) owner: Rc<Owner>,
     pub(crate) range: AddressRange,
     pub(crate) file: Option<FileId>,
     /// Offset in the file of `range.start`.
@@ -46,8 +48,9 @@ impl Holding {
 pub(crate) fn holdings(ground: &Ground<'_>, territory: &Territory) -> Vec<Holding> {
     let mut holdings = Vec::new();
     let mut moved = Bytes::ZERO;
+    let mut namer = Namer::new(ground);
     for mapping in &ground.snapshot.mappings {
-        let shares = shares(ground, territory, mapping);
+        let shares = shares(&mut namer, territory, mapping);
         match shares.as_slice() {
             [share] if !may_be_gone(mapping, share) => {
                 let exactness = exactness_of(ground);
@@ -78,22 +81,22 @@ fn may_be_gone(mapping: &Mapping, share: &Share) -> bool {
 /// An interval of one mapping with its owner.
 struct Share {
     range: AddressRange,
-    owner: Owner,
+    owner: Rc<Owner>,
     used: Option<Used>,
 }
 
-fn shares(ground: &Ground<'_>, territory: &Territory, mapping: &Mapping) -> Vec<Share> {
+fn shares(namer: &mut Namer<'_>, territory: &Territory, mapping: &Mapping) -> Vec<Share> {
     let mut shares = Vec::new();
     let mut start = mapping.range.start;
-    let rest = |range: AddressRange| Share {
-        range,
-        owner: naming::mapping_owner(ground, mapping),
+    let rest = |namer: &mut Namer<'_>, start, end| Share {
+        range: AddressRange::new(start, end),
+        owner: namer.mapping_owner(mapping),
         used: None,
     };
     for claim in territory.overlapping(mapping.range) {
         let range = claim.range.intersection(mapping.range);
         if start < range.start {
-            shares.push(rest(AddressRange::new(start, range.start)));
+            shares.push(rest(namer, start, range.start));
         }
         // Occupancy belongs to the claim: it is told once, with its first mapping.
         let used = claim
@@ -102,13 +105,13 @@ fn shares(ground: &Ground<'_>, territory: &Territory, mapping: &Mapping) -> Vec<
             .filter(|_| mapping.range.contains(claim.range.start));
         shares.push(Share {
             range,
-            owner: naming::claim_owner(ground, claim),
+            owner: namer.claim_owner(claim),
             used,
         });
         start = range.end;
     }
     if start < mapping.range.end {
-        shares.push(rest(AddressRange::new(start, mapping.range.end)));
+        shares.push(rest(namer, start, mapping.range.end));
     }
     shares
 }
@@ -130,7 +133,7 @@ fn holding(
     let file = mapping.file.and_then(|id| ground.snapshot.files.get(&id));
     let in_memory = file.is_some_and(|file| file.in_memory_filesystem);
     Holding {
-        owner: share.owner.clone(),
+        owner: Rc::clone(&share.owner),
         range: share.range,
         file: mapping.file,
         offset: mapping.offset + (share.range.start - mapping.range.start),

@@ -1,6 +1,8 @@
 //! The owner of what no rule has claimed: what the mapping's own name proves, else nobody.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::rc::Rc;
 
 use plimsoll_model::{Backing, FileId, Kind, Mapping, Package, PackageManager};
 
@@ -11,8 +13,49 @@ use crate::territory::{Claim, Owner};
 pub(crate) const UNATTRIBUTED: &str = "unattributed";
 pub(crate) const BRK_HEAP: &str = "brk heap (allocator not told)";
 
-/// Owner of the unclaimed part of `mapping`.
-pub(crate) fn mapping_owner(ground: &Ground<'_>, mapping: &Mapping) -> Owner {
+/// Names owners; a name that many mappings share is made once.
+pub(crate) struct Namer<'a> {
+    ground: &'a Ground<'a>,
+    unattributed: Rc<Owner>,
+    files: HashMap<(FileId, bool), Rc<Owner>>,
+}
+
+impl<'a> Namer<'a> {
+    pub(crate) fn new(ground: &'a Ground<'a>) -> Namer<'a> {
+        let unattributed = Rc::new(Owner {
+            kind: Kind::Unattributed,
+            component: UNATTRIBUTED.to_owned(),
+            part: String::new(),
+            evidence: "",
+        });
+        Namer {
+            ground,
+            unattributed,
+            files: HashMap::new(),
+        }
+    }
+
+    /// Owner of the unclaimed part of `mapping`.
+    pub(crate) fn mapping_owner(&mut self, mapping: &Mapping) -> Rc<Owner> {
+        match (&mapping.backing, mapping.file) {
+            (Backing::Anonymous, _) if !mapping.permissions.execute => {
+                Rc::clone(&self.unattributed)
+            }
+            (Backing::File { path, deleted }, Some(id)) => {
+                let make = || Rc::new(file_owner(self.ground, mapping, path));
+                Rc::clone(self.files.entry((id, *deleted)).or_insert_with(make))
+            }
+            _ => Rc::new(mapping_owner(self.ground, mapping)),
+        }
+    }
+
+    /// A claim's owner; zeroed data is renamed to the file it belongs to.
+    pub(crate) fn claim_owner(&self, claim: &Claim) -> Rc<Owner> {
+        Rc::new(claim_owner(self.ground, claim))
+    }
+}
+
+fn mapping_owner(ground: &Ground<'_>, mapping: &Mapping) -> Owner {
     let named = |kind, component: &str, part: String| Owner {
         kind,
         component: component.to_owned(),
@@ -67,8 +110,7 @@ pub(crate) fn mapping_owner(ground: &Ground<'_>, mapping: &Mapping) -> Owner {
     }
 }
 
-/// A claim's owner; zeroed data is renamed to the file it belongs to.
-pub(crate) fn claim_owner(ground: &Ground<'_>, claim: &Claim) -> Owner {
+fn claim_owner(ground: &Ground<'_>, claim: &Claim) -> Owner {
     if claim.owner.component != images::COMPONENT {
         return claim.owner.clone();
     }

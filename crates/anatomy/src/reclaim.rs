@@ -9,7 +9,7 @@ use crate::holding::Holding;
 /// Anonymous pages and pages of memory file systems go to swap or nowhere. Of file pages the
 /// dirty ones need write-back first. In walk mode the kernel does not say which file pages are
 /// dirty: the file's own dirty count (cachestat) bounds them.
-pub(crate) fn reclaim_of(snapshot: &Snapshot, holding: &Holding) -> Reclaim {
+pub(crate) fn reclaim_of(snapshot: &Snapshot, holding: &Holding, can_swap: CanSwap) -> Reclaim {
     let counters = &holding.counters;
     let mut reclaim = Reclaim::default();
     if holding.locked || matches!(holding.owner.kind, Kind::Kernel | Kind::Device) {
@@ -29,7 +29,7 @@ pub(crate) fn reclaim_of(snapshot: &Snapshot, holding: &Holding) -> Reclaim {
     };
     reclaim.after_writeback = dirty.min(file);
     reclaim.droppable = file - reclaim.after_writeback + lazy_free;
-    if can_swap(snapshot) {
+    if can_swap == CanSwap::Yes {
         reclaim.swap_only = swap_backed;
     } else {
         reclaim.must_stay = swap_backed;
@@ -44,14 +44,23 @@ fn dirty_of_file(snapshot: &Snapshot, holding: &Holding) -> Bytes {
         .unwrap_or_default()
 }
 
-/// Whether anonymous pages have somewhere to go: the machine has swap and no cgroup up the tree
-/// forbids it.
-pub(crate) fn can_swap(snapshot: &Snapshot) -> bool {
-    let forbidden = snapshot.cgroup.as_ref().is_some_and(|cgroup| {
-        cgroup
-            .levels
-            .iter()
-            .any(|level| level.swap_max == Some(Bytes::ZERO))
-    });
-    !snapshot.system.swap_total.is_zero() && !forbidden
+/// Whether anonymous pages have somewhere to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CanSwap {
+    Yes,
+    No,
+}
+
+/// The machine has swap and no cgroup up the tree forbids it.
+pub(crate) fn can_swap(snapshot: &Snapshot) -> CanSwap {
+    let forbidden = snapshot
+        .cgroup
+        .iter()
+        .flat_map(|cgroup| &cgroup.levels)
+        .any(|level| level.swap_max == Some(Bytes::ZERO));
+    if snapshot.system.swap_total.is_zero() || forbidden {
+        CanSwap::No
+    } else {
+        CanSwap::Yes
+    }
 }
