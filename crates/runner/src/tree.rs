@@ -16,9 +16,12 @@ pub(crate) const PROCESSES_MAX: usize = 400;
 /// Looking for new processes reads a file for each thread of each process: after a look that took
 /// t, the next is no sooner than 500 × t, which bounds it to 0.2 % of one core.
 const LOOK_PAUSE_PER_COST: u32 = 500;
-/// At these ages a process is asked again who it is: it may have executed another program.
-const NAME_CHECKS: [Duration; 3] = [
+/// At these ages a process is asked again who it is: it may have executed another program, most
+/// likely at once, which on a busy machine takes its time.
+const NAME_CHECKS: [Duration; 5] = [
     Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(300),
     Duration::from_secs(1),
     Duration::from_secs(10),
 ];
