@@ -146,6 +146,17 @@ impl Report {
         found[0]
     }
 
+    /// The only component or part that is called exactly `name`.
+    ///
+    /// # Panics
+    /// Where there is not exactly one.
+    #[must_use]
+    pub fn exactly(&self, name: &str) -> &Value {
+        let found = self.find(|component| component["name"] == name);
+        assert_eq!(found.len(), 1, "{name:?} in {}", self.outline());
+        found[0]
+    }
+
     /// Resident bytes of the top components of a kind.
     #[must_use]
     pub fn resident_of_kind(&self, kind: &str) -> u64 {

@@ -113,7 +113,7 @@ fn mapped_file_connections() {
 fn large_malloc() {
     let subject = Subject::start("large_malloc", &["--mib", "8"]);
     let report = Report::of(subject.pid);
-    let heap = report.only("glibc malloc");
+    let heap = report.exactly("glibc malloc");
     assert_eq!(heap["kind"], "heap");
     // The huge-page advice splits one block into three mappings, and two are aligned inside theirs:
     // all five have headers, and all five are malloc's.
@@ -131,7 +131,7 @@ fn malloc_blocks() {
         let arguments = ["--count", "100000", "--size", "100", "--free", free];
         let subject = Subject::start("malloc_blocks", &arguments);
         let report = Report::of(subject.pid);
-        let heap = report.only("glibc malloc");
+        let heap = report.exactly("glibc malloc");
         let glibc = &subject.truth["glibc"];
         let arena = bytes(glibc, "arena_bytes");
         assert_near(free, bytes(heap, "resident_bytes"), arena, RUNTIME);
@@ -157,7 +157,7 @@ fn thread_arenas() {
     ] {
         let subject = Subject::start("thread_arenas", &arguments);
         let report = Report::of(subject.pid);
-        let heap = report.only("glibc malloc");
+        let heap = report.exactly("glibc malloc");
         let glibc = &subject.truth["glibc"];
         let live = bytes(glibc, "in_use_bytes");
         assert_near(
@@ -166,7 +166,7 @@ fn thread_arenas() {
             live,
             percent(live, 2),
         );
-        let arenas = report.named("glibc malloc")[0]["parts"].as_array().unwrap();
+        let arenas = heap["parts"].as_array().unwrap();
         let arenas = arenas
             .iter()
             .filter(|part| part["name"].as_str().unwrap().starts_with("thread arena"));

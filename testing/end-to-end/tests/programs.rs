@@ -1,0 +1,297 @@
+//! Real programs of other runtimes: at least 98 % of RSS named, sums exact to the page, and what is
+//! live within the runtime's own account.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
+)]
+
+use plimsoll_end_to_end::{MIB, Report, Resident};
+use plimsoll_subjects::{Program, Subject};
+use serde_json::Value;
+
+fn start(program: Program, arguments: &[&str]) -> Option<Subject> {
+    program
+        .start(arguments)
+        .inspect_err(|skipped| eprintln!("{program:?}: {skipped}"))
+        .ok()
+}
+
+/// The promises that hold for every program, on a quiet one.
+fn examine(subject: &Subject) -> Report {
+    let (report, kernel) = Report::of_quiet(subject.pid);
+    check(&report, kernel);
+    let walked = Report::with(subject.pid, &["--method", "walk"]);
+    assert_named(&walked);
+    report
+}
+
+fn check(report: &Report, kernel: Resident) {
+    // Report::new has checked that the components sum to the total.
+    assert_eq!(report.resident(), kernel.rollup_rss, "{}", report.outline());
+    // The kernel's quick counter is per CPU until 6.2 and may be some pages behind.
+    let apart = report.resident().abs_diff(kernel.status_rss);
+    assert_eq!(apart, 0, "VmRSS: {kernel:?}");
+    assert_named(report);
+}
+
+fn assert_named(report: &Report) {
+    let unattributed = report.unattributed();
+    assert!(
+        unattributed * 50 <= report.resident(),
+        "{unattributed} of {} is unattributed:\n{}",
+        report.resident(),
+        report.outline()
+    );
+}
+
+fn number(value: &Value, key: &str) -> u64 {
+    value[key]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no {key} in {value}"))
+}
+
+/// Live bytes of all outermost components that `wanted` holds for.
+fn live(report: &Report, wanted: impl Fn(&str) -> bool) -> u64 {
+    let found = report.find(|component| {
+        wanted(component["name"].as_str().unwrap()) && component["used"].is_object()
+    });
+    assert!(!found.is_empty(), "nothing live in {}", report.outline());
+    let live = found
+        .iter()
+        .map(|found| number(&found["used"], "live_bytes"));
+    live.sum()
+}
+
+fn assert_near(what: &str, found: u64, expected: u64, room: u64) {
+    assert!(
+        found.abs_diff(expected) <= room,
+        "{what}: {found} found, {expected} expected, room {room}"
+    );
+}
+
+#[test]
+fn python_numpy() {
+    let arguments = ["--arrays", "3", "--mib", "16", "--objects", "100000"];
+    let Some(subject) = start(Program::PythonNumpy, &arguments) else {
+        return;
+    };
+    let report = examine(&subject);
+    // Arrays of 16 MiB are malloc's own mappings.
+    let heap = report.exactly("glibc malloc");
+    assert!(number(heap, "resident_bytes") >= subject.number("array_bytes"));
+    if let Some(in_use) = subject.truth["pymalloc"]["in_use_bytes"].as_u64() {
+        let found = live(&report, |name| name.contains("CPython"));
+        assert_near("pymalloc", found, in_use, in_use / 50 + MIB);
+    }
+    // One line for NumPy that opens to its files, those of numpy.libs among them.
+    let numpy = report.find(|component| {
+        component["package"]["manager"] == "python" && component["package"]["name"] == "numpy"
+    });
+    assert_eq!(numpy.len(), 1, "{}", report.outline());
+    let files: Vec<&str> = numpy[0]["parts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|part| part["name"].as_str().unwrap())
+        .collect();
+    assert!(
+        files.iter().any(|file| file.contains("_multiarray_umath")),
+        "{files:?}"
+    );
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", subject.pid)).unwrap();
+    if maps.contains("numpy.libs/") {
+        assert!(
+            files.iter().any(|file| file.contains("numpy.libs/")),
+            "{files:?}"
+        );
+    }
+    let stacks = report.find(|component| component["kind"] == "stack");
+    let threads: usize = stacks
+        .iter()
+        .map(|stack| stack["parts"].as_array().unwrap().len())
+        .sum();
+    assert_eq!(
+        threads as u64,
+        subject.number("threads"),
+        "{}",
+        report.outline()
+    );
+}
+
+#[test]
+fn python_sqlite() {
+    let Some(subject) = start(
+        Program::PythonSqlite,
+        &["--mib", "24", "--connections", "12"],
+    ) else {
+        return;
+    };
+    let report = examine(&subject);
+    let found = report.find(|component| component["name"] == subject.text("file"));
+    assert_eq!(found.len(), 1, "{}", report.outline());
+    let database = found[0];
+    let mappings = subject.number("mappings");
+    assert_eq!(number(&database["sharing"], "mappings"), mappings);
+    assert_eq!(
+        number(database, "distinct_bytes"),
+        subject.number("distinct_bytes")
+    );
+    let each = subject.number("resident_bytes_each");
+    assert_eq!(number(database, "resident_bytes"), each * mappings);
+    assert_eq!(
+        number(&database["reclaim"], "droppable_bytes"),
+        each * mappings
+    );
+}
+
+#[test]
+fn go() {
+    let Some(subject) = start(Program::Go, &["-mib", "32", "-goroutines", "500"]) else {
+        return;
+    };
+    let report = examine(&subject);
+    let heap = report.named("Go heap");
+    assert!(!heap.is_empty(), "{}", report.outline());
+    let resident: u64 = heap.iter().map(|heap| number(heap, "resident_bytes")).sum();
+    let in_use = subject.number("heap_in_use_bytes");
+    assert!(resident >= in_use - in_use / 50, "{resident} of {in_use}");
+    // The runtime tells what is live only after a collection; between two it may say in-use spans.
+    if heap.iter().any(|heap| heap["used"].is_object()) {
+        let found = live(&report, |name| name.contains("Go heap"));
+        let least = subject.number("live_bytes");
+        let most = in_use + in_use / 20;
+        assert!(
+            (least..=most).contains(&found),
+            "{found} of {least}..{most}"
+        );
+    }
+}
+
+#[test]
+fn java() {
+    let Some(subject) = start(Program::Java, &["--mib", "32", "--direct-mib", "8"]) else {
+        return;
+    };
+    let report = examine(&subject);
+    let heap: Vec<&Value> = report.named("Java heap");
+    assert_eq!(heap.len(), 1, "{}", report.outline());
+    let resident = number(heap[0], "resident_bytes");
+    assert!(resident >= subject.number("live_bytes"), "{resident}");
+    assert!(
+        resident <= subject.number("heap_committed_bytes") + MIB,
+        "{resident}"
+    );
+    for name in ["code cache", "metaspace"] {
+        let found = report.find(|component| {
+            component["name"]
+                .as_str()
+                .unwrap()
+                .to_lowercase()
+                .contains(name)
+        });
+        assert!(!found.is_empty(), "{name}: {}", report.outline());
+    }
+    let waiters = report.find(|component| {
+        let name = component["name"].as_str().unwrap();
+        component["kind"] == "stack" && name.contains("java-waiter")
+    });
+    assert_eq!(waiters.len() as u64, subject.number("started_threads"));
+}
+
+#[test]
+fn node() {
+    let Some(subject) = start(Program::Node, &["--buffers", "4", "--mib", "8"]) else {
+        return;
+    };
+    let report = examine(&subject);
+    let v8 = report.named("V8");
+    assert!(!v8.is_empty(), "{}", report.outline());
+    let resident: u64 = v8.iter().map(|heap| number(heap, "resident_bytes")).sum();
+    let used = subject.number("heap_used_bytes");
+    let most = subject.number("heap_total_bytes") + subject.number("external_bytes") + 8 * MIB;
+    assert!(
+        (used..=most).contains(&resident),
+        "{resident} of {used}..{most}"
+    );
+}
+
+#[test]
+fn rust_on_glibc() {
+    let subject = Subject::start("malloc_blocks", &["--count", "200000", "--size", "200"]);
+    let report = examine(&subject);
+    let in_use = number(&subject.truth["glibc"], "in_use_bytes");
+    let found = live(&report, |name| name == "glibc malloc");
+    assert_near("live", found, in_use, in_use / 50);
+}
+
+#[test]
+fn rust_on_jemalloc() {
+    let subject = Subject::start("jemalloc_blocks", &["--count", "200000", "--size", "100"]);
+    let report = examine(&subject);
+    let heap = report.exactly("jemalloc");
+    assert_eq!(heap["kind"], "heap");
+    let told = &subject.truth["jemalloc"];
+    let resident = number(heap, "resident_bytes");
+    let active = number(told, "active_bytes");
+    assert!(
+        resident <= number(told, "resident_bytes") + MIB,
+        "{resident}: {told}"
+    );
+    assert!(
+        resident + MIB >= active.min(number(told, "resident_bytes")) * 9 / 10,
+        "{resident}: {told}"
+    );
+    if heap["used"].is_object() {
+        let allocated = number(told, "allocated_bytes");
+        assert_near(
+            "live",
+            live(&report, |name| name == "jemalloc"),
+            allocated,
+            allocated / 50,
+        );
+    }
+}
+
+#[test]
+fn other_allocators() {
+    let check = |program: Program, arguments: &[&str], name: &str, live_key: &str| {
+        let Some(subject) = start(program, arguments) else {
+            return;
+        };
+        let report = examine(&subject);
+        let heap = report.find(|component| {
+            component["kind"] == "heap" && component["name"].as_str().unwrap().contains(name)
+        });
+        assert_eq!(heap.len(), 1, "{name}: {}", report.outline());
+        let resident = number(heap[0], "resident_bytes");
+        assert!(
+            resident >= subject.number(live_key),
+            "{name}: {}",
+            report.outline()
+        );
+        if let Some(live) = heap[0]["used"]["live_bytes"].as_u64() {
+            let usable =
+                subject.number(live_key) + subject.truth["large_bytes"].as_u64().unwrap_or(0);
+            assert_near(name, live, usable, usable / 5 + MIB);
+        }
+    };
+    check(
+        Program::Musl,
+        &["--count", "100000"],
+        "musl",
+        "usable_bytes",
+    );
+    check(
+        Program::Mimalloc,
+        &["--count", "200000"],
+        "mimalloc",
+        "usable_bytes",
+    );
+    check(
+        Program::Tcmalloc,
+        &["--count", "200000"],
+        "tcmalloc",
+        "usable_bytes",
+    );
+}

@@ -1,0 +1,176 @@
+//! Several processes: trees, and what the other verbs say of the same subjects.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
+)]
+
+use plimsoll_end_to_end::{MIB, Plimsoll, Report, is_root, skip};
+use plimsoll_subjects::Subject;
+use serde_json::Value;
+
+fn assert_near(what: &str, found: u64, expected: u64, room: u64) {
+    assert!(
+        found.abs_diff(expected) <= room,
+        "{what}: {found} found, {expected} expected, room {room}"
+    );
+}
+
+/// Whether this process sees physical frames: CAP_SYS_ADMIN in the first user namespace.
+fn sees_frames() -> bool {
+    let page = [7_u8; 4096];
+    let offset = (page.as_ptr() as u64 / 4096) * 8;
+    let mut entry = [0; 8];
+    let read = std::fs::File::open("/proc/self/pagemap")
+        .and_then(|file| std::os::unix::fs::FileExt::read_exact_at(&file, &mut entry, offset));
+    read.is_ok() && u64::from_ne_bytes(entry) & ((1 << 55) - 1) != 0
+}
+
+#[test]
+fn a_tree_counts_shared_pages_once() {
+    let arguments = ["--mib", "32", "--children", "3", "--rewrite-mib", "8"];
+    let subject = Subject::start("forked_copy_on_write", &arguments);
+    let report = Report::with(subject.pid, &["--tree"]);
+    assert_eq!(report.json["subject"]["scope"], "tree");
+    let processes = report.json["subject"]["processes"].as_array().unwrap();
+    assert_eq!(processes.len() as u64, subject.number("processes"));
+    let told = subject.number("distinct_bytes");
+    if sees_frames() {
+        assert_near("distinct", report.unattributed(), told, 512 << 10);
+        assert_eq!(report.json["totals"]["resident_exactness"], "exact");
+    } else {
+        // By address alone, pages that children have rewritten look like the root's.
+        assert!(
+            report.unattributed() <= told + (512 << 10),
+            "{}",
+            report.outline()
+        );
+        assert_ne!(report.json["totals"]["resident_exactness"], "exact");
+    }
+    // RSS added up counts the shared pages once in each process.
+    let sum = report.number("/totals/status_rss_bytes");
+    assert!(sum >= subject.number("anon_bytes") * 4, "{sum}");
+}
+
+#[test]
+fn without_privilege_a_tree_is_marked_as_an_estimate() {
+    if !is_root() {
+        return skip(
+            "a tree without privilege",
+            "the other test of trees does it",
+        );
+    }
+    let arguments = ["--mib", "16", "--children", "2", "--rewrite-mib", "4"];
+    let subject = Subject::start("forked_copy_on_write", &arguments);
+    // Root without CAP_SYS_ADMIN still may read its own processes, but sees no frames.
+    let launcher = [
+        "setpriv",
+        "--bounding-set=-sys_admin",
+        "--inh-caps=-sys_admin",
+    ];
+    if plimsoll_end_to_end::program(&["setpriv"]).is_none() {
+        return skip("a tree without privilege", "setpriv is not installed");
+    }
+    let pid = subject.pid.to_string();
+    let arguments = ["inspect", "--tree", "--format", "json", &pid];
+    let report = Report::new(Plimsoll::under(&launcher, arguments).call().json());
+    let exactness = &report.json["totals"]["resident_exactness"];
+    assert_ne!(exactness, "exact", "{}", report.outline());
+    // Never more than RSS added up, never less than one process.
+    let found = report.unattributed();
+    let most = subject.number("anon_bytes") * 3 + MIB;
+    assert!((16 * MIB..=most).contains(&found), "{found}");
+}
+
+#[test]
+fn one_process_of_a_tree_is_exact() {
+    let subject = Subject::start(
+        "forked_copy_on_write",
+        &["--mib", "16", "--rewrite-mib", "4"],
+    );
+    let (report, kernel) = Report::of_quiet(subject.pid);
+    assert_eq!(report.resident(), kernel.rollup_rss);
+    let proportional = report.number("/totals/proportional_bytes");
+    assert!(proportional < report.resident(), "{proportional}");
+}
+
+/// A tree whose members appear and vanish under the reader's hands: always an answer that adds up.
+#[test]
+fn a_tree_that_changes_while_it_is_read() {
+    let subject = Subject::start("spawner", &["--children", "4", "--milliseconds", "5"]);
+    for _ in 0..10 {
+        let report = Report::with(subject.pid, &["--tree"]);
+        let processes = report.json["subject"]["processes"].as_array().unwrap();
+        assert_eq!(processes[0]["pid"], subject.pid);
+    }
+}
+
+/// Ends while it is read: either an answer that adds up, or one clear error; never half of one.
+#[test]
+fn a_process_that_ends_half_way() {
+    let (mut whole, mut gone) = (0, 0);
+    for delay in 0..40 {
+        let milliseconds = (delay * 2).to_string();
+        let arguments = ["--mib", "64", "--after-ms", &milliseconds];
+        let mut subject = Subject::start("exits_during_read", &arguments);
+        let pid = subject.pid.to_string();
+        let call = Plimsoll::new(["inspect", "--format", "json", &pid]).call();
+        if call.code == Some(0) {
+            let report = Report::new(call.json());
+            assert!(report.resident() >= 64 * MIB, "half: {}", report.outline());
+            whole += 1;
+        } else {
+            call.refused(&[&pid]);
+            gone += 1;
+        }
+        assert!(subject.wait().success());
+        if whole > 3 && gone > 3 {
+            return;
+        }
+    }
+    panic!("{whole} answers and {gone} errors: the end never fell into a reading");
+}
+
+#[test]
+fn ps_lists_a_subject_with_its_own_memory() {
+    let subject = Subject::start("memfd", &["--mib", "24", "--name", "for-ps"]);
+    let table = Plimsoll::new(["ps", "--format", "json"]).call().json();
+    assert_eq!(table["kind"], "process_table");
+    let rows = table["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["process"]["pid"] == subject.pid);
+    let row = row.expect("the subject is listed");
+    let proportional = row["proportional_bytes"].as_u64().unwrap();
+    assert_near("PSS", proportional, 24 * MIB, MIB);
+    let reclaim = &row["reclaim"];
+    let keys = [
+        "must_stay_bytes",
+        "swap_only_bytes",
+        "droppable_bytes",
+        "after_writeback_bytes",
+    ];
+    let sum: u64 = keys.iter().map(|key| reclaim[key].as_u64().unwrap()).sum();
+    assert_eq!(sum, proportional, "{row}");
+    let sizes: Vec<u64> = rows
+        .iter()
+        .filter_map(|row| row["proportional_bytes"].as_u64())
+        .collect();
+    assert!(sizes.is_sorted_by(|a, b| a >= b), "largest first");
+}
+
+#[test]
+fn ps_groups_by_application() {
+    let subject = Subject::start("forked_copy_on_write", &["--mib", "8", "--children", "3"]);
+    let call = Plimsoll::new(["ps", "--group", "application", "--format", "json"]).call();
+    let table = call.json();
+    let rows = table["rows"].as_array().unwrap();
+    let group: Vec<&Value> = rows
+        .iter()
+        .filter(|row| row["label"] == "forked_copy_on_write")
+        .collect();
+    assert_eq!(group.len(), 1);
+    assert!(group[0]["processes"].as_u64().unwrap() >= subject.number("processes"));
+    let container = Plimsoll::new(["ps", "--group", "container", "--format", "json"])
+        .call()
+        .json();
+    assert!(container["rows"].as_array().unwrap().len() <= rows.len());
+}
