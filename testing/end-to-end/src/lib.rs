@@ -12,7 +12,7 @@ mod scratch;
 
 pub use artifact::executable;
 pub use command::{Background, Call, Plimsoll};
-pub use machine::{is_root, program, skip};
+pub use machine::{SmallDisk, is_root, program, skip, until};
 pub use report::{Report, Resident};
 pub use scratch::Scratch;
 

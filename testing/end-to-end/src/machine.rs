@@ -1,6 +1,11 @@
-//! What the machine can do for a test, and saying so where it cannot.
+//! What the machine can do for a test, and saying so where it cannot; and waiting for what must come.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what must come: far longer than it takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Says aloud why a test did not run. Cargo shows it with `--nocapture`; a failing neighbour shows it
 /// always.
@@ -22,4 +27,53 @@ pub fn program(names: &[&str]) -> Option<PathBuf> {
         .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
         .find(|path| path.is_file());
     found
+}
+
+/// Asks again and again until `holds`.
+///
+/// # Panics
+/// Where it never does.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} in vain: {what}"
+        );
+    }
+}
+
+/// A file system of a few KiB in memory, mounted on a folder; gone when dropped.
+#[derive(Debug)]
+pub struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None`, said aloud, where this user may not mount.
+    #[must_use]
+    pub fn mount(folder: &Path, bytes: u64) -> Option<SmallDisk> {
+        let size = format!("size={bytes}");
+        let arguments = ["-t", "tmpfs", "-o", &size, "plimsoll-test"];
+        let output = Command::new("mount").args(arguments).arg(folder).output();
+        match output {
+            Ok(output) if output.status.success() => Some(SmallDisk(folder.to_owned())),
+            Ok(output) => {
+                skip(
+                    "a small disk",
+                    String::from_utf8_lossy(&output.stderr).trim(),
+                );
+                None
+            }
+            Err(error) => {
+                skip("a small disk", format!("mount: {error}"));
+                None
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a reader of the test that is about to end may still be in it.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
 }

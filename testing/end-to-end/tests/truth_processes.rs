@@ -117,7 +117,10 @@ fn a_process_that_ends_half_way() {
         let call = Plimsoll::new(["inspect", "--format", "json", &pid]).call();
         if call.code == Some(0) {
             let report = Report::new(call.json());
-            assert!(report.resident() >= 64 * MIB, "half: {}", report.outline());
+            // It unmaps the region, then ends: the region is there whole or not at all.
+            let found = report.unattributed();
+            let all = found >= 64 * MIB;
+            assert!(all || found < MIB, "half: {}", report.outline());
             whole += 1;
         } else {
             call.refused(&[&pid]);
