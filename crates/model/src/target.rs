@@ -14,8 +14,8 @@ pub trait Target {
     fn read(&self, address: u64, buffer: &mut [u8]) -> bool;
 
     /// Copies `width` bytes from each address, in order, into `out` (`addresses.len() × width`
-    /// long after the call); `readable[i]` says whether the i-th could be read. One system call
-    /// for up to 1024 addresses. Same residency rule as [`Target::read`]; addresses must be in
+    /// long after the call); `readable[i]` says whether the i-th could be read. One short system call
+    /// an address. Same residency rule as [`Target::read`]; addresses must be in
     /// ascending order.
     fn read_each(&self, addresses: &[u64], width: usize, out: &mut Vec<u8>) -> Vec<bool>;
 

@@ -64,6 +64,7 @@ impl HoldMeter {
     /// Sleeps when the calls since the last pause held the lock for `limit` or longer.
     pub(crate) fn pause_after(&mut self, limit: Duration) {
         if self.since_pause >= limit {
+            let _exact = ExactSleep::start();
             std::thread::sleep(PAUSE);
             self.since_pause = Duration::ZERO;
         }
@@ -109,12 +110,12 @@ fn thread_cpu() -> Duration {
 /// While it lives, this thread's sleeps end on time: the default slack of 50 µs would double a
 /// pause (PR_SET_TIMERSLACK(2const)).
 #[derive(Debug)]
-pub(crate) struct ExactSleep {
+struct ExactSleep {
     slack_before: i32,
 }
 
 impl ExactSleep {
-    pub(crate) fn start() -> ExactSleep {
+    fn start() -> ExactSleep {
         // SAFETY: PR_GET_TIMERSLACK and PR_SET_TIMERSLACK take and return plain numbers.
         let slack_before = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK, 0, 0, 0, 0) };
         // SAFETY: as above. A failure only makes pauses longer.

@@ -14,7 +14,7 @@ use plimsoll_model::{
 use crate::ProbeError;
 use crate::cache::Sharers;
 use crate::facilities::WalkFacilities;
-use crate::hold::{ExactSleep, HoldMeter, TEXT_HOLD};
+use crate::hold::{HoldMeter, TEXT_HOLD};
 use crate::maps::{ParsedMappings, parse_maps};
 use crate::memory::page_size;
 use crate::names::correct_names;
@@ -67,7 +67,6 @@ pub fn read_snapshot(
     pid: u32,
     options: &ReadOptions,
 ) -> Result<(Snapshot, LiveTarget), ProbeError> {
-    let _exact = ExactSleep::start();
     let process = ProcDir::open(pid)?;
     for _ in 0..ATTEMPTS_MAX {
         let before = process.stat_with_memory()?;

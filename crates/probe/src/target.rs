@@ -1,7 +1,7 @@
 //! [`LiveTarget`]: answers to attribution's questions from a live process.
 //!
-//! Residency is scanned once per 64 MiB of a mapping and kept; only resident pages are read, so
-//! that nothing is faulted in. Memory cost: 24 bytes a mapping and a run of pages, bounded.
+//! Residency is scanned once per 64 MiB of address space and kept; only resident pages are read,
+//! so that nothing is faulted in. Memory cost: 24 bytes a mapping and a run of pages, bounded.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,8 +12,8 @@ use plimsoll_model::{
     AddressRange, Gap, GapReason, Mapping, Method, Page, PageRun, ReadingCost, Residency, Target,
 };
 
-use crate::hold::{ExactSleep, HoldMeter, STEP_HOLD};
-use crate::memory::{Memory, PIECES_MAX};
+use crate::hold::{HoldMeter, STEP_HOLD};
+use crate::memory::Memory;
 use crate::pagemap::{Pagemap, Region, SCAN_FILE, SCAN_HUGE, SCAN_PRESENT, SCAN_SWAPPED};
 use crate::walk::{PageKind, USER_SPACE_END};
 
@@ -41,16 +41,56 @@ struct Asked {
     memory: Memory,
     meter: HoldMeter,
     method: Method,
-    /// By the block's first address.
-    blocks: BTreeMap<u64, Rc<Block>>,
+    blocks: BTreeMap<BlockId, Rc<Block>>,
     runs_kept: usize,
     /// The last block asked for: questions come in address order.
     last: Option<Rc<Block>>,
 }
 
+/// The mappings of one class in one piece of address space: they are scanned together, because
+/// a system call for each of 20,000 mappings costs more than the pages in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct BlockId {
+    number: u64,
+    class: ScanClass,
+}
+
+impl BlockId {
+    fn range(self) -> AddressRange {
+        AddressRange::sized(self.number * BLOCK, BLOCK)
+    }
+}
+
+/// What the kernel must be asked to tell which pages RSS counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum ScanClass {
+    /// Huge pages apart, in search of the huge zero page.
+    Anonymous,
+    /// File pages apart, which costs a look at each page's descriptor.
+    File,
+}
+
+impl ScanClass {
+    /// `None` for pages that are counted apart from RSS, which are in no run.
+    fn of(kind: PageKind) -> Option<ScanClass> {
+        match kind {
+            PageKind::Anonymous => Some(ScanClass::Anonymous),
+            PageKind::PrivateFile | PageKind::Shared => Some(ScanClass::File),
+            PageKind::Hugetlb => None,
+        }
+    }
+
+    fn wanted(self) -> u64 {
+        match self {
+            ScanClass::Anonymous => SCAN_HUGE,
+            ScanClass::File => SCAN_FILE,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Block {
-    range: AddressRange,
+    id: BlockId,
     runs: Vec<PageRun>,
 }
 
@@ -91,47 +131,51 @@ impl LiveTarget {
         asked.meter.cost(asked.method)
     }
 
-    /// The blocks that `range` touches, mapped parts only.
-    fn blocks(&self, range: AddressRange) -> impl Iterator<Item = (AddressRange, PageKind)> {
+    /// The blocks that `range` touches with the part of a mapping that each holds.
+    fn blocks(&self, range: AddressRange) -> impl Iterator<Item = (AddressRange, BlockId)> {
+        self.mappings_within(range)
+            .filter_map(|(mapping, kind)| Some((mapping, ScanClass::of(kind)?)))
+            .flat_map(move |(mapping, class)| {
+                let wanted = mapping.intersection(range);
+                let first = wanted.start / BLOCK;
+                let last = wanted.end.saturating_sub(1) / BLOCK;
+                (first..=last).map(move |number| {
+                    let id = BlockId { number, class };
+                    (id.range().intersection(wanted), id)
+                })
+            })
+    }
+
+    fn mappings_within(
+        &self,
+        range: AddressRange,
+    ) -> impl Iterator<Item = (AddressRange, PageKind)> {
         let first = self
             .mappings
             .partition_point(|(mapping, _)| mapping.end <= range.start);
         self.mappings[first..]
             .iter()
             .take_while(move |(mapping, _)| mapping.start < range.end)
-            .flat_map(move |(mapping, kind)| {
-                let wanted = mapping.intersection(range);
-                let first = wanted.start / BLOCK;
-                let last = wanted.end.saturating_sub(1) / BLOCK;
-                (first..=last).map(move |number| {
-                    let block = AddressRange::sized(number * BLOCK, BLOCK);
-                    (block.intersection(*mapping), *kind)
-                })
-            })
+            .copied()
     }
 
-    fn block(
-        &self,
-        asked: &mut Asked,
-        range: AddressRange,
-        kind: PageKind,
-    ) -> Result<Rc<Block>, Gap> {
-        if let Some(last) = asked.last.as_ref().filter(|last| last.range == range) {
+    fn block(&self, asked: &mut Asked, id: BlockId) -> Result<Rc<Block>, Gap> {
+        if let Some(last) = asked.last.as_ref().filter(|last| last.id == id) {
             return Ok(Rc::clone(last));
         }
-        let known = asked.blocks.get(&range.start).map(Rc::clone);
+        let known = asked.blocks.get(&id).map(Rc::clone);
         let block = match known {
             Some(block) => block,
             None => {
-                let runs = self.scan_block(asked, range, kind)?;
+                let runs = self.scan_block(asked, id)?;
                 let cost = runs.len() + 1;
                 if asked.runs_kept + cost > RUNS_MAX {
                     asked.blocks.clear();
                     asked.runs_kept = 0;
                 }
                 asked.runs_kept += cost;
-                let block = Rc::new(Block { range, runs });
-                asked.blocks.insert(range.start, Rc::clone(&block));
+                let block = Rc::new(Block { id, runs });
+                asked.blocks.insert(id, Rc::clone(&block));
                 block
             }
         };
@@ -139,48 +183,65 @@ impl LiveTarget {
         Ok(block)
     }
 
-    fn scan_block(
-        &self,
-        asked: &mut Asked,
-        range: AddressRange,
-        kind: PageKind,
-    ) -> Result<Vec<PageRun>, Gap> {
+    fn scan_block(&self, asked: &mut Asked, id: BlockId) -> Result<Vec<PageRun>, Gap> {
         let pagemap = asked.pagemap.as_mut().map_err(|gap| gap.clone())?;
         let meter = &mut asked.meter;
-        let _exact = ExactSleep::start();
-        let wanted = match kind {
-            // Counted apart from RSS, so in no run.
-            PageKind::Hugetlb => return Ok(Vec::new()),
-            PageKind::Anonymous => SCAN_HUGE,
-            PageKind::PrivateFile | PageKind::Shared => SCAN_FILE,
-        };
+        let (ranges, kinds): (Vec<AddressRange>, Vec<PageKind>) = self
+            .mappings_within(id.range())
+            .filter(|(_, kind)| ScanClass::of(*kind) == Some(id.class))
+            .map(|(mapping, kind)| (mapping.intersection(id.range()), kind))
+            .unzip();
         let mut regions: Vec<Region> = Vec::new();
         pagemap
-            .scan(&[range], wanted, meter, &mut |region| regions.push(region))
+            .scan(&ranges, id.class.wanted(), meter, &mut |region| {
+                regions.push(region);
+            })
             .map_err(|error| residency_gap(&error))?;
         let mut runs: Vec<PageRun> = Vec::new();
         for region in regions {
-            let clipped = AddressRange::new(region.start, region.end).intersection(range);
-            let present = region.categories & SCAN_PRESENT != 0;
-            let file = region.categories & SCAN_FILE != 0;
-            let swapped = region.categories & SCAN_SWAPPED != 0 && self.swap;
-            let resident = present && kind.counts(file);
-            if clipped.is_empty() || !(resident || swapped) {
-                continue;
-            }
-            let run = PageRun {
-                range: clipped,
-                resident,
-                swapped: swapped && !resident,
-                file,
-            };
-            if region.categories & SCAN_HUGE != 0 {
-                self.push_huge(pagemap, meter, run, &mut runs);
-            } else {
-                push(&mut runs, run);
+            let whole = AddressRange::new(region.start, region.end);
+            let first = ranges.partition_point(|range| range.end <= whole.start);
+            let touched = ranges[first..].iter().zip(&kinds[first..]);
+            for (range, kind) in touched.take_while(|(range, _)| range.start < whole.end) {
+                let clipped = whole.intersection(*range);
+                self.push_region(
+                    pagemap,
+                    meter,
+                    (clipped, *kind),
+                    region.categories,
+                    &mut runs,
+                );
             }
         }
         Ok(runs)
+    }
+
+    /// Adds what RSS counts, or swap holds, of one mapping's part of a region.
+    fn push_region(
+        &self,
+        pagemap: &mut Pagemap,
+        meter: &mut HoldMeter,
+        (range, kind): (AddressRange, PageKind),
+        categories: u64,
+        runs: &mut Vec<PageRun>,
+    ) {
+        let file = categories & SCAN_FILE != 0;
+        let resident = categories & SCAN_PRESENT != 0 && kind.counts(file);
+        let swapped = categories & SCAN_SWAPPED != 0 && self.swap && !resident;
+        if range.is_empty() || !(resident || swapped) {
+            return;
+        }
+        let run = PageRun {
+            range,
+            resident,
+            swapped,
+            file,
+        };
+        if categories & SCAN_HUGE != 0 {
+            self.push_huge(pagemap, meter, run, runs);
+        } else {
+            push(runs, run);
+        }
     }
 
     /// Adds a run of anonymous huge pages without the huge zero page, which reads as a file's
@@ -210,31 +271,33 @@ impl LiveTarget {
 
     /// Whether every page of `range` is resident.
     fn is_resident(&self, asked: &mut Asked, range: AddressRange) -> bool {
-        if let Some(last) = asked.last.as_ref().filter(|last| last.range.covers(range)) {
-            return covered(&last.runs, range) == range.end;
+        // Most questions follow one another; a block's runs are of its own mappings only.
+        if let Some(last) = &asked.last
+            && covered(&last.runs, range) == range.end
+        {
+            return true;
         }
         let mut reached = range.start;
-        for (part, kind) in self.blocks(range) {
+        for (part, id) in self.blocks(range) {
             if part.start > reached {
                 return false;
             }
-            let Ok(block) = self.block(asked, part, kind) else {
+            let Ok(block) = self.block(asked, id) else {
                 return false;
             };
-            let wanted = AddressRange::new(reached, range.end.min(part.end));
-            reached = covered(&block.runs, wanted);
-            if reached < wanted.end {
+            reached = covered(&block.runs, AddressRange::new(reached, part.end));
+            if reached < part.end {
                 return false;
             }
         }
         reached >= range.end
     }
 
-    fn read_pieces(&self, asked: &mut Asked, addresses: &[u64], buffer: &mut [u8]) -> usize {
+    fn copy(asked: &mut Asked, address: u64, buffer: &mut [u8]) -> bool {
         let memory = &mut asked.memory;
-        let (whole, _) = asked.meter.hold(|| memory.read_pieces(addresses, buffer));
-        if let Some(width) = buffer.len().checked_div(addresses.len()) {
-            asked.meter.target_bytes_read += (whole * width) as u64;
+        let (whole, _) = asked.meter.hold(|| memory.read(address, buffer));
+        if whole {
+            asked.meter.target_bytes_read += buffer.len() as u64;
         }
         asked.meter.pause_after(STEP_HOLD);
         whole
@@ -286,56 +349,40 @@ impl Target for LiveTarget {
         if range.size().0 != buffer.len() as u64 || !self.is_resident(&mut asked, range) {
             return false;
         }
-        buffer.is_empty() || self.read_pieces(&mut asked, &[address], buffer) == 1
+        buffer.is_empty() || LiveTarget::copy(&mut asked, address, buffer)
     }
 
     fn read_each(&self, addresses: &[u64], width: usize, out: &mut Vec<u8>) -> Vec<bool> {
         let mut asked = self.asked.borrow_mut();
-        let _exact = ExactSleep::start();
         out.clear();
         out.resize(addresses.len() * width, 0);
-        let mut readable = vec![false; addresses.len()];
         if width == 0 {
-            return readable;
+            return vec![false; addresses.len()];
         }
-        let resident: Vec<usize> = (0..addresses.len())
-            .filter(|index| {
-                let range = AddressRange::sized(addresses[*index], width as u64);
-                range.size().0 == width as u64 && self.is_resident(&mut asked, range)
+        let pieces = addresses.iter().zip(out.chunks_exact_mut(width));
+        pieces
+            .map(|(address, piece)| {
+                let range = AddressRange::sized(*address, width as u64);
+                range.size().0 == width as u64
+                    && self.is_resident(&mut asked, range)
+                    && LiveTarget::copy(&mut asked, *address, piece)
             })
-            .collect();
-        let mut pieces = Vec::with_capacity(PIECES_MAX);
-        let mut buffer = Vec::new();
-        let mut rest = &resident[..];
-        while !rest.is_empty() {
-            let part = &rest[..rest.len().min(PIECES_MAX)];
-            pieces.clear();
-            pieces.extend(part.iter().map(|index| addresses[*index]));
-            buffer.resize(part.len() * width, 0);
-            let whole = self.read_pieces(&mut asked, &pieces, &mut buffer);
-            for (index, bytes) in part[..whole].iter().zip(buffer.chunks_exact(width)) {
-                out[index * width..(index + 1) * width].copy_from_slice(bytes);
-                readable[*index] = true;
-            }
-            // The piece that stopped the call can't be read; go on behind it.
-            rest = &rest[(whole + 1).min(part.len())..];
-        }
-        readable
+            .collect()
     }
 
     fn residency(&self, range: AddressRange) -> Result<Residency, Gap> {
         let mut asked = self.asked.borrow_mut();
         let mut residency = Residency::default();
-        for (part, kind) in self.blocks(range) {
-            let block = self.block(&mut asked, part, kind)?;
+        for (part, id) in self.blocks(range) {
+            let block = self.block(&mut asked, id)?;
             let first = block
                 .runs
-                .partition_point(|run| run.range.end <= range.start);
+                .partition_point(|run| run.range.end <= part.start);
             for run in block.runs[first..]
                 .iter()
-                .take_while(|run| run.range.start < range.end)
+                .take_while(|run| run.range.start < part.end)
             {
-                let clipped = run.range.intersection(range);
+                let clipped = run.range.intersection(part);
                 push(
                     &mut residency.runs,
                     PageRun {
@@ -353,7 +400,6 @@ impl Target for LiveTarget {
         let mut asked = self.asked.borrow_mut();
         let Asked { pagemap, meter, .. } = &mut *asked;
         let pagemap = pagemap.as_mut().map_err(|gap| gap.clone())?;
-        let _exact = ExactSleep::start();
         let mut pages = Vec::new();
         for run in residency.runs.iter().filter(|run| run.resident) {
             pagemap
