@@ -104,6 +104,17 @@ impl Plimsoll {
         self
     }
 
+    /// Standard output goes where every write fails with "no space left".
+    ///
+    /// # Panics
+    /// Where there is no /dev/full.
+    #[must_use]
+    pub fn into_full_device(mut self) -> Plimsoll {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        self.command.stdout(full.expect("Linux has /dev/full"));
+        self
+    }
+
     /// Runs it to its end.
     ///
     /// # Panics
