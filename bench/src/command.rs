@@ -36,8 +36,37 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<Ended> {
     Ok(ended.0)
 }
 
+/// First argument of this program when it is started again to run a command and print its peak.
+const PEAK_OF: &str = "--peak-of";
+
+/// Peak RSS of `command` in bytes, run by a new and small process, so that ours is not in it.
+pub(crate) fn peak_rss(command: &Command) -> anyhow::Result<u64> {
+    let own = std::env::current_exe().context("failed to find this program")?;
+    let output = Command::new(own)
+        .arg(PEAK_OF)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("failed to start {command:?}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let peak = text.trim().parse().ok();
+    peak.with_context(|| format!("{command:?} failed"))
+}
+
+/// Does what [`peak_rss`] started this process for, if it did.
+pub(crate) fn answer_peak_rss() -> Option<anyhow::Result<()>> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next()? != PEAK_OF {
+        return None;
+    }
+    let mut command = Command::new(arguments.next()?);
+    command.args(arguments);
+    Some(run(&mut command).map(|ended| println!("{}", ended.rss_max)))
+}
+
 /// Waits for child `pid`: what it cost, and its wait status.
-pub(crate) fn wait(pid: u32, started: Instant) -> anyhow::Result<(Ended, i32)> {
+fn wait(pid: u32, started: Instant) -> anyhow::Result<(Ended, i32)> {
     let pid = libc::pid_t::try_from(pid).context("a pid fits pid_t")?;
     let mut status = 0;
     // SAFETY: all-zero is a valid rusage: it holds numbers only.

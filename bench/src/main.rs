@@ -48,6 +48,9 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
+    if let Some(answered) = command::answer_peak_rss() {
+        return answered.map(|()| ExitCode::SUCCESS);
+    }
     let arguments = Arguments::parse();
     if arguments.rounds == 0 {
         anyhow::bail!("give at least one round");

@@ -185,6 +185,9 @@ mod tests {
         assert_eq!(measured[0].clock(Clock::Wall), [2.0, 2.0, 2.0]);
         assert_eq!(measured[2].clock(Clock::Cpu), [1.0, 1.0, 1.0]);
         assert!(measured[1].figures.is_err());
-        assert_eq!(measured[3].figures.as_ref().err().map(String::as_str), Some("failed: broken"));
+        assert_eq!(
+            measured[3].figures.as_ref().err().map(String::as_str),
+            Some("failed: broken")
+        );
     }
 }

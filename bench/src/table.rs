@@ -144,7 +144,10 @@ mod tests {
     fn columns_are_aligned_and_a_short_row_runs_on() {
         let mut table = Table::new("Reading", &["reader", "ms", "ratio"]);
         table.row(vec!["ours".into(), "1.00".into(), "1".into()]);
-        table.row(vec!["psutil".into(), "skipped: psutil is not installed".into()]);
+        table.row(vec![
+            "psutil".into(),
+            "skipped: psutil is not installed".into(),
+        ]);
         table.note("A note.");
         assert_eq!(
             table.text(),

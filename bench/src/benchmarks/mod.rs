@@ -1,6 +1,11 @@
 //! The benchmarks: each answers one question of cost with one or more tables.
 
+mod footprint;
+mod ps;
 mod reading;
+mod run_cost;
+mod stall;
+mod walks;
 
 use clap::ValueEnum;
 
@@ -32,14 +37,36 @@ impl Plan {
 pub(crate) enum Benchmark {
     /// A full breakdown, beside procfs, psutil, pmap and smem
     Reading,
+    /// How long reading keeps the target from mapping memory
+    Stall,
+    /// Peak RSS of the tool itself
+    Footprint,
+    /// All processes, beside a plain loop over smaps_rollup
+    Ps,
+    /// The insides of allocators, for each 100 MiB
+    Walks,
+    /// `plimsoll run` at 10 Hz
+    RunCost,
 }
 
 impl Benchmark {
-    pub(crate) const ALL: &[Benchmark] = &[Benchmark::Reading];
+    pub(crate) const ALL: &[Benchmark] = &[
+        Benchmark::Footprint,
+        Benchmark::Reading,
+        Benchmark::Stall,
+        Benchmark::Ps,
+        Benchmark::Walks,
+        Benchmark::RunCost,
+    ];
 
     pub(crate) fn run(self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         match self {
             Benchmark::Reading => reading::run(plan, report),
+            Benchmark::Stall => stall::run(plan, report),
+            Benchmark::Footprint => footprint::run(plan, report),
+            Benchmark::Ps => ps::run(plan, report),
+            Benchmark::Walks => walks::run(plan, report),
+            Benchmark::RunCost => run_cost::run(plan, report),
         }
     }
 }

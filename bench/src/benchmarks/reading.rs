@@ -52,7 +52,11 @@ fn read_shape(plan: &Plan, report: &mut Report, vmas: usize, gib: usize) -> anyh
     let (_, cost) = own::read(subject.pid, MethodChoice::Auto)?;
     let calls = in_process(subject.pid, cost.method, plan.rounds);
     let ours = &calls[0];
-    let mut table = Table::of_costs(format!("reading in a process that stays: {shape}"), &calls, ours);
+    let mut table = Table::of_costs(
+        format!("reading in a process that stays: {shape}"),
+        &calls,
+        ours,
+    );
     table.note(
         "Ratios are to the first row. smaps and smaps_rollup are read and not parsed; procfs and \
          psutil parse smaps and attribute nothing.",

@@ -8,6 +8,10 @@ use plimsoll_probe::{MethodChoice, ReadOptions, read_snapshot};
 use crate::cost::Cost;
 use crate::race::Turn;
 
+/// Names of the parts of a turn.
+const SNAPSHOT: &str = "snapshot";
+pub(crate) const ATTRIBUTION: &str = "attribution";
+
 /// A full breakdown, as `plimsoll inspect` makes it, without the names of packages and without
 /// printing; and what it says of its own cost.
 pub(crate) fn read(pid: u32, method: MethodChoice) -> anyhow::Result<(Turn, ReadingCost)> {
@@ -19,10 +23,13 @@ pub(crate) fn read(pid: u32, method: MethodChoice) -> anyhow::Result<(Turn, Read
     let (read, snapshot_cost) = Cost::of(|| read_snapshot(pid, &options));
     let (snapshot, target) = read.with_context(|| format!("failed to read process {pid}"))?;
     let (found, breakdown_cost) = Cost::of(|| breakdown(&snapshot, &target));
-    anyhow::ensure!(!found.components.is_empty(), "nothing was found in process {pid}");
+    anyhow::ensure!(
+        !found.components.is_empty(),
+        "nothing was found in process {pid}"
+    );
     let turn = Turn {
         total: snapshot_cost.plus(breakdown_cost),
-        parts: vec![("snapshot", snapshot_cost), ("attribution", breakdown_cost)],
+        parts: vec![(SNAPSHOT, snapshot_cost), (ATTRIBUTION, breakdown_cost)],
     };
     Ok((turn, target.cost()))
 }

@@ -8,10 +8,8 @@ use crate::race::{Contestant, Turn};
 
 /// `command` as a contestant, or why it is skipped: `hint` says how to get it.
 pub(crate) fn contestant<'a>(name: &str, mut program: Command, hint: &str) -> Contestant<'a> {
-    let path = Path::new(program.get_program());
-    if !is_installed(path) {
-        let reason = format!("skipped: {} is not installed ({hint})", path.display());
-        return Contestant::skipped(name, reason);
+    if let Err(reason) = installed(&program) {
+        return Contestant::skipped(name, format!("{reason} ({hint})"));
     }
     Contestant::new(name, move || {
         command::run(&mut program).map(|ended| Turn::from(ended.cost))
@@ -33,17 +31,37 @@ pub(crate) fn smem<'a>(command_line: &str) -> Contestant<'a> {
 
 /// A script that reads the mappings of one process with psutil.
 pub(crate) fn psutil_script<'a>(pid: u32) -> Contestant<'a> {
-    let program = format!("import psutil; psutil.Process({pid}).memory_maps(grouped=False)");
     let mut command = Command::new("python3");
-    command.args(["-c", &program]);
-    contestant("python3 + psutil memory_maps", command, "apt install python3")
+    command.args(["-c", &psutil_program(pid)]);
+    contestant(
+        "python3 + psutil memory_maps",
+        command,
+        "apt install python3",
+    )
+}
+
+pub(crate) fn psutil_program(pid: u32) -> String {
+    format!("import psutil; psutil.Process({pid}).memory_maps(grouped=False)")
 }
 
 /// What a Python program costs that only imports psutil.
 pub(crate) fn python_start<'a>() -> Contestant<'a> {
     let mut command = Command::new("python3");
     command.args(["-c", "import psutil"]);
-    contestant("python3, import psutil only", command, "apt install python3")
+    contestant(
+        "python3, import psutil only",
+        command,
+        "apt install python3",
+    )
+}
+
+/// `Err` says that it is skipped.
+pub(crate) fn installed(command: &Command) -> Result<(), String> {
+    let path = Path::new(command.get_program());
+    if is_installed(path) {
+        return Ok(());
+    }
+    Err(format!("skipped: {} is not installed", path.display()))
 }
 
 fn is_installed(program: &Path) -> bool {
