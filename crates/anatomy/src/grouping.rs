@@ -103,8 +103,13 @@ fn evidence_of(parts: &[Component]) -> String {
         .unwrap_or_default()
 }
 
+/// Occupancy of the whole, only when every part with resident bytes tells its own: a sum over
+/// some of them would pass for all.
 fn sum_used(parts: &[Component]) -> Option<Used> {
-    let known: Vec<&Used> = parts.iter().filter_map(|part| part.used.as_ref()).collect();
+    let resident = parts.iter().filter(|part| !part.usage.resident.is_zero());
+    let known: Vec<&Used> = resident
+        .map(|part| part.used.as_ref())
+        .collect::<Option<Vec<&Used>>>()?;
     let first = known.first()?;
     Some(Used {
         live: known.iter().map(|used| used.live).sum(),
@@ -126,6 +131,8 @@ struct Gathered<'a> {
     evidence: &'a str,
     file: Option<&'a MappedFile>,
     used: Option<Used>,
+    /// Some resident bytes have no occupancy: then the part has none either.
+    occupancy_gap: bool,
 }
 
 impl<'a> Gathered<'a> {
@@ -155,6 +162,7 @@ impl<'a> Gathered<'a> {
         if holding.owner.kind == Kind::Stack {
             self.in_use = self.in_use.or_else(|| stack_in_use(snapshot, holding));
         }
+        self.occupancy_gap |= !holding.occupancy_known && !usage.resident.is_zero();
         if let Some(used) = &holding.used {
             let sum = self.used.get_or_insert_with(|| Used {
                 live: Bytes::ZERO,
@@ -181,7 +189,7 @@ impl<'a> Gathered<'a> {
             proportional_exactness: self.exactness,
             evidence: self.evidence.to_owned(),
             detail,
-            used: self.used,
+            used: self.used.filter(|_| !self.occupancy_gap),
             cache: file.and_then(|file| file.cache),
             file_size: file.and_then(|file| file.size),
             package: file.and_then(|file| file.package.clone()),

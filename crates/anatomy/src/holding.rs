@@ -24,6 +24,8 @@ pub(crate) struct Holding {
     pub(crate) distinct: Bytes,
     pub(crate) exactness: Exactness,
     pub(crate) used: Option<Used>,
+    /// Whether `used`, here or in an earlier holding of the same claim, covers this one.
+    pub(crate) occupancy_known: bool,
     pub(crate) locked: bool,
     /// Pages of memory file systems and shared memory: only swap can take them.
     pub(crate) swap_backed: bool,
@@ -83,6 +85,7 @@ struct Share {
     range: AddressRange,
     owner: Rc<Owner>,
     used: Option<Used>,
+    occupancy_known: bool,
 }
 
 fn shares(namer: &mut Namer<'_>, territory: &Territory, mapping: &Mapping) -> Vec<Share> {
@@ -92,6 +95,7 @@ fn shares(namer: &mut Namer<'_>, territory: &Territory, mapping: &Mapping) -> Ve
         range: AddressRange::new(start, end),
         owner: namer.mapping_owner(mapping),
         used: None,
+        occupancy_known: false,
     };
     for claim in territory.overlapping(mapping.range) {
         let range = claim.range.intersection(mapping.range);
@@ -107,6 +111,7 @@ fn shares(namer: &mut Namer<'_>, territory: &Territory, mapping: &Mapping) -> Ve
             range,
             owner: namer.claim_owner(claim),
             used,
+            occupancy_known: claim.used.is_some(),
         });
         start = range.end;
     }
@@ -141,6 +146,7 @@ fn holding(
         distinct: counters.rss,
         exactness,
         used: share.used.clone(),
+        occupancy_known: share.occupancy_known,
         locked: mapping.flags.locked,
         swap_backed: in_memory || share.owner.kind == Kind::Shared,
     }

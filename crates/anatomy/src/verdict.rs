@@ -31,8 +31,13 @@ fn summary(scope: Scope, processes: usize, totals: &Totals, components: &[Compon
     let whole = match scope {
         Scope::Process => format!("{about}{resident} resident"),
         Scope::Tree => {
+            let noun = if processes == 1 {
+                "process"
+            } else {
+                "processes"
+            };
             format!(
-                "{about}{resident} resident in {processes} processes, each shared page counted once"
+                "{about}{resident} resident in {processes} {noun}, each shared page counted once"
             )
         }
     };
@@ -122,7 +127,12 @@ fn droppable_name(droppable: Bytes, components: &[Component]) -> String {
             format!("file cache (the cached part of {name} alone {bytes})")
         };
     }
-    if of_kind(Kind::Code).ratio_of(droppable) >= 0.5 {
+    let files = of_kind(Kind::Code) + of_kind(Kind::File);
+    if files.ratio_of(droppable) < 0.5 {
+        "memory that the program has given up (MADV_FREE)".to_owned()
+    } else if files.ratio_of(droppable) < 0.95 {
+        "clean file cache and memory that the program has given up (MADV_FREE)".to_owned()
+    } else if of_kind(Kind::Code).ratio_of(droppable) >= 0.5 {
         "clean program and library code".to_owned()
     } else {
         "clean file cache".to_owned()

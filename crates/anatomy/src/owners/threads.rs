@@ -22,6 +22,8 @@ const SEARCH_PAGES: u64 = 2048;
 /// Bytes of a descriptor in which the block's address and size are looked for; glibc 2.36's is
 /// 0x900 long with them at 0x690.
 const DESCRIPTOR: u64 = 0xa00;
+/// Every glibc's descriptor is at least this long: it holds the thread id at 0x2d0.
+const DESCRIPTOR_LEAST: u64 = 0x2d8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stack {
@@ -51,7 +53,71 @@ pub(crate) fn claim(ground: &Ground<'_>, territory: &mut Territory) {
         };
         territory.claim(stack.block, owner);
     }
+    claim_first_thread(ground, territory);
     note_missing(ground, &named);
+}
+
+/// Pages at the end of a region in which the first thread's descriptor is looked for: the loader
+/// maps it on its own, behind the local storage of all libraries.
+const LOADER_PAGES: u64 = 16;
+
+/// The first thread's stack has a name of its own in maps; its local storage has none.
+fn claim_first_thread(ground: &Ground<'_>, territory: &mut Territory) {
+    let page = ground.page_size();
+    let Some(at) = ground.regions().into_iter().find_map(|region| {
+        let start = region
+            .end
+            .saturating_sub(LOADER_PAGES * page.0)
+            .max(region.start);
+        first_descriptor(ground, AddressRange::new(start, region.end))
+    }) else {
+        return;
+    };
+    let storage: u64 = ground
+        .snapshot
+        .images
+        .values()
+        .map(|image| image.tls_size)
+        .sum();
+    let range = AddressRange::new(
+        page.round_down(at.saturating_sub(storage)),
+        page.round_up(at + DESCRIPTOR_LEAST),
+    );
+    let process = &ground.snapshot.process;
+    if ground.is_anonymous_memory(range) {
+        let owner = Owner {
+            kind: Kind::Stack,
+            component: COMPONENT.to_owned(),
+            part: format!(
+                "thread {} {} (first), local storage",
+                process.id.pid, process.name
+            ),
+            evidence: "pthread descriptor",
+        };
+        territory.claim(range, owner);
+    }
+}
+
+/// Address of a descriptor with the process's own thread id.
+fn first_descriptor(ground: &Ground<'_>, range: AddressRange) -> Option<u64> {
+    let page = ground.page_size().0;
+    let mut bytes = vec![0; usize::try_from(page).ok()?];
+    for run in ground.resident(range) {
+        for start in (run.start..run.end).step_by(bytes.len()) {
+            if !ground.target.read(start, &mut bytes) {
+                continue;
+            }
+            let found = self_pointers(start, &bytes).find(|at| {
+                let word = |offset| ground.target.read_word(at + offset);
+                word(0x10) == Some(*at)
+                    && word(0x2d0).is_some_and(|tid| tid as u32 == ground.snapshot.process.id.pid)
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+    None
 }
 
 /// Threads other than the first whose stack was not found. Go and other runtimes run threads
@@ -156,18 +222,20 @@ fn search(ground: &Ground<'_>, range: AddressRange) -> Option<Stack> {
 }
 
 fn descriptor_in(ground: &Ground<'_>, base: u64, bytes: &[u8]) -> Option<Stack> {
-    // Descriptors are aligned to the thread control block: 64 in glibc, 16 in musl.
-    bytes
-        .chunks_exact(16)
-        .enumerate()
-        .find_map(|(index, chunk)| {
-            let at = base + 16 * index as u64;
-            let own = u64::from_ne_bytes(chunk[..8].try_into().ok()?);
-            if own != at {
-                None
-            } else {
-                read_descriptor(ground, at)
-            }
+    self_pointers(base, bytes).find_map(|at| read_descriptor(ground, at))
+}
+
+/// Addresses in a page that hold their own address, as descriptors do. They are aligned to the
+/// thread control block: 64 in glibc, 16 in musl.
+fn self_pointers(base: u64, bytes: &[u8]) -> impl Iterator<Item = u64> {
+    (base..)
+        .step_by(16)
+        .zip(bytes.chunks_exact(16))
+        .filter_map(|(at, chunk)| {
+            let own = chunk
+                .first_chunk::<8>()
+                .map(|word| u64::from_ne_bytes(*word));
+            (own == Some(at)).then_some(at)
         })
 }
 
@@ -301,6 +369,24 @@ mod tests {
         assert_eq!(
             claims(mappings, &target, &[]),
             [(STACK, "kept for new threads".to_owned())]
+        );
+    }
+
+    #[test]
+    fn the_first_threads_local_storage_is_its_own() {
+        let mut target = FakeTarget::default();
+        let region = AddressRange::sized(0x7f10_0000_0000, 0x80_4000);
+        let at = region.end - 0x1c0 - 0x1000;
+        target.words(at, &[at, 0, at]);
+        target.words(at + 0x2d0, &[1000]);
+        let found = claims(vec![fake::anonymous(region, Bytes::kib(12))], &target, &[]);
+        let pages = AddressRange::new(region.end - 0x2000, region.end);
+        assert_eq!(
+            found,
+            [(
+                pages,
+                "thread 1000 subject (first), local storage".to_owned()
+            )]
         );
     }
 

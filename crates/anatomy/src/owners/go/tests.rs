@@ -142,7 +142,8 @@ fn summaries_are_told_by_their_capacities() {
 
 #[test]
 fn contradictions_leave_the_heap_unattributed() {
-    let cases: [(&str, fn(&mut FakeTarget)); 5] = [
+    type Damage = fn(&mut FakeTarget);
+    let cases: [(&str, Damage); 5] = [
         ("an arena that is not mapped", |target| {
             target.words(NUMBERS + 8, &[FIRST_NUMBER + 7]);
         }),
