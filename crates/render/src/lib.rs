@@ -5,7 +5,8 @@
 //! fail is that writer, so results are `io::Result`.
 //!
 //! Names of files and processes are foreign: no renderer lets a control character of theirs
-//! reach the reader, and HTML, CSV and the embedded JSON quote them for their own format.
+//! reach the reader, and HTML, CSV and the embedded JSON quote them for their own format. Who
+//! prints such a name without a renderer passes it through [`printable`].
 
 mod component_words;
 mod csv;
@@ -23,6 +24,7 @@ use std::io::{self, BufWriter, Write};
 use plimsoll_model::{Breakdown, ProcessTable, Recorded};
 
 pub use options::{Format, TextOptions, UnknownFormat};
+pub use printable::printable;
 
 /// The `schema_version` of every JSON document written here.
 pub const SCHEMA_VERSION: u32 = json::SCHEMA_VERSION;

@@ -10,7 +10,13 @@ use std::fmt::Write as _;
 
 /// `raw` with everything escaped that a terminal would obey instead of show: C0 and C1 controls,
 /// line and paragraph separators, and the invisible format characters that reorder or hide text.
-pub(crate) fn printable(raw: &str) -> Cow<'_, str> {
+///
+/// Not counted or cut: what is left of `raw` is as wide as it is.
+///
+/// ```
+/// assert_eq!(plimsoll_render::printable("a\u{1b}[31m\n"), "a\\u{1b}[31m\\n");
+/// ```
+pub fn printable(raw: &str) -> Cow<'_, str> {
     if !raw.chars().any(is_hidden) {
         return Cow::Borrowed(raw);
     }
