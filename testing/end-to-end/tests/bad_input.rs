@@ -42,14 +42,14 @@ fn a_name_that_fits_several() {
 
 #[test]
 fn a_name_that_fits_one() {
-    let subject = Subject::start("jit_code", &["--mib", "1"]);
-    let report = Plimsoll::new(["inspect", "--format", "json", "jit_code"]).call();
-    // Another test may run the same subject at this moment.
-    if report.code == Some(0) {
-        assert_eq!(report.json()["subject"]["application"], "jit_code");
-    } else {
-        report.refused(&["jit_code", &subject.pid.to_string()]);
-    }
+    // A name that no other process has: that of a copy.
+    let folder = Scratch::new("named");
+    let name = format!("only-{}", std::process::id());
+    let program = folder.file(&name);
+    std::fs::copy(Subject::executable("locked"), &program).unwrap();
+    let subject = Subject::start_command(&name, std::process::Command::new(&program));
+    let report = Plimsoll::new(["inspect", "--format", "json", &name]).call();
+    assert_eq!(report.json()["subject"]["pid"], subject.pid);
 }
 
 #[test]
@@ -90,6 +90,14 @@ fn flags_that_are_wrong() {
     check(&["inspect"], &["PID"]);
     check(&["record"], &["--pid"]);
     check(&["report"], &["RECORDING"]);
+}
+
+#[test]
+fn watch_without_a_terminal() {
+    let subject = Subject::start("locked", &[]);
+    check(&["watch", &subject.pid.to_string()], &["terminal"]);
+    check(&["watch", "4194305"], &[]);
+    check(&["watch"], &["PID"]);
 }
 
 #[test]

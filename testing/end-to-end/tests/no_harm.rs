@@ -1,6 +1,6 @@
 //! Looking at a process changes nothing in it.
 
-use plimsoll_end_to_end::{Plimsoll, Report};
+use plimsoll_end_to_end::{MIB, Plimsoll, Report, Scratch};
 use plimsoll_subjects::Subject;
 
 /// `Pss` and `Private_Clean` + `Private_Dirty` of /proc/PID/smaps_rollup, in KiB.
@@ -82,4 +82,23 @@ fn the_report_says_what_the_reading_cost() {
         .ok();
     assert!(text.contains("reading took"), "{text}");
     assert!(text.contains("memory lock"), "{text}");
+}
+
+/// The tool looked at by the tool: its own memory while it reads a process of 20,000 mappings.
+#[test]
+fn the_tool_itself_stays_small() {
+    let folder = Scratch::new("own-memory");
+    let subject = Subject::start("swiss_vmas", &["--vmas", "20000"]);
+    let recording = folder.file("it.plimsoll");
+    let own = plimsoll_end_to_end::executable().to_str().unwrap();
+    let pid = subject.pid.to_string();
+    let flags = ["run", "--interval", "2ms", "--recording", &recording];
+    let command = ["--", own, "inspect", "--format", "csv", &pid];
+    let call = Plimsoll::new(flags.iter().chain(&command)).call();
+    assert_eq!(call.code, Some(0), "{call:?}");
+    let report = Plimsoll::new(["report", "--format", "json", &recording])
+        .call()
+        .json();
+    let peak = report["peak"]["kernel_rss_peak_bytes"].as_u64().unwrap();
+    assert!(peak < 24 * MIB, "{peak}: {}", report["verdict"]);
 }

@@ -238,12 +238,22 @@ fn csv_and_json_agree() {
     let column = |name: &str| records[0].iter().position(|column| column == name).unwrap();
     let (name, resident) = (column("name"), column("resident_bytes"));
     let report = Report::of(subject.pid);
-    for file in report.find(|component| component["kind"] == "file") {
+    let files = report.find(|component| component["kind"] == "file");
+    assert!(files.len() >= 8, "{}", report.outline());
+    for file in files {
+        // Control characters are escaped, so that each row is one line.
         let own = file["name"].as_str().unwrap();
+        let own = own.replace('\n', "\\n").replace('\t', "\\t");
         let found = records.iter().find(|record| record[name] == own);
         let found = found.unwrap_or_else(|| panic!("{own:?} in {records:?}"));
         assert_eq!(found[resident], file["resident_bytes"].to_string());
     }
+    let leaves = records[1..]
+        .iter()
+        .map(|record| record[resident].parse::<u64>().unwrap());
+    let sum: u64 = leaves.sum();
+    let moved = sum.abs_diff(report.resident());
+    assert!(moved <= 64 << 10, "{sum} of {}", report.resident());
 }
 
 #[test]

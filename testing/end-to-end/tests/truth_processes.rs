@@ -105,33 +105,72 @@ fn a_tree_that_changes_while_it_is_read() {
     }
 }
 
-/// Ends while it is read: either an answer that adds up, or one clear error; never half of one.
-#[test]
-fn a_process_that_ends_half_way() {
-    let (mut whole, mut gone) = (0, 0);
-    for delay in 0..40 {
-        let milliseconds = (delay * 2).to_string();
-        let arguments = ["--mib", "64", "--after-ms", &milliseconds];
-        let mut subject = Subject::start("exits_during_read", &arguments);
+/// How many times a process was there for the whole reading, and how many times it was not.
+#[derive(Debug, Default)]
+struct Endings {
+    whole: u32,
+    gone: u32,
+}
+
+/// Ends `subject` a little later in each reading of it, until the end came too early several times
+/// and too late several times: so it fell into the reading in between. Each time the answer is whole
+/// or one clear error.
+fn sweep(
+    start: impl Fn() -> Subject,
+    mut end: impl FnMut(&mut Subject),
+    check: impl Fn(&Subject, &Report),
+) {
+    let mut endings = Endings::default();
+    for turn in 0..400 {
+        let mut subject = start();
         let pid = subject.pid.to_string();
-        let call = Plimsoll::new(["inspect", "--format", "json", &pid]).call();
+        let reading = Plimsoll::new(["inspect", "--format", "json", &pid]).start();
+        // Not to wait for anything: the end is to fall into another part of the reading each time.
+        std::thread::sleep(std::time::Duration::from_micros(turn * 250));
+        end(&mut subject);
+        let call = reading.end();
         if call.code == Some(0) {
-            let report = Report::new(call.json());
-            // It unmaps the region, then ends: the region is there whole or not at all.
-            let found = report.unattributed();
-            let all = found >= 64 * MIB;
-            assert!(all || found < MIB, "half: {}", report.outline());
-            whole += 1;
+            check(&subject, &Report::new(call.json()));
+            endings.whole += 1;
         } else {
             call.refused(&[&pid]);
-            gone += 1;
+            endings.gone += 1;
         }
-        assert!(subject.wait().success());
-        if whole > 3 && gone > 3 {
+        if endings.whole >= 8 && endings.gone >= 8 {
             return;
         }
     }
-    panic!("{whole} answers and {gone} errors: the end never fell into a reading");
+    panic!("{endings:?}: the end never fell into a reading");
+}
+
+#[test]
+fn a_process_that_ends_half_way() {
+    sweep(
+        || Subject::start("exits_during_read", &["--mib", "32"]),
+        |subject| subject.send("end"),
+        |subject, report| {
+            // It unmaps the region, then ends: the region is there whole or not at all.
+            let found = report.unattributed();
+            let all = found >= subject.number("anon_bytes");
+            assert!(all || found < MIB, "half: {}", report.outline());
+        },
+    );
+}
+
+#[test]
+fn a_process_with_many_mappings_that_is_killed_half_way() {
+    sweep(
+        || Subject::start("swiss_vmas", &["--vmas", "5000"]),
+        |subject| {
+            let pid = i32::try_from(subject.pid).unwrap();
+            // SAFETY: kill takes plain numbers; the subject is our child and not reaped.
+            assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+        },
+        |subject, report| {
+            let all = report.unattributed() >= subject.number("anon_bytes");
+            assert!(all, "half: {}", report.outline());
+        },
+    );
 }
 
 #[test]
