@@ -1,27 +1,41 @@
 //! From a pid to a breakdown: probe reads, provenance names packages, anatomy attributes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use plimsoll_anatomy::{breakdown, tree_breakdown, wanted_symbols};
-use plimsoll_model::{Backing, Breakdown, Gap, GapReason, Package, Snapshot, Target};
+use plimsoll_model::{Backing, Breakdown, FileId, Gap, GapReason, Package, Snapshot, Target};
 use plimsoll_probe::{
-    LiveTarget, MethodChoice, ProbeError, ReadOptions, descendants, read_snapshot,
+    FileDetail, LiveTarget, MethodChoice, ProbeError, ReadOptions, count_sharers, descendants,
+    read_snapshot,
 };
 use plimsoll_provenance::Provenance;
 
 use crate::arguments::Method;
 
-/// Reads breakdowns, again and again for `run` and `watch`: packages are looked up once per file.
-/// Holds one package name per mapped file it has seen.
+/// Packages remembered before all are forgotten: some 10 MiB. An ordinary process maps a hundred
+/// files.
+const PACKAGES_MAX: usize = 64 * 1024;
+
+/// Reads breakdowns, again and again for `run` and `watch`: the package of a file is looked up
+/// once.
 #[derive(Debug)]
 pub(crate) struct Examiner {
     options: ReadOptions,
-    packages: HashMap<(u32, PathBuf), Package>,
+    sharers: Sharers,
+    packages: HashMap<FileId, Package>,
+}
+
+/// Whether to count the processes that map each file, which reads the maps of all processes:
+/// right for one look, too much for a look every second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharers {
+    Counted,
+    Uncounted,
 }
 
 impl Examiner {
-    pub(crate) fn new(method: Method) -> Examiner {
+    pub(crate) fn new(method: Method, sharers: Sharers) -> Examiner {
         let method = match method {
             Method::Auto => MethodChoice::Auto,
             Method::Smaps => MethodChoice::Smaps,
@@ -30,16 +44,18 @@ impl Examiner {
         let options = ReadOptions {
             method,
             wanted_symbols: wanted_symbols(),
-            files: true,
+            files: FileDetail::Cache,
         };
         Examiner {
             options,
+            sharers,
             packages: HashMap::new(),
         }
     }
 
     pub(crate) fn process(&mut self, pid: u32) -> Result<Breakdown, ProbeError> {
-        let (snapshot, target) = self.read(pid)?;
+        let (mut snapshot, target) = self.read(pid)?;
+        self.count_sharers(&mut [&mut snapshot]);
         let mut found = breakdown(&snapshot, &target);
         found.cost = target.cost();
         Ok(found)
@@ -76,6 +92,9 @@ impl Examiner {
                 Err(error) => gaps.push(unread(*pid, &error)),
             }
         }
+        let mut snapshots: Vec<&mut Snapshot> =
+            members.iter_mut().map(|(snapshot, _)| snapshot).collect();
+        self.count_sharers(&mut snapshots);
         let read: Vec<(&Snapshot, &dyn Target)> = members
             .iter()
             .map(|(snapshot, target)| (snapshot, target as &dyn Target))
@@ -93,33 +112,55 @@ impl Examiner {
         Ok((snapshot, target))
     }
 
+    /// One pass over the maps of all processes for all snapshots together.
+    fn count_sharers(&self, snapshots: &mut [&mut Snapshot]) {
+        if self.sharers == Sharers::Uncounted {
+            return;
+        }
+        let files: BTreeSet<FileId> = snapshots
+            .iter()
+            .flat_map(|snapshot| snapshot.files.keys().copied())
+            .collect();
+        let (counts, gap) = count_sharers(files);
+        for snapshot in snapshots.iter_mut() {
+            for file in snapshot.files.values_mut() {
+                file.processes = counts.get(&file.id).copied();
+            }
+        }
+        if let Some(first) = snapshots.first_mut() {
+            first.gaps.extend(gap);
+        }
+    }
+
     fn name_packages(&mut self, snapshot: &mut Snapshot) {
-        let pid = snapshot.process.id.pid;
-        let deleted: Vec<_> = snapshot
+        // A deleted file's path may be its successor's by now.
+        let deleted: BTreeSet<FileId> = snapshot
             .mappings
             .iter()
             .filter(|mapping| matches!(mapping.backing, Backing::File { deleted: true, .. }))
             .filter_map(|mapping| mapping.file)
             .collect();
-        let unknown: Vec<PathBuf> = snapshot
+        let unknown: Vec<(FileId, PathBuf)> = snapshot
             .files
             .values()
-            .filter(|file| !deleted.contains(&file.id))
-            .map(|file| file.path.clone())
-            .filter(|path| !self.packages.contains_key(&(pid, path.clone())))
+            .filter(|file| !deleted.contains(&file.id) && !self.packages.contains_key(&file.id))
+            .map(|file| (file.id, file.path.clone()))
             .collect();
         if !unknown.is_empty() {
-            let provenance = Provenance::new(PathBuf::from(format!("/proc/{pid}/root")));
-            let (found, gaps) = provenance.packages(&unknown);
+            if self.packages.len() + unknown.len() > PACKAGES_MAX {
+                self.packages.clear();
+            }
+            let root = PathBuf::from(format!("/proc/{}/root", snapshot.process.id.pid));
+            let paths: Vec<PathBuf> = unknown.iter().map(|(_, path)| path.clone()).collect();
+            let (mut found, gaps) = Provenance::new(root).packages(&paths);
             snapshot.gaps.extend(gaps);
-            self.packages.extend(
-                found
-                    .into_iter()
-                    .map(|(path, package)| ((pid, path), package)),
-            );
+            let known = unknown
+                .into_iter()
+                .filter_map(|(id, path)| Some((id, found.remove(&path)?)));
+            self.packages.extend(known);
         }
         for file in snapshot.files.values_mut() {
-            file.package = self.packages.get(&(pid, file.path.clone())).cloned();
+            file.package = self.packages.get(&file.id).cloned();
         }
     }
 }

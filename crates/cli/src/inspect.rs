@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use plimsoll_render::render_breakdown;
 
 use crate::arguments::Inspect;
-use crate::examiner::Examiner;
+use crate::examiner::{Examiner, Sharers};
 use crate::output::{self, Stream};
 use crate::subject;
 
 pub(crate) fn inspect(arguments: &Inspect) -> anyhow::Result<ExitCode> {
     let pid = subject::find(&arguments.subject)?;
-    let mut examiner = Examiner::new(arguments.method);
+    let mut examiner = Examiner::new(arguments.method, Sharers::Counted);
     let found = if arguments.tree {
         examiner.tree(pid)?
     } else {

@@ -100,10 +100,38 @@ pub(crate) fn to_file(
     written.with_context(|| format!("can't write {}", path.display()))
 }
 
+/// An error with its causes on one line; a cause that the message before it quotes already is
+/// not repeated.
+pub(crate) fn explain(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
+}
+
 /// A reader that closed the pipe has had enough: no error.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = || io::Error::other("disk on fire");
+        let quoted = anyhow::Error::new(cause()).context("write x: disk on fire");
+        assert_eq!(explain(&quoted), "write x: disk on fire");
+        let unquoted = anyhow::Error::new(cause()).context("write x");
+        assert_eq!(explain(&unquoted), "write x: disk on fire");
+    }
 }

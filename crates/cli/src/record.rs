@@ -9,7 +9,7 @@ use plimsoll_render::{Format, render_recorded};
 use plimsoll_runner::{End, Options, Outcome, RunnerError};
 
 use crate::arguments::{Method, Record, Run, Sampling};
-use crate::examiner::Examiner;
+use crate::examiner::{Examiner, Sharers};
 use crate::keeper::{Finished, Keeper};
 use crate::output::{self, Stream};
 use crate::report::SAMPLES_MAX;
@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
     let finished = keeper.finish(&outcome);
     // Whatever becomes of the report, the command's own exit code is passed through.
     if let Err(error) = report_run(arguments, &finished) {
-        eprintln!("plimsoll: {error:#}");
+        eprintln!("plimsoll: {}", output::explain(&error));
     }
     finished.announce();
     Ok(exit_code(&outcome))
@@ -81,7 +81,7 @@ fn options(sampling: &Sampling) -> Result<Options, RunnerError> {
 
 /// Full readings of the processes that the runner follows, the root first.
 fn breakdown_reader() -> impl FnMut(&[ProcessId]) -> Result<Breakdown, Gap> + Send {
-    let mut examiner = Examiner::new(Method::Auto);
+    let mut examiner = Examiner::new(Method::Auto, Sharers::Uncounted);
     move |processes| {
         let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
         examiner.processes(&pids)

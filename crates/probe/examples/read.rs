@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use plimsoll_model::{Bytes, Counters, CountersSource, ReadingCost};
 use plimsoll_probe::{
-    Facilities, MethodChoice, ProbeError, QuickSampler, ReadOptions, parse_smaps, read_snapshot,
+    Facilities, FileDetail, MethodChoice, ProbeError, QuickSampler, ReadOptions, parse_smaps,
+    read_snapshot,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,7 +32,7 @@ fn print_snapshot(pid: u32, method: MethodChoice) -> Result<(), ProbeError> {
     let options = ReadOptions {
         method,
         wanted_symbols: &[],
-        files: false,
+        files: FileDetail::Nothing,
     };
     let started = Instant::now();
     let (snapshot, target) = read_snapshot(pid, &options)?;

@@ -4,6 +4,7 @@
 //! held for the whole of each mapping. Walk: page flags in small paced steps. Which one a choice
 //! of `Auto` takes depends on RSS alone.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,8 +53,18 @@ pub struct ReadOptions {
     pub method: MethodChoice,
     /// Symbols to look up in programs and libraries.
     pub wanted_symbols: &'static [&'static str],
-    /// Whether to ask for the state of mapped files in the page cache and count who shares them.
-    pub files: bool,
+    pub files: FileDetail,
+}
+
+/// What to find out about mapped files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileDetail {
+    Nothing,
+    /// Size and state in the page cache: one open and one call a file.
+    Cache,
+    /// And how many processes map each: reads the maps of all processes. For several processes
+    /// ask for [`FileDetail::Cache`] and call [`crate::count_sharers`] once.
+    CacheAndSharers,
 }
 
 /// Readings of a process that executes other programs in a row are given up after so many.
@@ -155,13 +166,17 @@ impl<'a> Reading<'a> {
         let threads = read_threads(process, &mut self.gaps);
         let wanted = self.options.wanted_symbols;
         let images = crate::images::read_images(process, &mappings, wanted, &mut self.gaps);
-        let files = if self.options.files {
-            let (files, gaps) = crate::cache::read_mapped_files(pid, &mappings, Sharers::Count);
-            self.gaps.extend(gaps);
-            files
-        } else {
-            std::collections::BTreeMap::new()
+        let sharers = match self.options.files {
+            FileDetail::Nothing => None,
+            FileDetail::Cache => Some(Sharers::Skip),
+            FileDetail::CacheAndSharers => Some(Sharers::Count),
         };
+        let mut files = BTreeMap::new();
+        if let Some(sharers) = sharers {
+            let (found, gaps) = crate::cache::read_mapped_files(pid, &mappings, sharers);
+            self.gaps.extend(gaps);
+            files = found;
+        }
         let (cgroup, gaps) = crate::cgroup::read_cgroup(pid);
         self.gaps.extend(gaps);
         let page_size = page_size();

@@ -12,8 +12,8 @@ use plimsoll_model::{
     Snapshot, Target,
 };
 use plimsoll_probe::{
-    LiveTarget, MethodChoice, ProbeError, QuickSampler, ReadOptions, process_info, read_rollup,
-    read_snapshot, read_status,
+    FileDetail, LiveTarget, MethodChoice, ProbeError, QuickSampler, ReadOptions, process_info,
+    read_rollup, read_snapshot, read_status,
 };
 use subject::Subject;
 
@@ -27,7 +27,7 @@ fn read(pid: u32, method: MethodChoice) -> (Snapshot, LiveTarget) {
     let options = ReadOptions {
         method,
         wanted_symbols: &[],
-        files: false,
+        files: FileDetail::Nothing,
     };
     read_snapshot(pid, &options).expect("a live process of ours")
 }
@@ -306,7 +306,7 @@ fn processes_that_can_not_be_read() {
     let options = ReadOptions {
         method: MethodChoice::Auto,
         wanted_symbols: &[],
-        files: false,
+        files: FileDetail::Nothing,
     };
     let error = |pid| {
         read_snapshot(pid, &options)
@@ -373,7 +373,7 @@ fn a_process_that_ends_half_way_gives_no_half_numbers() {
                 MethodChoice::Walk
             },
             wanted_symbols: &[],
-            files: false,
+            files: FileDetail::Nothing,
         };
         match read_snapshot(pid, &options) {
             Ok((snapshot, _)) => assert!(snapshot.mappings.len() > 2000),
@@ -447,7 +447,7 @@ fn compare_unprivileged(pid: u32, other: u32) -> Result<(), String> {
         &ReadOptions {
             method: MethodChoice::Auto,
             wanted_symbols: &[],
-            files: false,
+            files: FileDetail::Nothing,
         },
     ) {
         Err(ProbeError::Denied { .. }) => Ok(()),

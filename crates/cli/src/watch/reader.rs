@@ -14,7 +14,7 @@ use plimsoll_probe::{ProbeError, QuickSampler};
 
 use super::reading::{Reading, What};
 use crate::arguments::Method;
-use crate::examiner::Examiner;
+use crate::examiner::{Examiner, Sharers};
 
 /// Readings on their way: a second of quick ones, so that a slow terminal holds up no reader.
 const READINGS_MAX: usize = 16;
@@ -155,7 +155,7 @@ impl Link {
 }
 
 fn read_full(link: &Link, interval: Duration) {
-    let mut examiner = Examiner::new(Method::Auto);
+    let mut examiner = Examiner::new(Method::Auto, Sharers::Uncounted);
     let mut subject = None;
     let mut next = Instant::now();
     let mut tree = false;
