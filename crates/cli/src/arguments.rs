@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plimsoll_render::Format;
+use plimsoll_runner::{INTERVAL_MAX, INTERVAL_MIN};
 
 /// Shows where a program's memory really goes, from outside, without changing or stopping it.
 #[derive(Debug, Parser)]
@@ -108,7 +109,7 @@ pub(crate) struct Record {
     #[arg(long = "pid", short = 'p', value_name = "PID|NAME")]
     pub(crate) subject: String,
     /// Stop after this time
-    #[arg(long, value_name = "TIME", value_parser = parse_interval)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) duration: Option<Duration>,
     #[command(flatten)]
     pub(crate) sampling: Sampling,
@@ -121,10 +122,13 @@ pub(crate) struct Watch {
     /// Process id or name
     #[arg(value_name = "PID|NAME", required_unless_present = "command")]
     pub(crate) subject: Option<String>,
-    /// Time between refreshes
+    /// Time between refreshes, e.g. 500ms, 1s; full readings come less often when they are costly,
+    /// so that they use at most 2% of a core
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
     pub(crate) interval: Duration,
-    /// A command to start and watch, after `--`
+    /// A command to start and watch, after `--`. The command gets no input. Its output is not shown;
+    /// the last 20 lines (of at most 64 KiB kept) are printed to standard error after you quit.
+    /// Quitting sends SIGTERM to the command and all it started, and waits up to 10 s
     #[arg(last = true, value_name = "CMD", conflicts_with = "subject")]
     pub(crate) command: Vec<OsString>,
 }
@@ -191,11 +195,29 @@ pub(crate) enum Color {
     Never,
 }
 
-/// Shortest interval: a quick reading costs microseconds, but the timer is no finer.
-const INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// The time between two readings, within what the readers' timers can do.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_time(text)?;
+    if interval < INTERVAL_MIN {
+        return Err("the shortest interval is 1ms".to_owned());
+    }
+    if interval > INTERVAL_MAX {
+        return Err("the longest interval is a day, 24h".to_owned());
+    }
+    Ok(interval)
+}
+
+/// How long to record: also for days, unlike an interval.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = parse_time(text)?;
+    if duration.is_zero() {
+        return Err("give more than no time at all".to_owned());
+    }
+    Ok(duration)
+}
 
 /// A time with its unit: `250ms`, `1s`, `1.5m`, `2h`.
-fn parse_interval(text: &str) -> Result<Duration, String> {
+fn parse_time(text: &str) -> Result<Duration, String> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
@@ -210,12 +232,7 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     let number: f64 = number
         .parse()
         .map_err(|_| format!("{number:?} is not a number"))?;
-    let interval =
-        Duration::try_from_secs_f64(number * seconds).map_err(|_| "too long".to_owned())?;
-    if interval < INTERVAL_MIN {
-        return Err("the shortest interval is 1ms".to_owned());
-    }
-    Ok(interval)
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| "too long".to_owned())
 }
 
 #[cfg(test)]
@@ -232,15 +249,14 @@ mod tests {
     #[test]
     fn intervals_have_units_and_a_least_length() {
         let check = |text: &str, expected: Option<u64>| {
-            let found = parse_interval(text)
-                .ok()
-                .map(|interval| interval.as_millis() as u64);
-            assert_eq!(found, expected, "{text}");
+            let found = parse_interval(text).ok();
+            assert_eq!(found, expected.map(Duration::from_millis), "{text}");
         };
         check("100ms", Some(100));
         check("1.5s", Some(1500));
         check("2m", Some(120_000));
         check("1h", Some(3_600_000));
+        check("24h", Some(86_400_000));
         for bad in [
             "0",
             "0ms",
@@ -251,8 +267,32 @@ mod tests {
             "-1s",
             "1d",
             "1e400s",
+            "24.01h",
             "999999999999999h",
         ] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn an_interval_out_of_bounds_is_told_the_bound() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(parse_interval(text).unwrap_err(), expected, "{text}");
+        };
+        check("0.5ms", "the shortest interval is 1ms");
+        check("25h", "the longest interval is a day, 24h");
+        check("999999999999999h", "the longest interval is a day, 24h");
+    }
+
+    #[test]
+    fn a_recording_may_last_for_days() {
+        let check = |text: &str, expected: Option<u64>| {
+            let found = parse_duration(text).ok();
+            assert_eq!(found, expected.map(Duration::from_secs), "{text}");
+        };
+        check("30s", Some(30));
+        check("72h", Some(72 * 3600));
+        for bad in ["0s", "", "3d", "9999999999999999999999h"] {
             check(bad, None);
         }
     }
