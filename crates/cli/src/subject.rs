@@ -2,9 +2,13 @@
 
 use anyhow::bail;
 use plimsoll_model::ProcessInfo;
+use plimsoll_render::printable;
 
 /// Names shown when one fits several processes.
 const CANDIDATES_SHOWN: usize = 10;
+
+/// Characters shown of a command line: with its pid it fits a line of 80 columns.
+const COMMAND_CHARS_SHOWN: usize = 56;
 
 /// The pid that `subject` means.
 pub(crate) fn find(subject: &str) -> anyhow::Result<u32> {
@@ -51,7 +55,10 @@ fn listed(found: &[ProcessInfo]) -> String {
         .take(CANDIDATES_SHOWN)
         .map(|process| {
             let command = process.command.join(" ");
-            let command: String = command.escape_debug().take(56).collect();
+            let command: String = printable(&command)
+                .chars()
+                .take(COMMAND_CHARS_SHOWN)
+                .collect();
             format!("  {:>8}  {}", process.id.pid, command)
         })
         .collect();
