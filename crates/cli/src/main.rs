@@ -4,11 +4,13 @@ mod arguments;
 mod examiner;
 mod facilities;
 mod inspect;
+mod keeper;
 mod output;
 mod ps;
 mod record;
 mod report;
 mod subject;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("plimsoll: {error:#}");
+            eprintln!("plimsoll: {}", output::explain(&error));
             ExitCode::from(COULD_NOT_RUN)
         }
     }
@@ -38,6 +40,6 @@ fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Record(arguments) => record::record(arguments),
         Verb::Watch(arguments) => watch::watch(arguments),
         Verb::Report(arguments) => report::report(arguments),
-        Verb::Facilities(arguments) => facilities::facilities(arguments),
+        Verb::Facilities => facilities::facilities(),
     }
 }

@@ -1,5 +1,11 @@
 //! `plimsoll watch` in a real terminal (tmux): what it shows, what keys do, and that the terminal
-//! is as it was before, however the view ends.
+//! is as it was before, however the view ends. What happens when the terminal itself ends is in
+//! `watch_hang_up.rs`.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
@@ -116,8 +122,30 @@ impl Tmux {
     }
 }
 
+impl Tmux {
+    /// Everything that runs in the terminal, by session: also what ignores its end, and groups of
+    /// their own.
+    fn processes(&self) -> Vec<String> {
+        let output = Command::new("tmux")
+            .args(["-L", &self.socket, "list-panes", "-a", "-F", "#{pane_pid}"])
+            .output();
+        let panes = output.map(|output| output.stdout).unwrap_or_default();
+        let found = String::from_utf8_lossy(&panes)
+            .lines()
+            .filter_map(|pane| Command::new("pgrep").args(["-s", pane]).output().ok())
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+            .collect::<String>();
+        found.lines().map(str::to_owned).collect()
+    }
+}
+
 impl Drop for Tmux {
+    /// Also when an assertion has failed: nothing that was started in it is left.
     fn drop(&mut self) {
+        let processes = self.processes();
+        if !processes.is_empty() {
+            let _ = Command::new("kill").arg("-KILL").args(&processes).output();
+        }
         let _ = Command::new("tmux")
             .args(["-L", &self.socket, "kill-server"])
             .output();
@@ -263,18 +291,71 @@ fn a_signal_restores_the_terminal() {
         let inner = format!("echo watch-pid=$$.; exec {PLIMSOLL} watch {pid}");
         tmux.keys(&[&format!("echo before the watch; sh -c '{inner}'"), "Enter"]);
         tmux.wait_for("must stay");
-        let found = Command::new("pgrep")
-            .args(["-f", &format!("^{PLIMSOLL} watch {pid}$")])
-            .output()
-            .unwrap();
-        let watch = String::from_utf8(found.stdout).unwrap();
+        let watch = watches(pid);
         let sent = Command::new("kill")
-            .args([&format!("-{signal}"), watch.trim()])
+            .args([&format!("-{signal}"), &watch])
             .status();
         assert!(sent.unwrap().success());
-        tmux.wait_for(&format!("watch-pid={}.", watch.trim()));
+        tmux.wait_for(&format!("watch-pid={watch}."));
         tmux.assert_restored(code);
     }
+}
+
+/// Pids of `plimsoll watch` for the process `pid`.
+fn watches(pid: u32) -> String {
+    let output = Command::new("pgrep")
+        .args(["-f", &format!("^{PLIMSOLL} watch {pid}$")])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Story: a terminal closed under the view left a process that read it for ever, at full speed.
+#[test]
+fn the_end_of_the_terminal_ends_the_view() {
+    let test = "closed";
+    let (Some(tmux), Some(python)) = (Tmux::start(test, 80, 24), Python::start(test)) else {
+        return;
+    };
+    tmux.watch(&python.pid().to_string());
+    tmux.wait_for("must stay");
+    assert_ne!(watches(python.pid()), "");
+    tmux.tmux(&["kill-session"]);
+    let since = Instant::now();
+    while !watches(python.pid()).is_empty() {
+        assert!(since.elapsed() < PATIENCE, "it runs without a terminal");
+        std::thread::sleep(POLL);
+    }
+}
+
+/// A view whose shell is gone, while another has the terminal, would read errors for ever.
+#[test]
+fn a_view_that_nobody_can_bring_back_gives_the_terminal_up() {
+    let test = "orphan";
+    let (Some(tmux), Some(python)) = (Tmux::start(test, 80, 24), Python::start(test)) else {
+        return;
+    };
+    let script = format!("{PLIMSOLL} watch {} & read line < wait", python.pid());
+    let fifo = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("orphan-{}", std::process::id()));
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    let script = script.replace("wait", &format!("'{}'", fifo.display()));
+    tmux.keys(&[&format!("sh -c \"{script}\""), "Enter"]);
+    tmux.wait_for("must stay");
+    // The inner shell ends, the outer one has the terminal again, and there is something to read.
+    std::fs::write(&fifo, "end\n").unwrap();
+    let since = Instant::now();
+    while !watches(python.pid()).is_empty() {
+        assert!(
+            since.elapsed() < PATIENCE,
+            "it runs on a terminal of another"
+        );
+        tmux.keys(&["a"]);
+        std::thread::sleep(POLL);
+    }
+    std::fs::remove_file(&fifo).unwrap();
+    tmux.wait("end of the view", |screen| !screen.contains("q quit"));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{self, PipeReader, Read};
+use std::fmt;
+use std::io::{self, PipeReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use plimsoll_render::printable;
 
-use super::draw::printable;
 use super::terminal;
 
 /// The end of the command's output that is kept: more than the lines that are printed need.
@@ -81,20 +82,20 @@ impl Command {
     pub(super) fn finish(mut self) {
         if self.ended().is_none() {
             self.terminate();
-            eprintln!(
+            tell(format_args!(
                 "plimsoll: sent SIGTERM to {}, waiting for it to end",
                 self.shown()
-            );
+            ));
             self.wait();
         }
         match self.ended() {
-            Some(how) => eprintln!("plimsoll: {}: {how}", self.shown()),
-            None => eprintln!(
+            Some(how) => tell(format_args!("plimsoll: {}: {how}", self.shown())),
+            None => tell(format_args!(
                 "plimsoll: {} (pid {}) has not ended; it is left running, and writing output \
                  will fail for it",
                 self.shown(),
                 self.pid()
-            ),
+            )),
         }
         self.print_output();
     }
@@ -131,9 +132,12 @@ impl Command {
             return;
         }
         let shown = &lines[lines.len().saturating_sub(OUTPUT_LINES_MAX)..];
-        eprintln!("plimsoll: the last {} of its output:", count(shown.len()));
+        tell(format_args!(
+            "plimsoll: the last {} of its output:",
+            count(shown.len())
+        ));
         for line in shown {
-            eprintln!("{}", printable(line));
+            tell(format_args!("{}", printable(line)));
         }
     }
 }
@@ -144,6 +148,12 @@ impl Drop for Command {
             self.terminate();
         }
     }
+}
+
+/// A line to standard error, or to nobody when that is a terminal that is gone: `eprintln!` would
+/// panic.
+fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn count(lines: usize) -> String {

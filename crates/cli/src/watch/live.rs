@@ -1,16 +1,18 @@
 //! The loop between the readers, the keys and the screen.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::event::Event;
 
 use super::command::Command;
 use super::draw::{Ink, Layout, draw};
+use super::keys::{Key, Keys};
 use super::reader::{Reader, Wanted};
 use super::reading::What;
 use super::state::{Effect, State};
-use super::terminal::{self, Screen};
+use super::terminal::{self, Line, Screen};
 
 /// How long the loop waits for a key before it looks for readings and signals.
 const KEY_WAIT: Duration = Duration::from_millis(50);
@@ -31,7 +33,7 @@ pub(super) enum Outcome {
     Signal(u8),
 }
 
-/// Shows the process until the user or a signal ends it.
+/// Shows the process until the user, a signal or the end of the terminal ends it.
 pub(super) fn live(
     pid: u32,
     command: Option<&mut Command>,
@@ -41,15 +43,18 @@ pub(super) fn live(
     let began = Instant::now();
     let reader = Reader::start(pid, interval, began);
     let name = command.as_ref().map(|command| command.name.clone());
+    let line = Arc::new(Line::open().context("can't read keys from the terminal")?);
     let mut view = View {
         state: State::new(pid, name),
         reader,
         began,
         command,
         read_once: false,
+        line: Arc::clone(&line),
     };
     let mut screen = Screen::open()?;
-    view.run(&mut screen)
+    let keys = Keys::start(line);
+    view.run(&mut screen, &keys)
 }
 
 #[derive(Debug)]
@@ -60,14 +65,18 @@ struct View<'a> {
     command: Option<&'a mut Command>,
     /// Whether the subject could ever be read.
     read_once: bool,
+    line: Arc<Line>,
 }
 
 impl View<'_> {
-    fn run(&mut self, screen: &mut Screen) -> anyhow::Result<Outcome> {
+    fn run(&mut self, screen: &mut Screen, keys: &Keys) -> anyhow::Result<Outcome> {
         // https://no-color.org
         let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let mut drawn: Option<Instant> = None;
         loop {
+            if self.line.is_gone() {
+                terminal::note_hang_up();
+            }
             if let Some(signal) = terminal::signal() {
                 return Ok(Outcome::Signal(signal));
             }
@@ -79,10 +88,14 @@ impl View<'_> {
             }
             self.state.tick(self.began.elapsed());
             if news || drawn.is_none_or(|drawn| drawn.elapsed() >= CLOCK_STEP) {
-                self.draw(screen, color)?;
+                let failed = self.draw(screen, color).err();
+                if let Some(error) = failed.filter(|_| !self.line.is_gone()) {
+                    return Err(error);
+                }
                 drawn = Some(Instant::now());
             }
-            match self.take_keys()? {
+            match self.take_keys(keys)? {
+                Turn::Lost => terminal::note_hang_up(),
                 Turn::Quit => return Ok(Outcome::Quit),
                 Turn::Redraw => drawn = None,
                 Turn::Nothing => {}
@@ -147,18 +160,23 @@ impl View<'_> {
         Ok(news)
     }
 
-    fn take_keys(&mut self) -> anyhow::Result<Turn> {
+    fn take_keys(&mut self, keys: &Keys) -> anyhow::Result<Turn> {
         let mut turn = Turn::Nothing;
         let mut wait = KEY_WAIT;
         for _ in 0..KEYS_A_TURN {
-            if !event::poll(wait).context("can't read keys from the terminal")? {
-                break;
-            }
+            let event = match keys.next(wait) {
+                None => break,
+                Some(Key::Event(event)) => event,
+                Some(Key::Lost) => return Ok(Turn::Lost),
+                Some(Key::Failed(_)) if self.line.is_gone() => return Ok(Turn::Lost),
+                Some(Key::Failed(error)) => {
+                    return Err(error).context("can't read keys from the terminal");
+                }
+            };
             wait = Duration::ZERO;
             turn = Turn::Redraw;
             // Only keys do something; all else, as a new size, asks for a new drawing.
-            let Event::Key(key) = event::read().context("can't read keys from the terminal")?
-            else {
+            let Event::Key(key) = event else {
                 continue;
             };
             match self.state.press(key) {
@@ -181,4 +199,6 @@ enum Turn {
     Nothing,
     Redraw,
     Quit,
+    /// There is no terminal for us any more.
+    Lost,
 }

@@ -2,14 +2,15 @@
 //!
 //! `state` says what is shown and what keys and readings do to it; `draw` makes a screen of it;
 //! both are pure. `reader` reads in threads of its own so that keys are answered while a reading
-//! takes seconds; `live` is the loop between them and the terminal; `command` is the command
-//! that `watch -- CMD` starts.
+//! takes seconds, and `keys` waits for keys in another; `live` is the loop between them and the
+//! terminal; `command` is the command that `watch -- CMD` starts.
 
 mod changes;
 mod command;
 mod component_id;
 mod draw;
 mod history;
+mod keys;
 mod live;
 #[cfg(test)]
 mod made;

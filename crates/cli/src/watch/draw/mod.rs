@@ -17,7 +17,6 @@ use super::state::State;
 pub(super) use ink::Ink;
 pub(super) use layout::Layout;
 use layout::{HEIGHT_MIN, WIDTH_MIN};
-pub(super) use text::printable;
 
 /// Draws the whole screen.
 pub(super) fn draw(state: &State, ink: Ink, area: Rect, buf: &mut Buffer) {
