@@ -25,7 +25,6 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<Ended> {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let started = Instant::now();
-    #[expect(clippy::zombie_processes, reason = "wait4 below waits for it")]
     let child = command
         .spawn()
         .with_context(|| format!("failed to start {command:?}"))?;
