@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -71,12 +71,6 @@ impl Plimsoll {
     #[must_use]
     pub fn in_folder(mut self, folder: &Path) -> Plimsoll {
         self.command.current_dir(folder);
-        self
-    }
-
-    #[must_use]
-    pub fn env(mut self, key: &str, value: &str) -> Plimsoll {
-        self.command.env(key, value);
         self
     }
 
@@ -236,14 +230,6 @@ impl Background {
 
     pub fn close_input(&mut self) {
         self.child.stdin = None;
-    }
-
-    /// Whether it has ended.
-    ///
-    /// # Panics
-    /// Where it cannot be waited for.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child can be waited for")
     }
 
     /// Closes its input and waits for its end.

@@ -23,10 +23,9 @@ pub fn is_root() -> bool {
 #[must_use]
 pub fn program(names: &[&str]) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
-    let found = std::env::split_paths(&folders)
+    std::env::split_paths(&folders)
         .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
-        .find(|path| path.is_file());
-    found
+        .find(|path| path.is_file())
 }
 
 /// Asks again and again until `holds`.

@@ -220,6 +220,7 @@ impl Report {
         let totals = &self.json["totals"];
         check_sum("the components", self.components(), totals);
         check_reclaim("totals", totals);
+        check_within(totals);
         let unattributed = self
             .components()
             .iter()
@@ -233,6 +234,7 @@ impl Report {
 
 fn check_parts(component: &Value) {
     check_reclaim("a component", component);
+    check_within(component);
     let parts = component["parts"].as_array().expect("parts is an array");
     if !parts.is_empty() {
         check_sum("the parts", parts, component);
@@ -255,6 +257,23 @@ fn check_sum(what: &str, parts: &[Value], whole: &Value) {
             number(&whole[key], key),
             "{key} of {what} of {}",
             whole["name"]
+        );
+    }
+}
+
+/// What is a part of the resident bytes by its meaning is not more than they are.
+fn check_within(component: &Value) {
+    let most = resident(component);
+    for key in ["distinct_bytes", "private_bytes", "dirty_bytes"] {
+        let part = number(&component[key], key);
+        assert!(part <= most, "{key} {part} of {most} resident: {component}");
+    }
+    // Live bytes may be in swap, too.
+    let swapped = number(&component["swap_bytes"], "swap_bytes");
+    if let Some(live) = component["used"]["live_bytes"].as_u64() {
+        assert!(
+            live <= most + swapped,
+            "{live} live of {most} resident: {component}"
         );
     }
 }

@@ -1,6 +1,11 @@
 //! What is wrong with the question gets one clear error and exit code 2, and nothing on standard
 //! output.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
+)]
+
 use plimsoll_end_to_end::{Plimsoll, Scratch, skip};
 use plimsoll_subjects::Subject;
 

@@ -1,5 +1,10 @@
 //! Looking at a process changes nothing in it.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
+)]
+
 use plimsoll_end_to_end::{MIB, Plimsoll, Report, Scratch};
 use plimsoll_subjects::Subject;
 

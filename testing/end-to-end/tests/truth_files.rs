@@ -100,3 +100,50 @@ fn odd_file_names() {
     assert!(!text.lines().any(|line| line.starts_with("line")), "{text}");
     assert!(text.contains("still here (deleted)"), "{text}");
 }
+
+/// Two files of the same name, as when a database is replaced while it is open, are two owners, or
+/// one that says nothing of one file alone.
+#[test]
+fn two_files_of_one_name() {
+    let subject = Subject::start("memfd", &["--mib", "4", "--name", "twin"]);
+    let report = Report::of(subject.pid);
+    let twin = report.only("twin");
+    assert_eq!(number(twin, "file_bytes"), subject.number("shmem_bytes"));
+    let Some(python) = plimsoll_end_to_end::program(&["python3"]) else {
+        return plimsoll_end_to_end::skip("two files of one name", "python3 is not installed");
+    };
+    let program = "
+import mmap, os, sys
+maps = []
+for mib in (2, 6):
+    fd = os.memfd_create('twin')
+    os.truncate(fd, mib << 20)
+    maps.append(mmap.mmap(fd, mib << 20))
+    maps[-1].write(b'x' * (mib << 20))
+print('ready {\"shmem_bytes\": %d}' % (8 << 20), flush=True)
+sys.stdin.read()
+";
+    let mut command = std::process::Command::new(python);
+    command.args(["-c", program]);
+    let subject = Subject::start_command("twins", command);
+    let report = Report::of(subject.pid);
+    let twins = report.named("twin");
+    let resident: u64 = twins
+        .iter()
+        .map(|twin| number(twin, "resident_bytes"))
+        .sum();
+    assert_eq!(
+        resident,
+        subject.number("shmem_bytes"),
+        "{}",
+        report.outline()
+    );
+    for twin in &twins {
+        if let Some(length) = twin["file_bytes"].as_u64() {
+            assert_eq!(length, number(twin, "resident_bytes"), "{twin}");
+        }
+        if let Some(cached) = twin["cache"]["cached_bytes"].as_u64() {
+            assert_eq!(cached, number(twin, "resident_bytes"), "{twin}");
+        }
+    }
+}

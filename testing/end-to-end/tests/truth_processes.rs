@@ -82,6 +82,67 @@ fn without_privilege_a_tree_is_marked_as_an_estimate() {
     assert!((16 * MIB..=most).contains(&found), "{found}");
 }
 
+/// Shared pages count once in every figure, not in RSS alone: nothing that is a part of the resident
+/// bytes is more than they are (checked whenever a report is made).
+#[test]
+fn figures_of_a_tree_fit_each_other() {
+    let subject = Subject::start(
+        "forked_copy_on_write",
+        &["--mib", "16", "--rewrite-mib", "4"],
+    );
+    let report = Report::with(subject.pid, &["--tree"]);
+    let dirty = report.number("/totals/dirty_bytes");
+    if report.json["totals"]["resident_exactness"] == "exact" {
+        assert_near("dirty", dirty, subject.number("distinct_bytes"), MIB);
+    }
+}
+
+/// A server that makes its objects, then forks its workers: they share what they do not touch.
+#[test]
+fn a_preforked_server() {
+    let Some(python) = plimsoll_end_to_end::program(&["python3"]) else {
+        return skip("a preforked server", "python3 is not installed");
+    };
+    let program = "
+import os, sys
+data = [('x%d' % i, i * 1.5) for i in range(200000)]
+workers = []
+for _ in range(3):
+    up, ready = os.pipe()
+    worker = os.fork()
+    if worker == 0:
+        os.write(ready, b'.')
+        sys.stdin.read()
+        os._exit(0)
+    os.read(up, 1)
+    workers.append(worker)
+print('ready {\"processes\": 4}', flush=True)
+sys.stdin.read()
+";
+    let mut command = std::process::Command::new(python);
+    command.args(["-c", program]);
+    let subject = Subject::start_command("preforked", command);
+    let report = Report::with(subject.pid, &["--tree"]);
+    let processes = report.json["subject"]["processes"].as_array().unwrap();
+    assert_eq!(processes.len() as u64, subject.number("processes"));
+    let one = Report::of(subject.pid).resident();
+    let sum = report.number("/totals/status_rss_bytes");
+    assert!(sum > one * 3, "{sum}");
+    if report.json["totals"]["resident_exactness"] == "exact" {
+        // Workers that only wait have touched little of it.
+        assert!(
+            report.resident() < one * 2,
+            "{} of {one}",
+            report.resident()
+        );
+    }
+    assert!(
+        report.unattributed() * 50 <= report.resident(),
+        "{}",
+        report.outline()
+    );
+}
+
 #[test]
 fn one_process_of_a_tree_is_exact() {
     let subject = Subject::start(

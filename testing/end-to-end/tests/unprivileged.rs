@@ -1,5 +1,10 @@
 //! Works without privilege on one's own processes, and says what is missing on others'.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
+)]
+
 use plimsoll_end_to_end::{Plimsoll, Report, Scratch, is_root, program, skip};
 use plimsoll_subjects::Subject;
 
