@@ -1,5 +1,10 @@
 //! The arrows between crates are those of ARCHITECTURE.md and no others.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
