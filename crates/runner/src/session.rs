@@ -214,6 +214,7 @@ impl Session<'_> {
         if let Some(done) = self.reader.wait() {
             self.tell_reading(done);
         }
+        self.tell_those_gone();
         if self.end.is_none() {
             self.read_last();
         }
@@ -266,13 +267,7 @@ impl Session<'_> {
             self.gap(now, gap);
         }
         for id in look.gone {
-            if id != self.root {
-                self.tell_ended(id, now, None);
-            } else if !self.start.is_child {
-                self.tell_ended(id, now, None);
-                self.end = Some(End::Gone);
-            }
-            // Our own child is told when it is reaped, with the kernel's last word on its peak.
+            self.take_gone(id, now);
         }
         self.ask_for_breakdown(now);
         let progress = Progress {
@@ -285,6 +280,28 @@ impl Session<'_> {
         };
         if let ControlFlow::Break(()) = self.observer.ticked(&progress) {
             self.stopping = true;
+        }
+    }
+
+    fn take_gone(&mut self, id: ProcessId, now: Duration) {
+        if id != self.root {
+            self.tell_ended(id, now, None);
+        } else if !self.start.is_child {
+            self.tell_ended(id, now, None);
+            self.end = Some(End::Gone);
+        }
+        // Our own child is told when it is reaped, with the kernel's last word on its peak.
+    }
+
+    /// Those that ended since the last tick: a root that ends its children and exits leaves no
+    /// further tick in which they would be missed, and they would be told as living on.
+    fn tell_those_gone(&mut self) {
+        if self.start.is_child {
+            self.reap();
+        }
+        let now = self.clock.now();
+        for id in self.tree.find_gone() {
+            self.take_gone(id, now);
         }
     }
 

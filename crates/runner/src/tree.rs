@@ -132,6 +132,26 @@ impl Tree {
         look
     }
 
+    /// Those that have ended, or are about to, and were not told so by a look.
+    pub(crate) fn find_gone(&mut self) -> Vec<ProcessId> {
+        let mut gone = Vec::new();
+        for live in self.live.iter_mut().filter(|live| !live.gone) {
+            match live.sampler.read() {
+                Ok(Some(figures)) => {
+                    let peak = figures.rss_peak.max(figures.rss);
+                    live.record.rss_peak = live.record.rss_peak.max(peak);
+                }
+                Ok(None) => {
+                    live.gone = true;
+                    gone.push(live.id());
+                }
+                // Not readable any more is not gone: a program of another user was executed.
+                Err(_) => {}
+            }
+        }
+        gone
+    }
+
     /// Takes a process that ended out of the tree.
     pub(crate) fn remove(&mut self, id: ProcessId, now: Duration) -> Option<Ended> {
         let index = self.live.iter().position(|live| live.id() == id)?;

@@ -130,6 +130,25 @@ fn children_and_orphans_are_followed() {
 }
 
 #[test]
+fn children_that_end_with_the_root_are_told_to_have_ended() {
+    // The root exits within microseconds of its child's end: no tick comes between.
+    let script = "sleep 60 & sleep 0.4; kill $!; wait $!; exit 0";
+    let finished = drive_command(&["sh", "-c", script]).finish();
+    let words_of = |kind| {
+        let mut pids: Vec<String> = finished
+            .values(kind)
+            .iter()
+            .map(|words| words[1].to_owned())
+            .collect();
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    };
+    assert_eq!(words_of("process").len(), 3, "{}", finished.log);
+    assert_eq!(words_of("process"), words_of("ended"), "{}", finished.log);
+}
+
+#[test]
 fn the_peak_of_a_run_that_ends_at_once_is_known() {
     // dd holds its block in memory for about 20 ms, between samples or not.
     let words = ["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"];
