@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     #[error(
-        "create recording {}: a file of that name exists; choose another name or ask to overwrite it",
+        "create recording {}: a file of that name exists; choose another name, or replace it with --overwrite",
         path.display()
     )]
     Exists { path: PathBuf },

@@ -57,7 +57,9 @@ fn an_existing_file_is_only_replaced_when_told() {
     let folder = Folder::new();
     std::fs::write(folder.file(), "precious").unwrap();
     let refused = RecordingWriter::create(&folder.file(), &meta());
-    assert!(matches!(refused, Err(RecordingError::Exists { .. })));
+    let refused = refused.err().unwrap();
+    assert!(matches!(refused, RecordingError::Exists { .. }));
+    assert!(refused.to_string().contains("--overwrite"), "{refused}");
     assert_eq!(std::fs::read(folder.file()).unwrap(), b"precious");
     RecordingWriter::replace(&folder.file(), &meta())
         .unwrap()
