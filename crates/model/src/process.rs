@@ -71,10 +71,18 @@ impl ProcessInfo {
         });
         match arguments.next().map(String::as_str) {
             Some("-m" | "-jar") => arguments.next().map_or(program, |module| file_name(module)),
-            Some(script) if !script.is_empty() => file_name(script),
+            Some(script) if !script.is_empty() && !is_descriptor(script) => file_name(script),
             _ => program,
         }
     }
+}
+
+/// "/dev/fd/63", "/proc/self/fd/3", "/proc/1234/fd/3": a script without a name.
+fn is_descriptor(path: &str) -> bool {
+    path.rsplit_once("/fd/").is_some_and(|(folder, number)| {
+        (folder == "/dev" || folder.starts_with("/proc/"))
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+    }) || path == "/dev/stdin"
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,4 +123,59 @@ pub struct Thread {
     pub name: String,
     /// From /proc/PID/task/TID/syscall; `None` while it runs or when it can't be read.
     pub stack_pointer: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_is_called_by_its_name() {
+        let check = |executable: &str, command: &[&str], expected: &str| {
+            let info = ProcessInfo {
+                id: ProcessId {
+                    pid: 7,
+                    start_time: 1,
+                },
+                parent: 1,
+                name: "comm".to_owned(),
+                command: command.iter().map(|word| (*word).to_owned()).collect(),
+                executable: (!executable.is_empty()).then(|| PathBuf::from(executable)),
+                uid: 0,
+                state: ProcessState::Running,
+                cgroup: None,
+            };
+            assert_eq!(info.application(), expected, "{executable} {command:?}");
+        };
+        check("", &[], "comm");
+        check(
+            "/usr/bin/redis-server",
+            &["redis-server", "3"],
+            "redis-server",
+        );
+        check(
+            "/usr/bin/python3.12",
+            &["python3", "-u", "/srv/app.py", "x"],
+            "app.py",
+        );
+        check(
+            "/usr/bin/python3",
+            &["python", "-m", "http.server"],
+            "http.server",
+        );
+        check("/usr/bin/python3", &["python"], "python3");
+        check("/usr/bin/bash", &["bash", "/opt/run.sh"], "run.sh");
+        check("/usr/bin/bash", &["bash", "./7"], "7");
+        // A number of a descriptor is no name.
+        check("/usr/bin/bash", &["bash", "/dev/fd/63", "x"], "bash");
+        check(
+            "/usr/bin/bash",
+            &["bash", "--norc", "/proc/self/fd/3"],
+            "bash",
+        );
+        check("/usr/bin/bash", &["bash", "/proc/41/fd/3"], "bash");
+        check("/usr/bin/dash", &["sh", "/dev/stdin"], "dash");
+        check("/usr/bin/bash", &["bash", "/home/me/fd/start"], "start");
+        check("/usr/bin/bash", &["bash", "/home/me/fd/3"], "3");
+    }
 }
