@@ -24,8 +24,9 @@ pub struct Recorded {
 pub struct RecordingMeta {
     /// Command line for `run`, empty for `record`.
     pub command: Vec<String>,
+    /// Of pid 0 when the subject's start was not recorded; [`RecordingMeta::start`] tells.
     pub root: ProcessId,
-    /// Since the Unix epoch.
+    /// Since the Unix epoch; zero when the start was not recorded.
     pub started_at: Duration,
     /// From the start to the last thing recorded.
     pub length: Duration,
@@ -42,6 +43,15 @@ pub struct RecordingMeta {
     pub recorder_cpu: Duration,
     /// Samples taken, before thinning.
     pub samples_taken: u64,
+}
+
+impl RecordingMeta {
+    /// The root process and the time of its start since the Unix epoch; `None` when the recording
+    /// was cut off before they were written.
+    #[must_use]
+    pub fn start(&self) -> Option<(ProcessId, Duration)> {
+        (self.root.pid != 0 && !self.started_at.is_zero()).then_some((self.root, self.started_at))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

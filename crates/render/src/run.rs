@@ -11,7 +11,7 @@ use plimsoll_model::{
     Breakdown, Bytes, Component, Gap, ProcessId, Recorded, RecordingMeta, Sample, TimedBreakdown,
 };
 
-use crate::quantity::{count, percent, span};
+use crate::quantity::{count, date, percent, span};
 
 /// Two breakdowns within this share of the peak are equally good witnesses of it: then the one
 /// nearer in time is taken.
@@ -239,8 +239,20 @@ impl Run<'_> {
     }
 }
 
+/// Who was recorded, when, and how it ended.
+pub(crate) fn facts(meta: &RecordingMeta) -> Vec<String> {
+    let mut facts = match meta.start() {
+        Some((root, started_at)) => vec![format!("pid {}", root.pid), date(started_at)],
+        // Cut off before anything of the subject was written.
+        None => vec!["the start was not recorded".to_owned()],
+    };
+    facts.push(format!("recorded for {}", span(meta.length)));
+    facts.push(ending(meta));
+    facts
+}
+
 /// How the subject ended, and whether the recording did.
-pub(crate) fn ending(meta: &RecordingMeta) -> String {
+fn ending(meta: &RecordingMeta) -> String {
     let ended = match (meta.exit_code, meta.exit_signal) {
         (_, Some(signal)) => Some(format!("ended by signal {signal}")),
         (Some(code), None) => Some(format!("exit code {code}")),

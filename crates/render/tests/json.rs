@@ -90,6 +90,19 @@ fn the_peak_is_told_by_the_breakdown_nearest_in_bytes_then_in_time() {
     check(&recorded, 12);
 }
 
+#[test]
+fn a_start_that_was_not_recorded_is_null() {
+    let text = recorded_json(&fixture::cut_off_before_its_start());
+    let document: Value = serde_json::from_str(&text).unwrap();
+    for key in [
+        "root_pid",
+        "root_start_time_ticks",
+        "started_at_unix_seconds",
+    ] {
+        assert_eq!(document.get(key), Some(&Value::Null), "{key}");
+    }
+}
+
 fn resident(components: &Value) -> u64 {
     let components = components.as_array().unwrap();
     let figures = components
@@ -120,6 +133,10 @@ fn every_written_key_is_documented_and_every_documented_key_is_written() {
         (
             "recording_document",
             recorded_json(&fixture::full_recorded()),
+        ),
+        (
+            "recording_document",
+            recorded_json(&fixture::cut_off_before_its_start()),
         ),
     ] {
         let document: Value = serde_json::from_str(&text).unwrap();

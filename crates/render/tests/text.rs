@@ -167,6 +167,17 @@ fn nothing_recorded_is_said() {
     let text = recorded_text(&recorded, &TextOptions::plain(80));
     assert!(text.contains("Nothing was recorded"), "{text}");
     assert!(text.contains("cut off"), "{text}");
+    assert!(text.contains("pid 4121"), "{text}");
+}
+
+#[test]
+fn a_start_that_was_not_recorded_is_not_made_up() {
+    let text = recorded_text(
+        &fixture::cut_off_before_its_start(),
+        &TextOptions::plain(80),
+    );
+    assert!(text.contains("the start was not recorded"), "{text}");
+    assert!(!text.contains("pid 0") && !text.contains("1970"), "{text}");
 }
 
 /// Bytes of a printed figure, with the half unit of its last digit that it may be off.

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use plimsoll_model::{Breakdown, Bytes, ProcessTable, Recorded, Scope};
 
 use crate::quantity::{count, date, marked, peak_exactness, percent, span};
-use crate::run::Run;
+use crate::run::{Run, facts};
 use data::PageData;
 use page::{Head, Page, escaped};
 
@@ -105,12 +105,7 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
         w,
         &Head {
             title: &title,
-            facts: &[
-                format!("pid {}", meta.root.pid),
-                date(meta.started_at),
-                format!("recorded for {}", span(meta.length)),
-                crate::run::ending(meta),
-            ],
+            facts: &facts(meta),
             command,
             verdict: &run.verdict(),
         },

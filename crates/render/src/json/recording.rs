@@ -10,9 +10,9 @@ use crate::run::Run;
 #[derive(Serialize)]
 pub(super) struct RecordingJson<'a> {
     command: &'a [String],
-    root_pid: u32,
-    root_start_time_ticks: u64,
-    started_at_unix_seconds: f64,
+    root_pid: Option<u32>,
+    root_start_time_ticks: Option<u64>,
+    started_at_unix_seconds: Option<f64>,
     length_seconds: f64,
     interval_seconds: f64,
     exit_code: Option<i32>,
@@ -87,11 +87,12 @@ impl<'a> RecordingJson<'a> {
     pub(super) fn of(recorded: &'a Recorded) -> RecordingJson<'a> {
         let run = Run::of(recorded);
         let meta = &recorded.meta;
+        let start = meta.start();
         RecordingJson {
             command: &meta.command,
-            root_pid: meta.root.pid,
-            root_start_time_ticks: meta.root.start_time,
-            started_at_unix_seconds: meta.started_at.as_secs_f64(),
+            root_pid: start.map(|(root, _)| root.pid),
+            root_start_time_ticks: start.map(|(root, _)| root.start_time),
+            started_at_unix_seconds: start.map(|(_, at)| at.as_secs_f64()),
             length_seconds: meta.length.as_secs_f64(),
             interval_seconds: meta.interval.as_secs_f64(),
             exit_code: meta.exit_code,

@@ -11,8 +11,8 @@ use super::table::{Align, Row, Table};
 use super::time_line::{cell_of, time_line};
 use crate::options::TextOptions;
 use crate::printable::{columns, fit, printable};
-use crate::quantity::{change, count, date, span};
-use crate::run::{Run, ending};
+use crate::quantity::{change, count, span};
+use crate::run::{Run, facts};
 use crate::stages::{Stages, resident};
 
 /// Components with a time line of their own.
@@ -74,13 +74,7 @@ fn head(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
     };
     let safe = printable(&command);
     page.line(Tone::Plain, &fit(&safe, page.width))?;
-    let pieces = [
-        format!("pid {}", meta.root.pid),
-        date(meta.started_at),
-        format!("recorded for {}", span(meta.length)),
-        ending(meta),
-    ];
-    page.pieces(Tone::Plain, 0, ",", &pieces)
+    page.pieces(Tone::Plain, 0, ",", &facts(meta))
 }
 
 /// Before, at the peak and at the end, component by component.
