@@ -23,7 +23,27 @@ fn examine(subject: &Subject) -> Report {
     check(&report, kernel);
     let walked = Report::with(subject.pid, &["--method", "walk"]);
     assert_named(&walked);
+    // Both ways of reading give each owner the same bytes, as long as nothing moves.
+    if Resident::read(subject.pid) == kernel && walked.resident() == report.resident() {
+        assert_eq!(owners(&walked), owners(&report));
+    }
     report
+}
+
+/// Name, kind and resident bytes of each owner.
+fn owners(report: &Report) -> Vec<(String, u64)> {
+    let mut owners: Vec<(String, u64)> = report
+        .components()
+        .iter()
+        .map(|one| {
+            (
+                format!("{} {}", one["kind"], one["name"]),
+                number(one, "resident_bytes"),
+            )
+        })
+        .collect();
+    owners.sort_unstable();
+    owners
 }
 
 fn check(report: &Report, kernel: Resident) {
