@@ -295,11 +295,12 @@ impl LiveTarget {
 
     fn copy(asked: &mut Asked, address: u64, buffer: &mut [u8]) -> bool {
         let memory = &mut asked.memory;
-        let (whole, _) = asked.meter.hold(|| memory.read(address, buffer));
+        let (whole, took) = asked.meter.hold(|| memory.read(address, buffer));
         if whole {
             asked.meter.target_bytes_read += buffer.len() as u64;
         }
-        asked.meter.pause_after(STEP_HOLD);
+        // The lock is free between two copies, and a small one holds it for a microsecond.
+        asked.meter.pause_after_long(took, STEP_HOLD);
         whole
     }
 }

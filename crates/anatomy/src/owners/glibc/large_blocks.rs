@@ -6,35 +6,54 @@ use plimsoll_model::{AddressRange, Bytes};
 use super::chunk_walk::{FLAGS, IS_MMAPPED};
 use super::{owner, used};
 use crate::ground::Ground;
+use crate::owners::words;
 use crate::territory::{Claim, Territory};
 
 /// Smallest block worth telling from data that looks like a header. The mmap threshold is
 /// 128 KiB by default and only grows by itself.
 const LARGE_MIN: u64 = 64 * 1024;
 
-/// Claims the blocks in what no other rule has claimed.
+/// Claims the blocks in what no other rule has claimed: first those that start a mapping, then,
+/// in what is left, those that the kernel has joined with a lower neighbour.
 pub(crate) fn claim_large_blocks(ground: &Ground<'_>, territory: &mut Territory) {
-    let mut pages_left = CANDIDATE_PAGES;
-    for region in ground.regions() {
-        for interval in territory.unclaimed_within(region) {
-            if interval.size().0 >= LARGE_MIN {
-                claim_chain(ground, territory, interval, &mut pages_left);
-            }
-        }
+    for interval in unclaimed(ground, territory) {
+        let starts: Vec<u64> = ground
+            .mappings_within(interval)
+            .iter()
+            .map(|mapping| mapping.range.start.max(interval.start))
+            .collect();
+        claim_chains(ground, territory, interval, &starts);
+    }
+    let mut pages_left = PAGES_SEARCHED;
+    for interval in unclaimed(ground, territory) {
+        let starts = pages_like_headers(ground, interval, &mut pages_left);
+        claim_chains(ground, territory, interval, &starts);
     }
 }
 
-fn claim_chain(
+fn unclaimed(ground: &Ground<'_>, territory: &Territory) -> Vec<AddressRange> {
+    let regions = ground.regions();
+    let intervals = regions
+        .iter()
+        .flat_map(|region| territory.unclaimed_within(*region));
+    intervals
+        .filter(|interval| interval.size().0 >= LARGE_MIN)
+        .collect()
+}
+
+/// Claims the blocks at `starts` (ascending) and those that follow them without a hole.
+fn claim_chains(
     ground: &Ground<'_>,
     territory: &mut Territory,
     interval: AddressRange,
-    pages_left: &mut usize,
+    starts: &[u64],
 ) {
     let mut at = interval.start;
-    let residency = ground.residency(interval);
-    for candidate in block_candidates(ground, interval, pages_left) {
-        at = at.max(candidate);
-        // Blocks follow one another without a hole: go on as long as headers do.
+    for start in starts {
+        if *start < at {
+            continue;
+        }
+        at = *start;
         while let Some(size) = large_block_at(ground, at, interval.end) {
             let range = AddressRange::sized(at, size);
             let owner = owner(
@@ -42,57 +61,39 @@ fn claim_chain(
                 "malloc chunk header (IS_MMAPPED)",
             );
             // free() unmaps such a block at once: what is there is in use.
-            let used = Some(used(residency.resident_within(range), Bytes::ZERO));
+            let live = ground.residency(range).resident_within(range);
+            let used = Some(used(live, Bytes::ZERO));
             territory.claim_with(Claim { range, owner, used });
             at = range.end;
         }
     }
 }
 
-/// Pages whose first words are read in search of a header that does not start a mapping, which
-/// happens when the kernel has joined a block with its lower neighbour. Over all of a process.
-const CANDIDATE_PAGES: usize = 64 * 1024;
+/// Pages whose first words are read in search of a header that does not start a mapping, over all
+/// of a process: each is a system call of about a microsecond.
+const PAGES_SEARCHED: usize = 16 * 1024;
 
-/// Addresses in `interval` where a block may start: mapping starts, and pages that begin with
-/// something like a header. In ascending order.
-fn block_candidates(
+/// Resident pages of `interval` that begin like a block, in ascending order.
+fn pages_like_headers(
     ground: &Ground<'_>,
     interval: AddressRange,
     pages_left: &mut usize,
 ) -> Vec<u64> {
-    let page = ground.page_size().0;
-    let pages: Vec<u64> = ground
+    let page = usize::try_from(ground.page_size().0).unwrap_or(4096);
+    let mut pages: Vec<u64> = ground
         .resident(interval)
         .iter()
-        .flat_map(|run| (run.start..run.end).step_by(usize::try_from(page).unwrap_or(4096)))
+        .flat_map(|run| (run.start..run.end).step_by(page))
         .take(*pages_left)
         .collect();
     *pages_left -= pages.len();
-    let mut words = Vec::new();
-    let readable = ground.target.read_each(&pages, 16, &mut words);
-    let looks_like_header = |index: usize| {
-        let word = |at: usize| {
-            words
-                .get(at..at + 8)
-                .and_then(|bytes| bytes.try_into().ok())
-        };
-        let previous = word(index * 16).map(u64::from_ne_bytes);
-        let header = word(index * 16 + 8).map_or(0, u64::from_ne_bytes);
-        previous == Some(0) && header & FLAGS == IS_MMAPPED
-    };
-    let mut candidates: Vec<u64> = (0..pages.len())
-        .filter(|index| readable.get(*index) == Some(&true) && looks_like_header(*index))
-        .map(|index| pages[index])
-        .collect();
-    candidates.extend(
-        ground
-            .mappings_within(interval)
-            .iter()
-            .map(|mapping| mapping.range.start.max(interval.start)),
-    );
-    candidates.sort_unstable();
-    candidates.dedup();
-    candidates
+    let mut starts = Vec::new();
+    words::for_each_structure(ground, &mut pages, 16, |at, header| {
+        if words::u64_at(header, 0) == 0 && words::u64_at(header, 8) & FLAGS == IS_MMAPPED {
+            starts.push(at);
+        }
+    });
+    starts
 }
 
 /// The mapped size of the block whose mapping starts at `start`, if a chunk header proves one
@@ -106,13 +107,15 @@ fn large_block_at(ground: &Ground<'_>, start: u64, end: u64) -> Option<u64> {
 /// `_int_memalign`).
 fn block_header_at(ground: &Ground<'_>, start: u64, end: u64) -> Option<u64> {
     let page = ground.page_size();
-    leads(start).find_map(|lead| {
-        if start + lead + 16 > end || ground.target.read_word(start + lead)? != lead {
-            return None;
-        }
-        let header = ground.target.read_word(start + lead + 8)?;
+    let mut first_page = vec![0; usize::try_from(page.0.min(end - start)).ok()?];
+    if !ground.target.read(start, &mut first_page) {
+        first_page.clear();
+    }
+    leads(start, end).find_map(|lead| {
+        let (previous, header) = header_words(ground, &first_page, start, lead)?;
         let total = (header & !FLAGS).checked_add(lead)?;
-        let fits = header & FLAGS == IS_MMAPPED
+        let fits = previous == lead
+            && header & FLAGS == IS_MMAPPED
             && total >= LARGE_MIN
             && page.round_down(total) == total
             && total <= end - start;
@@ -120,11 +123,29 @@ fn block_header_at(ground: &Ground<'_>, start: u64, end: u64) -> Option<u64> {
     })
 }
 
-/// Distances from a mapping's start at which memalign may have put the header, for alignments
-/// from 64 bytes to 1 GiB; 0 for plain malloc.
-fn leads(start: u64) -> impl Iterator<Item = u64> {
+/// The two words of a header, from the page at hand or from further in.
+fn header_words(ground: &Ground<'_>, page: &[u8], start: u64, lead: u64) -> Option<(u64, u64)> {
+    let mut words = [0; 16];
+    let at = usize::try_from(lead).ok()?;
+    match page.get(at..at + 16) {
+        Some(bytes) => words.copy_from_slice(bytes),
+        None if ground.target.read(start + lead, &mut words) => {}
+        None => return None,
+    }
+    Some((words::u64_at(&words, 0), words::u64_at(&words, 8)))
+}
+
+/// Distances from a mapping's start at which memalign may have put the header of a block that
+/// ends by `end`, for alignments from 64 bytes to 1 GiB; 0 for plain malloc. Ascending.
+fn leads(start: u64, end: u64) -> impl Iterator<Item = u64> {
     let aligned = (6..=30).map(move |power| (start + 16).next_multiple_of(1 << power) - 16 - start);
-    std::iter::once(0).chain(aligned)
+    let room = (end - start).saturating_sub(LARGE_MIN);
+    let mut last = None;
+    std::iter::once(0).chain(aligned).filter(move |lead| {
+        let is_new = last != Some(*lead);
+        last = Some(*lead);
+        is_new && *lead <= room
+    })
 }
 
 /// A block ends where unclaimed memory ends, where a mapping ends, or where another block's
