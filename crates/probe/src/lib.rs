@@ -39,7 +39,8 @@ pub use pressure::{Pressure, Stall, read_cgroup_pressure, read_system_pressure};
 pub use processes::{descendants, find_by_name, list_pids};
 pub use quick::{QuickSampler, read_status};
 pub use reader::{
-    FileDetail, MethodChoice, ReadOptions, SMAPS_RSS_MAX, process_info, read_rollup, read_snapshot,
+    FileDetail, MethodChoice, ReadOptions, SMAPS_MAPPINGS_MAX, SMAPS_RSS_MAX, process_info,
+    read_rollup, read_snapshot,
 };
 pub use smaps::{Rollup, parse_rollup, parse_smaps};
 pub use stat::{Stat, parse_stat};
