@@ -130,6 +130,8 @@ struct Gathered<'a> {
     exactness: Exactness,
     evidence: &'a str,
     file: Option<&'a MappedFile>,
+    /// Files of one name: what is known of one of them is not true of all.
+    several_files: bool,
     used: Option<Used>,
     /// Some resident bytes have no occupancy: then the part has none either.
     occupancy_gap: bool,
@@ -146,8 +148,10 @@ impl<'a> Gathered<'a> {
         let mut usage = holding.usage();
         let mut reclaim = reclaim_of(snapshot, holding, can_swap);
         if scope == Scope::Tree {
-            usage.resident = usage.distinct;
+            count_once(&mut usage, holding);
             reclaim = scaled_to(reclaim, usage.resident);
+            // What is live on pages that another member has too would count twice.
+            self.occupancy_gap |= usage.distinct < holding.counters.rss;
         }
         self.usage += usage;
         self.reclaim += reclaim;
@@ -158,7 +162,12 @@ impl<'a> Gathered<'a> {
         if self.evidence.is_empty() {
             self.evidence = holding.owner.evidence;
         }
-        self.file = self.file.or_else(|| mapped_file(snapshot, holding.file));
+        let file = mapped_file(snapshot, holding.file);
+        self.several_files |= match (self.file, file) {
+            (Some(known), Some(file)) => known.id != file.id,
+            _ => false,
+        };
+        self.file = self.file.or(file);
         if holding.owner.kind == Kind::Stack {
             self.in_use = self.in_use.or_else(|| stack_in_use(snapshot, holding));
         }
@@ -177,7 +186,8 @@ impl<'a> Gathered<'a> {
     fn into_component(self, name: &str, kind: Kind) -> Component {
         let detail = self.detail(kind);
         let is_file = matches!(kind, Kind::File | Kind::Shared | Kind::Code);
-        let file = self.file.filter(|_| is_file);
+        let file = self.file.filter(|_| is_file && !self.several_files);
+        let is_installed = matches!(kind, Kind::File | Kind::Code);
         Component {
             usage: self.usage,
             reclaim: self.reclaim,
@@ -192,7 +202,10 @@ impl<'a> Gathered<'a> {
             used: self.used.filter(|_| !self.occupancy_gap),
             cache: file.and_then(|file| file.cache),
             file_size: file.and_then(|file| file.size),
-            package: file.and_then(|file| file.package.clone()),
+            package: self
+                .file
+                .filter(|_| is_installed)
+                .and_then(|file| file.package.clone()),
             ..Component::new(name, kind)
         }
     }
@@ -224,6 +237,14 @@ fn stack_in_use(snapshot: &Snapshot, holding: &Holding) -> Option<Bytes> {
         .filter_map(|thread| thread.stack_pointer)
         .find(|pointer| holding.range.contains(*pointer))
         .map(|pointer| Bytes(holding.range.end - pointer))
+}
+
+/// Over a tree a page that several members have counts once, in every figure.
+fn count_once(usage: &mut Usage, holding: &Holding) {
+    usage.resident = usage.distinct;
+    usage.dirty = usage.dirty.scaled(usage.distinct.0, holding.counters.rss.0);
+    usage.private = usage.private.min(usage.resident);
+    usage.swap = holding.counters.swap_pss;
 }
 
 /// The classes in proportion, summing to `resident`: of a page that several members share, each

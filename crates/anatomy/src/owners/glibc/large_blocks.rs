@@ -13,15 +13,26 @@ use crate::territory::{Claim, Territory};
 /// 128 KiB by default and only grows by itself.
 const LARGE_MIN: u64 = 64 * 1024;
 
+/// Mapping starts that are looked at: each costs a system call or more. Large intervals come
+/// first, so that a process of more mappings than this loses its smallest blocks.
+const STARTS_SEARCHED: usize = 4096;
+
+/// Pages whose first words are read in search of a header that does not start a mapping, over all
+/// of a process; five milliseconds at the most.
+const PAGES_SEARCHED: usize = 4096;
+
 /// Claims the blocks in what no other rule has claimed: first those that start a mapping, then,
 /// in what is left, those that the kernel has joined with a lower neighbour.
 pub(crate) fn claim_large_blocks(ground: &Ground<'_>, territory: &mut Territory) {
+    let mut starts_left = STARTS_SEARCHED;
     for interval in unclaimed(ground, territory) {
         let starts: Vec<u64> = ground
             .mappings_within(interval)
             .iter()
             .map(|mapping| mapping.range.start.max(interval.start))
+            .take(starts_left)
             .collect();
+        starts_left -= starts.len();
         claim_chains(ground, territory, interval, &starts);
     }
     let mut pages_left = PAGES_SEARCHED;
@@ -31,14 +42,17 @@ pub(crate) fn claim_large_blocks(ground: &Ground<'_>, territory: &mut Territory)
     }
 }
 
+/// Unclaimed intervals that may hold a block, the largest first.
 fn unclaimed(ground: &Ground<'_>, territory: &Territory) -> Vec<AddressRange> {
     let regions = ground.regions();
     let intervals = regions
         .iter()
         .flat_map(|region| territory.unclaimed_within(*region));
-    intervals
+    let mut intervals: Vec<AddressRange> = intervals
         .filter(|interval| interval.size().0 >= LARGE_MIN)
-        .collect()
+        .collect();
+    intervals.sort_by_key(|interval| std::cmp::Reverse(interval.size()));
+    intervals
 }
 
 /// Claims the blocks at `starts` (ascending) and those that follow them without a hole.
@@ -68,10 +82,6 @@ fn claim_chains(
         }
     }
 }
-
-/// Pages whose first words are read in search of a header that does not start a mapping, over all
-/// of a process: each is a system call of about a microsecond.
-const PAGES_SEARCHED: usize = 16 * 1024;
 
 /// Resident pages of `interval` that begin like a block, in ascending order.
 fn pages_like_headers(
@@ -150,12 +160,19 @@ fn leads(start: u64, end: u64) -> impl Iterator<Item = u64> {
 
 /// A block ends where unclaimed memory ends, where a mapping ends, or where another block's
 /// header stands: data that merely looks like a header does not. What is left behind the last
-/// block may be some pages of the loader's, too few for a block: the kernel joins the first
-/// block a program maps with the first thread's local storage above it.
+/// block may be some pages of the loader's, too few for a block (the kernel joins the first
+/// block a program maps with the first thread's local storage above it), or address space that
+/// nobody has touched.
 fn ends_at_boundary(ground: &Ground<'_>, at: u64, end: u64) -> bool {
     end - at < LARGE_MIN
         || ground
             .mapping_at(at)
             .is_none_or(|mapping| mapping.range.start == at)
         || block_header_at(ground, at, end).is_some()
+        || touched_up_to(ground, at, end)
+}
+
+fn touched_up_to(ground: &Ground<'_>, at: u64, end: u64) -> bool {
+    let last_page = AddressRange::new(at - ground.page_size().0, at);
+    !ground.resident(last_page).is_empty() && ground.resident(AddressRange::new(at, end)).is_empty()
 }

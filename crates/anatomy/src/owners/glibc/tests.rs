@@ -249,3 +249,14 @@ fn a_block_below_the_loaders_pages_is_found() {
     let found = large_blocks(vec![mapping(0, 0x80_4000)], &target);
     assert_eq!(found, [(0, 0x80_1000)]);
 }
+
+/// Address space that nobody has touched may be joined to a block.
+#[test]
+fn a_block_before_untouched_memory_is_found() {
+    let mut target = FakeTarget::default();
+    target.words(BASE, &[0, 0x80_1000 | IS_MMAPPED]);
+    assert_eq!(large_blocks(vec![mapping(0, 0x280_1000)], &target), []);
+    target.touch(AddressRange::sized(BASE, 0x80_1000));
+    let found = large_blocks(vec![mapping(0, 0x280_1000)], &target);
+    assert_eq!(found, [(0, 0x80_1000)]);
+}
