@@ -21,6 +21,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// A terminal of its own: a tmux server on a socket of its own, which ends with it.
 struct Tmux {
     socket: String,
+    /// Of everything that runs in the terminal: the shell's pid.
+    session: Option<String>,
 }
 
 impl Tmux {
@@ -30,8 +32,9 @@ impl Tmux {
             eprintln!("skipped {test}: tmux is not installed");
             return None;
         }
-        let tmux = Tmux {
+        let mut tmux = Tmux {
             socket: format!("plimsoll-test-{}-{test}", std::process::id()),
+            session: None,
         };
         let (columns, lines) = (columns.to_string(), lines.to_string());
         // `sh` with a plain prompt, so that the machine's own settings don't matter.
@@ -47,6 +50,10 @@ impl Tmux {
             &lines,
             shell,
         ]);
+        let shell = tmux.tmux(&["display-message", "-p", "#{pane_pid}"]);
+        let session = String::from_utf8(shell.stdout).unwrap();
+        assert_ne!(session.trim(), "");
+        tmux.session = Some(session.trim().to_owned());
         Some(tmux)
     }
 
@@ -122,29 +129,14 @@ impl Tmux {
     }
 }
 
-impl Tmux {
-    /// Everything that runs in the terminal, by session: also what ignores its end, and groups of
-    /// their own.
-    fn processes(&self) -> Vec<String> {
-        let output = Command::new("tmux")
-            .args(["-L", &self.socket, "list-panes", "-a", "-F", "#{pane_pid}"])
-            .output();
-        let panes = output.map(|output| output.stdout).unwrap_or_default();
-        let found = String::from_utf8_lossy(&panes)
-            .lines()
-            .filter_map(|pane| Command::new("pgrep").args(["-s", pane]).output().ok())
-            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-            .collect::<String>();
-        found.lines().map(str::to_owned).collect()
-    }
-}
-
 impl Drop for Tmux {
-    /// Also when an assertion has failed: nothing that was started in it is left.
+    /// Also when an assertion has failed, nothing that was started in the terminal is left: not
+    /// what ignores the terminal's end, nor what has a process group of its own.
     fn drop(&mut self) {
-        let processes = self.processes();
-        if !processes.is_empty() {
-            let _ = Command::new("kill").arg("-KILL").args(&processes).output();
+        if let Some(session) = &self.session {
+            let _ = Command::new("pkill")
+                .args(["-KILL", "-s", session])
+                .output();
         }
         let _ = Command::new("tmux")
             .args(["-L", &self.socket, "kill-server"])

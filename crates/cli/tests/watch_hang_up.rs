@@ -41,7 +41,8 @@ impl Drop for Killed {
     }
 }
 
-/// A `watch` on a pseudo-terminal whose other end is held here.
+/// A `watch` on a pseudo-terminal whose other end is held here; in a session of its own, which
+/// ends with it.
 struct Watch {
     process: Killed,
     master: Option<File>,
@@ -153,6 +154,16 @@ impl Watch {
         };
         let used = time(used.ru_utime) + time(used.ru_stime);
         (ExitStatus::from_raw(status), used.saturating_sub(before))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // Also a command that it has left.
+        let session = self.process.0.id().to_string();
+        let _ = Command::new("pkill")
+            .args(["-KILL", "-s", &session])
+            .output();
     }
 }
 
