@@ -6,7 +6,8 @@
 //! what the report is for, and a peak may be over at any time, so a new maximum waits less: at most
 //! [`NEW_MAXIMUM_WAIT`], and hardly at all once RSS is a fifth above what was last looked at.
 //! Such steps are a geometric series: with a cost in proportion to RSS, all of them together cost
-//! six times the last one, however long the growth takes.
+//! six times the last one, however long the growth takes. The first second of cost is free, so
+//! that short runs are seen whole.
 
 use std::time::Duration;
 
@@ -21,6 +22,11 @@ pub const NEW_MAXIMUM_WAIT: Duration = Duration::from_secs(10);
 const BIG_STEP_PERCENT: u64 = 20;
 /// While a subject grows by big steps, readings take up to a tenth of a core.
 pub const BIG_STEP_PAUSE_PER_COST: u32 = 10;
+/// Reading is nearly free until it has cost this much in all: most first runs are short, and what
+/// their peak was made of is the answer that they are run for.
+const STARTING_CREDIT: Duration = Duration::from_secs(1);
+/// While the credit lasts readings take up to half of a core.
+const CREDIT_PAUSE_PER_COST: u32 = 1;
 /// A new maximum of a small process is looked at when it is this much higher.
 const NEW_MAXIMUM_BYTES: Bytes = Bytes::mib(1);
 /// A smaller change is not looked at: 2 % of the last breakdown, and at least 4 MiB, which is what
@@ -49,6 +55,8 @@ pub enum BreakdownReason {
 pub struct BreakdownSchedule {
     interval: Duration,
     last: Option<Taken>,
+    /// Cost of all readings.
+    spent: Duration,
     rss_max: Bytes,
     processes_changed: bool,
 }
@@ -67,6 +75,7 @@ impl BreakdownSchedule {
         BreakdownSchedule {
             interval,
             last: None,
+            spent: Duration::ZERO,
             rss_max: Bytes::ZERO,
             processes_changed: false,
         }
@@ -84,7 +93,13 @@ impl BreakdownSchedule {
             return Some(BreakdownReason::First);
         };
         let passed = now.saturating_sub(last.at);
-        let pause = last.cost.saturating_mul(PAUSE_PER_COST);
+        let on_credit = self.spent < STARTING_CREDIT;
+        let per_cost = if on_credit {
+            CREDIT_PAUSE_PER_COST
+        } else {
+            PAUSE_PER_COST
+        };
+        let pause = last.cost.saturating_mul(per_cost);
         let grown = rss.saturating_sub(self.rss_max);
         if grown
             > self
@@ -93,7 +108,7 @@ impl BreakdownSchedule {
                 .max(NEW_MAXIMUM_BYTES)
         {
             let pause = if grown > self.rss_max.scaled(BIG_STEP_PERCENT, 100) {
-                last.cost.saturating_mul(BIG_STEP_PAUSE_PER_COST)
+                pause.min(last.cost.saturating_mul(BIG_STEP_PAUSE_PER_COST))
             } else {
                 pause
             };
@@ -118,6 +133,7 @@ impl BreakdownSchedule {
     /// it cost as much, and trying again at once would fail again.
     pub fn taken(&mut self, at: Duration, rss: Bytes, cost: Duration) {
         self.last = Some(Taken { at, rss, cost });
+        self.spent = self.spent.saturating_add(cost);
         self.rss_max = self.rss_max.max(rss);
         self.processes_changed = false;
     }
@@ -133,10 +149,11 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// A schedule with interval 10 s whose last reading ended at 100 s with 1000 MiB.
+    /// A schedule with interval 10 s whose last reading ended at 100 s with 1000 MiB; its credit is
+    /// used up.
     fn after_reading(cost: Duration) -> BreakdownSchedule {
         let mut schedule = BreakdownSchedule::new(seconds(10));
-        schedule.taken(seconds(50), Bytes::mib(1100), Duration::ZERO);
+        schedule.taken(seconds(50), Bytes::mib(1100), STARTING_CREDIT);
         schedule.taken(seconds(100), Bytes::mib(1000), cost);
         schedule
     }
@@ -210,6 +227,24 @@ mod tests {
         assert_eq!(schedule.due(seconds(102), Bytes::mib(1000)), None);
     }
 
+    /// A run of a second: 60 MiB, 110 MiB for 300 ms, and down again.
+    #[test]
+    fn a_short_peak_is_looked_at() {
+        let mut schedule = BreakdownSchedule::new(seconds(10));
+        let at = Duration::from_millis;
+        schedule.taken(at(50), Bytes::mib(10), at(45));
+        assert_eq!(schedule.due(at(90), Bytes::mib(60)), None);
+        assert_eq!(
+            schedule.due(at(100), Bytes::mib(60)),
+            Some(BreakdownReason::NewMaximum)
+        );
+        schedule.taken(at(145), Bytes::mib(60), at(45));
+        assert_eq!(
+            schedule.due(at(200), Bytes::mib(110)),
+            Some(BreakdownReason::NewMaximum)
+        );
+    }
+
     /// A reading costs 0.1 ms a MiB; RSS is looked at 10 times a second.
     #[test]
     fn a_fast_grower_is_seen_near_its_peak_at_a_bounded_cost() {
@@ -235,7 +270,7 @@ mod tests {
             // Six times the last of the big steps, and one reading each 10 s for the small ones.
             let small_steps = u32::try_from(ticks / 100).unwrap() + 1;
             assert!(
-                spent <= cost * (6 + small_steps),
+                spent <= cost * (6 + small_steps) + 2 * STARTING_CREDIT,
                 "{mib_per_second}: {spent:?}"
             );
         };
@@ -252,6 +287,7 @@ mod tests {
             steps in proptest::collection::vec((1..1000_u64, 0..1000_u64, 0..200_u64, any::<bool>()), 1..300),
         ) {
             let mut schedule = BreakdownSchedule::new(Duration::from_millis(300));
+            schedule.taken(Duration::ZERO, Bytes::mib(1000), STARTING_CREDIT);
             schedule.taken(Duration::ZERO, Bytes::mib(1000), Duration::ZERO);
             let mut now = Duration::ZERO;
             let mut spent = Duration::ZERO;
