@@ -48,10 +48,14 @@ fn outputs(format: &str, flags: &[&str], check: impl Fn(&str, &str)) {
         .iter()
         .map(|subject| vec!["inspect".to_owned(), subject.pid.to_string()])
         .collect();
+    let tree = Subject::start(
+        "forked_copy_on_write",
+        &["--mib", "4", "--rewrite-mib", "1"],
+    );
     calls.push(vec![
         "inspect".to_owned(),
         "--tree".to_owned(),
-        std::process::id().to_string(),
+        tree.pid.to_string(),
     ]);
     calls.push(vec!["ps".to_owned()]);
     calls.push(vec![
