@@ -5,6 +5,7 @@ use std::cell::RefCell;
 
 use plimsoll_model::Method;
 use plimsoll_probe::MethodChoice;
+use plimsoll_subjects::Subject;
 
 use crate::benchmarks::Plan;
 use crate::cost::Cost;
@@ -63,7 +64,9 @@ fn read_shape(plan: &Plan, report: &mut Report, vmas: usize, gib: usize) -> anyh
     );
     report.table(table);
     let pages = gib * GIB / 4096 / vmas;
-    let command_line = format!("swiss_vmas --vmas {vmas} --pages {pages}$");
+    // With its path: another process of the same name would be read too.
+    let program = Subject::executable("swiss_vmas");
+    let command_line = format!("^{} --vmas {vmas} --pages {pages}$", program.display());
     let commands = whole_commands(plan, subject.pid, &command_line);
     let own_command = &commands[0];
     report.table(Table::of_costs(
