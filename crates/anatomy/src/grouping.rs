@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use plimsoll_model::{
-    Bytes, Component, Exactness, FileId, Kind, MappedFile, Reclaim, Scope, Sharing, Snapshot,
-    Usage, Used,
+    Bytes, Component, Exactness, FileId, Kind, MappedFile, ProcessCount, Reclaim, Scope, Sharing,
+    Snapshot, Usage, Used,
 };
 
 use crate::holding::{Holding, apportion};
@@ -87,6 +87,9 @@ fn component(kind: Kind, name: &str, parts: BTreeMap<&str, Gathered<'_>>) -> Com
             .proportional_exactness
             .max(part.proportional_exactness);
     }
+    if kind == Kind::Shared {
+        whole.sharing.processes = common_processes(&parts);
+    }
     whole.used = sum_used(&parts);
     whole.package = parts.first().and_then(|part| part.package.clone());
     whole.evidence = evidence_of(&parts);
@@ -101,6 +104,17 @@ fn evidence_of(parts: &[Component]) -> String {
         .first()
         .map(|part| part.evidence.clone())
         .unwrap_or_default()
+}
+
+/// How many processes share the parts, when it is the same number for each: shared memory is
+/// mostly one segment, and its one line is all that is seen of it.
+fn common_processes(parts: &[Component]) -> Option<ProcessCount> {
+    let mut resident = parts
+        .iter()
+        .filter(|part| !part.usage.resident.is_zero())
+        .map(|part| part.sharing.processes);
+    let first = resident.next()??;
+    resident.all(|count| count == Some(first)).then_some(first)
 }
 
 /// Occupancy of the whole, only when every part with resident bytes tells its own: a sum over
@@ -262,5 +276,36 @@ fn scaled_to(reclaim: Reclaim, resident: Bytes) -> Reclaim {
         swap_only: parts[1],
         droppable: parts[2],
         after_writeback: parts[3],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_has_the_count_that_all_its_parts_have() {
+        let told = |count, complete| Some(ProcessCount { count, complete });
+        let check = |counts: &[(u64, Option<ProcessCount>)], expected| {
+            let parts: Vec<Component> = counts
+                .iter()
+                .map(|(resident, processes)| {
+                    let mut part = Component::new("segment", Kind::Shared);
+                    part.usage.resident = Bytes(*resident);
+                    part.sharing.processes = *processes;
+                    part
+                })
+                .collect();
+            assert_eq!(common_processes(&parts), expected, "{counts:?}");
+        };
+        check(&[], None);
+        check(&[(4096, told(3, false))], told(3, false));
+        check(
+            &[(4096, told(3, true)), (8192, told(3, true))],
+            told(3, true),
+        );
+        check(&[(4096, told(3, true)), (8192, told(2, true))], None);
+        check(&[(4096, told(3, true)), (8192, None)], None);
+        check(&[(4096, told(3, true)), (0, None)], told(3, true));
     }
 }

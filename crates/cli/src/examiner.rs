@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use plimsoll_anatomy::{breakdown, tree_breakdown, wanted_symbols};
-use plimsoll_model::{Backing, Breakdown, FileId, Gap, GapReason, Package, Snapshot, Target};
+use plimsoll_model::{
+    Backing, Breakdown, FileId, Gap, GapReason, Package, ReadingCost, Snapshot, Target,
+};
 use plimsoll_probe::{
     FileDetail, LiveTarget, MethodChoice, ProbeError, ReadOptions, count_sharers, descendants,
     read_snapshot,
@@ -173,10 +175,17 @@ fn unread(pid: u32, error: &ProbeError) -> Gap {
     Gap::new(format!("process {pid}"), reason, error.to_string())
 }
 
-fn total_cost(members: &[(Snapshot, LiveTarget)]) -> plimsoll_model::ReadingCost {
-    let mut total = members[0].1.cost();
+/// The members are read one after another by this thread, and the root's clock runs from the
+/// first to the last.
+fn total_cost(members: &[(Snapshot, LiveTarget)]) -> ReadingCost {
+    let root = members[0].1.cost();
+    let mut total = root;
     for (_, target) in &members[1..] {
         total.add(&target.cost());
     }
-    total
+    ReadingCost {
+        wall: root.wall,
+        cpu: root.cpu,
+        ..total
+    }
 }

@@ -60,17 +60,25 @@ pub(crate) fn claim(ground: &Ground<'_>, territory: &mut Territory) {
 /// Pages at the end of a region in which the first thread's descriptor is looked for: the loader
 /// maps it on its own, behind the local storage of all libraries.
 const LOADER_PAGES: u64 = 16;
+/// Regions looked at. mmap goes downward, so what the loader maps first lies high.
+const LOADER_REGIONS: usize = 64;
 
 /// The first thread's stack has a name of its own in maps; its local storage has none.
 fn claim_first_thread(ground: &Ground<'_>, territory: &mut Territory) {
     let page = ground.page_size();
-    let Some(at) = ground.regions().into_iter().find_map(|region| {
-        let start = region
-            .end
-            .saturating_sub(LOADER_PAGES * page.0)
-            .max(region.start);
-        first_descriptor(ground, AddressRange::new(start, region.end))
-    }) else {
+    let regions = ground.regions();
+    let Some(at) = regions
+        .iter()
+        .rev()
+        .take(LOADER_REGIONS)
+        .find_map(|region| {
+            let start = region
+                .end
+                .saturating_sub(LOADER_PAGES * page.0)
+                .max(region.start);
+            first_descriptor(ground, AddressRange::new(start, region.end))
+        })
+    else {
         return;
     };
     let storage: u64 = ground
