@@ -77,27 +77,51 @@ pub(crate) fn to_stderr(
     Ok(())
 }
 
-/// Writes a whole file or leaves none: first beside it, then renamed.
+/// Writes a whole file or leaves none: first beside it, then renamed. What is not a plain file
+/// (a device, a pipe) is written to, never replaced.
 pub(crate) fn to_file(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> anyhow::Result<()> {
+    let written = match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => File::options()
+            .write(true)
+            .open(path)
+            .and_then(|file| write_all(file, write))
+            .map(drop),
+        // A link stays a link: the file it leads to is replaced.
+        _ => write_beside(
+            &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+            write,
+        ),
+    };
+    written.with_context(|| format!("can't write {}", path.display()))
+}
+
+fn write_beside(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".partial");
     let beside = Path::new(&beside);
-    let written = (|| {
-        let mut file = BufWriter::new(File::create(beside)?);
-        write(&mut file)?;
-        file.into_inner()
-            .map_err(io::IntoInnerError::into_error)?
-            .sync_all()?;
-        std::fs::rename(beside, path)
-    })();
+    let written = File::create(beside)
+        .and_then(|file| write_all(file, write))
+        .and_then(|file| file.sync_all())
+        .and_then(|()| std::fs::rename(beside, path));
     if written.is_err() {
         // What could not be finished is of no use; that it can't be removed either adds nothing.
         let _ = std::fs::remove_file(beside);
     }
-    written.with_context(|| format!("can't write {}", path.display()))
+    written
+}
+
+fn write_all(file: File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<File> {
+    let mut buffered = BufWriter::new(file);
+    write(&mut buffered)?;
+    buffered
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)
 }
 
 /// An error with its causes on one line; a cause that the message before it quotes already is
@@ -125,6 +149,35 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A pipe at the path stays a pipe and gets the text; so would a device.
+    #[test]
+    fn what_is_no_plain_file_is_never_replaced() {
+        use std::io::Read;
+        use std::os::unix::fs::FileTypeExt;
+
+        let folder = std::env::temp_dir().join(format!("plimsoll-output-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("pipe");
+        let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: the name is a valid C string.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || {
+                let mut text = String::new();
+                File::open(path).unwrap().read_to_string(&mut text).unwrap();
+                text
+            }
+        });
+        to_file(&path, |w| w.write_all(b"report")).unwrap();
+        assert_eq!(reader.join().unwrap(), "report");
+        assert!(std::fs::metadata(&path).unwrap().file_type().is_fifo());
+        to_file(&folder.join("plain"), |w| w.write_all(b"report")).unwrap();
+        assert_eq!(std::fs::read(folder.join("plain")).unwrap(), b"report");
+        assert!(!folder.join("plain.partial").exists());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn a_cause_is_told_once() {
