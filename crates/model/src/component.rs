@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, CacheState, Package};
+use crate::{Bytes, CacheState, Package, ProcessCount};
 
 /// One owner. Its parts, when there are any, sum to its usage exactly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -207,8 +207,9 @@ impl ReclaimClass {
 pub struct Sharing {
     /// Mappings of this process (or tree) that belong to it.
     pub mappings: u32,
-    /// Processes that map the same file, this one included; `None` when not applicable or unknown.
-    pub processes: Option<u32>,
+    /// Processes that map the same file, this one included; `None` when not applicable or not
+    /// counted.
+    pub processes: Option<ProcessCount>,
     /// Resident bytes that at least one other mapping shares.
     pub shared: Bytes,
 }

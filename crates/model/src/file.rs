@@ -24,11 +24,26 @@ pub struct MappedFile {
     pub size: Option<Bytes>,
     /// State of the whole file in the page cache; `None` with a gap when the kernel won't say.
     pub cache: Option<CacheState>,
-    /// Processes that map it now, this one included; `None` when others can't be read.
-    pub processes: Option<u32>,
+    /// Processes that map it now, this one included; `None` when they were not counted.
+    pub processes: Option<ProcessCount>,
     pub package: Option<Package>,
     /// On tmpfs: its pages are memory, only swap can take them.
     pub in_memory_filesystem: bool,
+}
+
+/// How many processes do something, as far as they can be seen: "3", "at least 3".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessCount {
+    pub count: u32,
+    /// Whether all processes of the machine were looked at; if not, there may be more.
+    pub complete: bool,
+}
+
+impl fmt::Display for ProcessCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let least = if self.complete { "" } else { "at least " };
+        write!(f, "{least}{}", self.count)
+    }
 }
 
 /// cachestat(2) of a file, or mincore(2)'s lesser answer (then only `cached` is known).

@@ -31,7 +31,7 @@ pub use cgroup::{Cgroup, CgroupLevel, CgroupVersion};
 pub use component::{Component, Exactness, Kind, Reclaim, ReclaimClass, Sharing, Usage, Used};
 pub use cost::{Method, ReadingCost};
 pub use counters::{Counters, CountersSource};
-pub use file::{CacheState, FileId, MappedFile, Package, PackageManager};
+pub use file::{CacheState, FileId, MappedFile, Package, PackageManager, ProcessCount};
 pub use gap::{Gap, GapReason};
 pub use image::{Image, Segment, Symbol};
 pub use mapping::{Backing, Mapping, Permissions, VmFlags};

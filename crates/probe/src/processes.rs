@@ -76,7 +76,7 @@ pub(crate) fn has_memory(state: ProcessState) -> bool {
 }
 
 /// The names in a directory that are numbers, ascending.
-fn pids_in(directory: &str) -> io::Result<Vec<u32>> {
+pub(crate) fn pids_in(directory: &str) -> io::Result<Vec<u32>> {
     let mut pids = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let name = entry?.file_name();

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use plimsoll_model::{
-    Bytes, CacheState, Component, Exactness, Kind, Package, PackageManager, Reclaim, Sharing,
-    Usage, Used,
+    Bytes, CacheState, Component, Exactness, Kind, Package, PackageManager, ProcessCount, Reclaim,
+    Sharing, Usage, Used,
 };
 use rusqlite::{Connection, Row};
 
@@ -17,9 +17,9 @@ const SELECT: &str = "SELECT component_usage.position, component_usage.parent, o
     owner.kind, owner.evidence, owner.used_method, owner.package_manager, owner.package_name,
     owner.package_version, resident_bytes, distinct_bytes, proportional_bytes, private_bytes,
     dirty_bytes, swap_bytes, hugetlb_bytes, must_stay_bytes, swap_only_bytes, droppable_bytes,
-    after_writeback_bytes, mappings, sharing_processes, shared_bytes, proportional_exactness,
-    detail, live_bytes, held_free_bytes, file_size_bytes, cached_bytes, cached_dirty_bytes,
-    writeback_bytes, evicted_bytes, recently_evicted_bytes
+    after_writeback_bytes, mappings, sharing_processes, sharing_complete, shared_bytes,
+    proportional_exactness, detail, live_bytes, held_free_bytes, file_size_bytes, cached_bytes,
+    cached_dirty_bytes, writeback_bytes, evicted_bytes, recently_evicted_bytes
     FROM component_usage LEFT JOIN owner ON owner.id = component_usage.owner_id
     WHERE breakdown_id = ?1 ORDER BY position";
 
@@ -89,8 +89,8 @@ impl Trees {
 }
 
 fn component_of(row: &Row<'_>) -> Result<Component, rusqlite::Error> {
-    let live = bytes_or_none(row, 25)?;
-    let held_free = bytes_or_none(row, 26)?;
+    let live = bytes_or_none(row, 26)?;
+    let held_free = bytes_or_none(row, 27)?;
     let used = match (live, held_free) {
         (Some(live), Some(held_free)) => Some(Used {
             live,
@@ -99,13 +99,13 @@ fn component_of(row: &Row<'_>) -> Result<Component, rusqlite::Error> {
         }),
         _ => None,
     };
-    let cache = match bytes_or_none(row, 28)? {
+    let cache = match bytes_or_none(row, 29)? {
         Some(cached) => Some(CacheState {
             cached,
-            dirty: bytes_or_none(row, 29)?,
-            writeback: bytes_or_none(row, 30)?,
-            evicted: bytes_or_none(row, 31)?,
-            recently_evicted: bytes_or_none(row, 32)?,
+            dirty: bytes_or_none(row, 30)?,
+            writeback: bytes_or_none(row, 31)?,
+            evicted: bytes_or_none(row, 32)?,
+            recently_evicted: bytes_or_none(row, 33)?,
         }),
         None => None,
     };
@@ -130,17 +130,26 @@ fn component_of(row: &Row<'_>) -> Result<Component, rusqlite::Error> {
         },
         sharing: Sharing {
             mappings: row.get(20)?,
-            processes: row.get(21)?,
-            shared: bytes(row, 22)?,
+            processes: processes_of(row)?,
+            shared: bytes(row, 23)?,
         },
-        proportional_exactness: word::<Exactness>(row, 23)?,
-        detail: row.get(24)?,
+        proportional_exactness: word::<Exactness>(row, 24)?,
+        detail: row.get(25)?,
         used,
         cache,
-        file_size: bytes_or_none(row, 27)?,
+        file_size: bytes_or_none(row, 28)?,
         package: package_of(row)?,
         parts: Vec::new(),
     })
+}
+
+fn processes_of(row: &Row<'_>) -> Result<Option<ProcessCount>, rusqlite::Error> {
+    let count: Option<u32> = row.get(21)?;
+    let complete: Option<bool> = row.get(22)?;
+    Ok(count.map(|count| ProcessCount {
+        count,
+        complete: complete == Some(true),
+    }))
 }
 
 fn package_of(row: &Row<'_>) -> Result<Option<Package>, rusqlite::Error> {

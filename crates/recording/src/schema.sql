@@ -97,6 +97,7 @@ CREATE TABLE component_usage (
     after_writeback_bytes  INTEGER NOT NULL,
     mappings               INTEGER NOT NULL,
     sharing_processes      INTEGER,           -- processes that map the same file
+    sharing_complete       INTEGER,           -- 1: all processes were looked at; 0: there may be more
     shared_bytes           INTEGER NOT NULL,  -- resident, and mapped by at least one other
     proportional_exactness TEXT    NOT NULL,  -- exact | estimated | at_most
     detail                 TEXT    NOT NULL,

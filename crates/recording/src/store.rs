@@ -302,7 +302,7 @@ impl Store {
             .prepare_cached(
                 "INSERT INTO component_usage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
                      ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26,
-                     ?27, ?28)",
+                     ?27, ?28, ?29)",
             )?
             .execute(params![
                 breakdown,
@@ -321,7 +321,11 @@ impl Store {
                 integer(reclaim.droppable.0),
                 integer(reclaim.after_writeback.0),
                 component.sharing.mappings,
-                component.sharing.processes,
+                component.sharing.processes.map(|processes| processes.count),
+                component
+                    .sharing
+                    .processes
+                    .map(|processes| processes.complete),
                 integer(component.sharing.shared.0),
                 component.proportional_exactness.word(),
                 component.detail,

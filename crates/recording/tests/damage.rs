@@ -98,7 +98,7 @@ fn other_databases_and_newer_recordings_are_told_apart() {
         "DELETE FROM component_usage;
          WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
          INSERT INTO component_usage SELECT 1, i, nullif(i - 1, -1), 1, 0,0,0,0,0,0,0,0,0,0,0,0,
-             NULL, 0, 'exact', '', NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL FROM n",
+             NULL, NULL, 0, 'exact', '', NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL FROM n",
         "nested too deep",
     );
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use made::{Folder, breakdown, event, gap, id, meta, process, sample, write_small};
 use plimsoll_model::{
-    Bytes, CacheState, Component, Exactness, Kind, Package, PackageManager, ProcessId, Reclaim,
-    Recorded, RecordingMeta, Sharing, TimedBreakdown, Usage, Used,
+    Bytes, CacheState, Component, Exactness, Kind, Package, PackageManager, ProcessCount,
+    ProcessId, Reclaim, Recorded, RecordingMeta, Sharing, TimedBreakdown, Usage, Used,
 };
 use plimsoll_recording::{BREAKDOWNS_LIMIT, RecordingError, RecordingWriter, read_recorded};
 use proptest::collection::vec;
@@ -190,6 +190,10 @@ fn bytes() -> impl Strategy<Value = Bytes> {
     prop_oneof![Just(0), 0..1_u64 << 20, 0..1_u64 << 62].prop_map(Bytes)
 }
 
+fn process_count() -> impl Strategy<Value = ProcessCount> {
+    (any::<u32>(), any::<bool>()).prop_map(|(count, complete)| ProcessCount { count, complete })
+}
+
 fn package() -> impl Strategy<Value = Package> {
     let managers = vec![
         PackageManager::Python,
@@ -248,7 +252,7 @@ fn component() -> impl Strategy<Value = Component> {
     let used = option::of((bytes(), bytes(), ".{0,6}"));
     let rest = (
         any::<u32>(),
-        option::of(any::<u32>()),
+        option::of(process_count()),
         prop::sample::select(exactness),
     );
     let leaf = (

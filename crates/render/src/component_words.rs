@@ -46,7 +46,7 @@ pub(crate) fn cache_words(component: &Component) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-/// "12 mappings, 201 MiB distinct, 3 processes": only what is more than one.
+/// "12 mappings, 201 MiB distinct, shared by 3 processes": only what is more than one.
 pub(crate) fn sharing_words(component: &Component) -> Option<String> {
     let sharing = &component.sharing;
     let mut words = Vec::new();
@@ -54,8 +54,8 @@ pub(crate) fn sharing_words(component: &Component) -> Option<String> {
         words.push(count(sharing.mappings.into(), "mapping", "mappings"));
         words.push(format!("{} distinct", component.usage.distinct));
     }
-    if let Some(processes) = sharing.processes.filter(|processes| *processes > 1) {
-        words.push(count(processes.into(), "process", "processes"));
+    if let Some(processes) = sharing.processes.filter(|processes| processes.count > 1) {
+        words.push(format!("shared by {processes} processes"));
     }
     (!words.is_empty()).then(|| words.join(", "))
 }

@@ -37,6 +37,7 @@ pub(crate) fn breakdown(breakdown: &Breakdown, w: &mut dyn Write) -> io::Result<
             "exactness",
             "mappings",
             "processes",
+            "processes_complete",
             "package",
             "evidence",
             "detail",
@@ -76,7 +77,13 @@ fn leaves(component: &Component, above: &str, w: &mut dyn Write) -> io::Result<(
         }
         .to_owned(),
         component.sharing.mappings.to_string(),
-        optional(component.sharing.processes),
+        optional(component.sharing.processes.map(|processes| processes.count)),
+        optional(
+            component
+                .sharing
+                .processes
+                .map(|processes| processes.complete),
+        ),
         component
             .package
             .as_ref()

@@ -85,6 +85,20 @@ fn a_run_at_120_columns() {
 }
 
 #[test]
+fn a_count_of_processes_that_may_be_more_says_so() {
+    use plimsoll_model::ProcessCount;
+    let text_of = |count, complete| {
+        let mut breakdown = fixture::service();
+        breakdown.components.truncate(1);
+        breakdown.components[0].sharing.processes = Some(ProcessCount { count, complete });
+        breakdown_text(&breakdown, &TextOptions::plain(120))
+    };
+    assert!(text_of(3, true).contains("shared by 3 processes"));
+    assert!(text_of(3, false).contains("shared by at least 3 processes"));
+    assert!(!text_of(1, false).contains("processes"));
+}
+
+#[test]
 fn hostile_names_at_80_columns() {
     insta::assert_snapshot!(breakdown_text(
         &fixture::hostile_breakdown(),

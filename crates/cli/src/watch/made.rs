@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use plimsoll_model::{
     Breakdown, Bytes, CacheState, Cgroup, CgroupLevel, CgroupVersion, Component, Exactness, Gap,
-    GapReason, Kind, Method, Package, PackageManager, ProcessId, ProcessInfo, ProcessState,
-    ReadingCost, Reclaim, Scope, StatusFigures, SystemMemory, Totals, Usage, Used,
+    GapReason, Kind, Method, Package, PackageManager, ProcessCount, ProcessId, ProcessInfo,
+    ProcessState, ReadingCost, Reclaim, Scope, StatusFigures, SystemMemory, Totals, Usage, Used,
 };
 
 use super::reading::{Reading, What};
@@ -40,7 +40,10 @@ pub(super) fn file(name: &str, bytes: Bytes) -> Component {
     };
     component.reclaim.droppable = bytes;
     component.sharing.mappings = 1;
-    component.sharing.processes = Some(2);
+    component.sharing.processes = Some(ProcessCount {
+        count: 2,
+        complete: true,
+    });
     component.evidence = "smaps name".to_owned();
     component
 }
@@ -126,7 +129,10 @@ fn database(resident: Bytes) -> Component {
     component.usage.distinct = resident.scaled(1, 12);
     component.usage.private = Bytes::ZERO;
     component.sharing.mappings = 12;
-    component.sharing.processes = Some(1);
+    component.sharing.processes = Some(ProcessCount {
+        count: 1,
+        complete: true,
+    });
     component.file_size = Some(Bytes::mib(546));
     component.cache = Some(CacheState {
         cached: Bytes::mib(202),

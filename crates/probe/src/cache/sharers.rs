@@ -5,60 +5,64 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
-use plimsoll_model::{FileId, Gap, GapReason};
+use plimsoll_model::{FileId, Gap, GapReason, ProcessCount};
 
 use crate::maps::parse_map_line;
-use crate::processes::{list_pids, stream_lines};
+use crate::processes::{list_pids, pids_in, stream_lines};
 
 /// Text read over all processes before the count is given up. A process of 100 mappings has about
 /// 10 KiB, so this is some ten thousand ordinary processes, and under a second.
 const MAPS_BYTES_MAX: u64 = 128 << 20;
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// For each file, the processes that map it now. Empty with a gap when the count would be wrong:
-/// some processes can't be read, or there are too many.
+/// The inode of the initial PID namespace (`PROC_PID_INIT_INO` in include/linux/proc_ns.h). In any
+/// other, processes outside of it are not to be seen.
+const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// For each file, the processes that map it now. The counts are at least, with a gap, when some
+/// processes can't be read or there are too many.
 #[must_use]
 pub fn count_sharers(
     files: impl IntoIterator<Item = FileId>,
-) -> (BTreeMap<FileId, u32>, Option<Gap>) {
+) -> (BTreeMap<FileId, ProcessCount>, Option<Gap>) {
     let mut counter = Counter::new(files);
     if counter.counts.is_empty() {
         return (BTreeMap::new(), None);
     }
-    let what = "number of processes that share each file";
     let pids = match list_pids() {
         Ok(pids) => pids,
         Err(error) => {
-            return (
-                BTreeMap::new(),
-                Some(Gap::new(what, GapReason::Denied, error.to_string())),
+            let gap = Gap::new(
+                "number of processes that share each file",
+                GapReason::Denied,
+                error.to_string(),
             );
+            return (BTreeMap::new(), Some(gap));
         }
     };
+    let gap = scan_processes(&pids, &mut counter);
+    let complete = gap.is_none() && in_initial_namespace();
+    (counter.into_counts(complete), gap)
+}
+
+/// A gap tells that not all could be looked at.
+fn scan_processes(pids: &[u32], counter: &mut Counter) -> Option<Gap> {
+    let what = "some of the processes that share a file (counts say \"at least\")";
     let mut denied = 0_u32;
     let mut buffer = vec![0; BUFFER_BYTES];
     for (index, pid) in pids.iter().enumerate() {
-        counter.next_process();
-        let maps = File::open(format!("/proc/{pid}/maps"));
-        // Once one is denied the count can't be had: the others are opened only to say how many.
-        let scanned = maps.and_then(|maps| match denied {
-            0 => scan_maps(maps, &mut buffer, &mut counter),
-            _ => Ok(()),
-        });
-        match scanned {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => denied += 1,
-            // Ended meanwhile, or without memory: it maps nothing.
-            Err(_) => {}
-        }
         if counter.bytes_read > MAPS_BYTES_MAX {
             let detail = format!("stopped after {index} of {} processes", pids.len());
-            return (
-                BTreeMap::new(),
-                Some(Gap::new(what, GapReason::Bounded, detail)),
-            );
+            return Some(Gap::new(what, GapReason::Bounded, detail));
+        }
+        counter.next_process();
+        match scan_process(*pid, &mut buffer, counter) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => denied += 1,
+            // Ended meanwhile: it maps nothing.
+            Err(_) => {}
         }
     }
     if denied > 0 {
@@ -67,17 +71,42 @@ pub fn count_sharers(
              or CAP_SYS_PTRACE",
             pids.len()
         );
-        return (
-            BTreeMap::new(),
-            Some(Gap::new(what, GapReason::Denied, detail)),
-        );
+        return Some(Gap::new(what, GapReason::Denied, detail));
     }
-    (counter.into_counts(), None)
+    // Every PID namespace has a process 1.
+    if pids.first() != Some(&1) {
+        let detail = "/proc is mounted with hidepid, which hides the processes of others";
+        return Some(Gap::new(what, GapReason::Denied, detail));
+    }
+    None
 }
 
-fn scan_maps(mut maps: File, buffer: &mut [u8], counter: &mut Counter) -> std::io::Result<()> {
-    counter.bytes_read += stream_lines(&mut maps, buffer, |lines| counter.note_lines(lines))?;
+fn scan_process(pid: u32, buffer: &mut [u8], counter: &mut Counter) -> io::Result<()> {
+    let read = scan_maps(&format!("/proc/{pid}/maps"), buffer, counter)?;
+    if read > 0 {
+        return Ok(());
+    }
+    // A kernel thread, a zombie, or a process whose first thread has ended: then any other
+    // thread of it shows its maps.
+    for thread in pids_in(&format!("/proc/{pid}/task"))? {
+        let maps = format!("/proc/{pid}/task/{thread}/maps");
+        if thread != pid && scan_maps(&maps, buffer, counter)? > 0 {
+            break;
+        }
+    }
     Ok(())
+}
+
+fn scan_maps(path: &str, buffer: &mut [u8], counter: &mut Counter) -> io::Result<u64> {
+    let mut maps = File::open(path)?;
+    let read = stream_lines(&mut maps, buffer, |lines| counter.note_lines(lines))?;
+    counter.bytes_read += read;
+    Ok(read)
+}
+
+fn in_initial_namespace() -> bool {
+    std::fs::read_link("/proc/self/ns/pid")
+        .is_ok_and(|namespace| namespace.as_os_str() == INITIAL_PID_NAMESPACE)
 }
 
 /// Counts processes, not mappings.
@@ -116,12 +145,12 @@ impl Counter {
         }
     }
 
-    fn into_counts(self) -> BTreeMap<FileId, u32> {
+    fn into_counts(self, complete: bool) -> BTreeMap<FileId, ProcessCount> {
         self.counts
             .into_iter()
             // A file that nobody maps any more was unmapped meanwhile: the count is not known.
             .filter(|(_, (count, _))| *count > 0)
-            .map(|(id, (count, _))| (id, count))
+            .map(|(id, (count, _))| (id, ProcessCount { count, complete }))
             .collect()
     }
 }
@@ -151,9 +180,13 @@ mod tests {
             counter.next_process();
             counter.note_lines(lines);
         }
-        let counts = counter.into_counts();
-        assert_eq!(counts.get(&id(0, 42)), Some(&3));
-        assert_eq!(counts.get(&id(1, 42)), Some(&2));
+        let told = |count| ProcessCount {
+            count,
+            complete: false,
+        };
+        let counts = counter.into_counts(false);
+        assert_eq!(counts.get(&id(0, 42)), Some(&told(3)));
+        assert_eq!(counts.get(&id(1, 42)), Some(&told(2)));
         assert_eq!(counts.get(&id(0, 7)), None);
     }
 

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use plimsoll_model::{
     Breakdown, Bytes, CacheState, Component, Event, EventKind, Exactness, Gap, GapReason, Kind,
-    Method, Package, PackageManager, ProcessId, ProcessInfo, ProcessRecord, ProcessState,
-    ReadingCost, Reclaim, RecordingMeta, Sample, Scope, Sharing, SystemMemory, Totals, Usage, Used,
+    Method, Package, PackageManager, ProcessCount, ProcessId, ProcessInfo, ProcessRecord,
+    ProcessState, ReadingCost, Reclaim, RecordingMeta, Sample, Scope, Sharing, SystemMemory,
+    Totals, Usage, Used,
 };
 use plimsoll_recording::RecordingWriter;
 
@@ -111,7 +112,10 @@ pub(crate) fn breakdown(resident: u64) -> Breakdown {
     let mut file = Component::new("cache.db", Kind::File);
     file.sharing = Sharing {
         mappings: 12,
-        processes: Some(3),
+        processes: Some(ProcessCount {
+            count: 3,
+            complete: false,
+        }),
         shared: Bytes(4096),
     };
     file.proportional_exactness = Exactness::AtMost;

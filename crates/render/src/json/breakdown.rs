@@ -74,6 +74,7 @@ struct ComponentJson<'a> {
 struct SharingJson {
     mappings: u32,
     processes: Option<u32>,
+    processes_complete: Option<bool>,
     shared_bytes: u64,
 }
 
@@ -178,7 +179,8 @@ impl SharingJson {
     fn of(sharing: &Sharing) -> SharingJson {
         SharingJson {
             mappings: sharing.mappings,
-            processes: sharing.processes,
+            processes: sharing.processes.map(|processes| processes.count),
+            processes_complete: sharing.processes.map(|processes| processes.complete),
             shared_bytes: sharing.shared.0,
         }
     }

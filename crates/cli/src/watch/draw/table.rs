@@ -281,8 +281,8 @@ pub(super) fn words(component: &Component) -> Vec<String> {
             sharing.mappings
         ));
     }
-    if let Some(processes) = sharing.processes.filter(|processes| *processes > 1) {
-        words.push(format!("mapped by {processes} processes"));
+    if let Some(processes) = sharing.processes.filter(|processes| processes.count > 1) {
+        words.push(format!("shared by {processes} processes"));
     }
     if component.usage.swap > Bytes::ZERO {
         words.push(format!("{} in swap", component.usage.swap));
