@@ -75,9 +75,18 @@ impl Report {
     /// Where it never is quiet, or as [`Report::of`].
     #[must_use]
     pub fn of_quiet(pid: u32) -> (Report, Resident) {
+        Report::quiet_with(pid, &[])
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Panics
+    /// As [`Report::of_quiet`].
+    #[must_use]
+    pub fn quiet_with(pid: u32, arguments: &[&str]) -> (Report, Resident) {
         for _ in 0..QUIET_TRIES {
             let before = Resident::read(pid);
-            let report = Report::of(pid);
+            let report = Report::with(pid, arguments);
             if Resident::read(pid) == before {
                 return (report, before);
             }

@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use plimsoll_end_to_end::{MIB, Plimsoll, Report, Scratch, until};
+use plimsoll_end_to_end::{MIB, Plimsoll, Report, Scratch, SmallDisk, until};
 use plimsoll_subjects::Subject;
 use serde_json::Value;
 
@@ -295,38 +295,34 @@ fn a_report_that_cannot_be_written_changes_nothing_else() {
     .refused(&["no-such-folder/run.plimsoll"]);
 }
 
-/// Starts hundreds of processes, which a recording has to remember, and exits with 7.
-const BUSY: &str = "i=0; while [ $i -lt 150 ]; do sleep 0.01; i=$((i + 1)); done; exit 7";
+/// Records `turns` short-lived processes, which a recording has to remember, and exits with 7.
+fn busy(folder: &Scratch, recording: &str, turns: u32) -> Plimsoll {
+    let script =
+        format!("i=0; while [ $i -lt {turns} ]; do sleep 0.01; i=$((i + 1)); done; exit 7");
+    let often = ["--interval", "1ms", "--breakdown-interval", "2ms"];
+    let flags: Vec<&str> = [&often[..], &["--recording", recording]].concat();
+    run(folder, &flags, &["sh", "-c", &script])
+}
 
-/// The size of a recording with nothing in it but its tables.
-fn empty_recording() -> u64 {
-    let folder = Scratch::new("empty");
+/// Too many turns for a disk on which [`room_for_a_few_turns`] is left.
+const MANY_TURNS: u32 = 400;
+
+/// The size of a recording that was committed once or twice (every half second).
+fn room_for_a_few_turns() -> u64 {
+    let folder = Scratch::new("a-few-turns");
     let recording = folder.file("run.plimsoll");
-    assert_eq!(
-        run(&folder, &["--recording", &recording], &["true"])
-            .call()
-            .code,
-        Some(0)
-    );
+    assert_eq!(busy(&folder, &recording, 80).call().code, Some(7));
     std::fs::metadata(&recording).unwrap().len()
 }
 
 /// The command must not suffer from a disk that is full for the recording.
 #[test]
 fn a_full_disk_while_recording() {
+    let room = room_for_a_few_turns();
     let folder = Scratch::new("full-disk");
-    let empty = empty_recording();
     let recording = folder.file("run.plimsoll");
-    let flags = [
-        "--interval",
-        "1ms",
-        "--breakdown-interval",
-        "2ms",
-        "--recording",
-        &recording,
-    ];
-    let call = run(&folder, &flags, &["sh", "-c", BUSY])
-        .with_file_size_limit(empty + (28 << 10))
+    let call = busy(&folder, &recording, MANY_TURNS)
+        .with_file_size_limit(room)
         .call();
     assert_eq!(call.code, Some(7), "{call:?}");
     let said = call.stderr.to_lowercase();
@@ -350,25 +346,15 @@ fn a_full_disk_while_recording() {
 
 #[test]
 fn a_disk_of_its_own_that_is_full() {
+    let room = room_for_a_few_turns();
     let folder = Scratch::new("small-disk");
-    let Some(disk) =
-        plimsoll_end_to_end::SmallDisk::mount(folder.path(), empty_recording() + (24 << 10))
-    else {
+    let Some(disk) = SmallDisk::mount(folder.path(), room) else {
         return;
     };
     let recording = folder.file("run.plimsoll");
-    let flags = [
-        "--interval",
-        "1ms",
-        "--breakdown-interval",
-        "2ms",
-        "--recording",
-        &recording,
-    ];
-    let call = run(&folder, &flags, &["sh", "-c", BUSY]).call();
+    let call = busy(&folder, &recording, MANY_TURNS).call();
     assert_eq!(call.code, Some(7), "{call:?}");
     assert!(call.stderr.contains("run.plimsoll"), "{}", call.stderr);
-    let report = report_json(&recording);
-    assert_eq!(report["complete"], false);
+    assert_eq!(report_json(&recording)["complete"], false);
     drop(disk);
 }
