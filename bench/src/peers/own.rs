@@ -18,7 +18,7 @@ pub(crate) fn read(pid: u32, method: MethodChoice) -> anyhow::Result<(Turn, Read
     let options = ReadOptions {
         method,
         wanted_symbols: wanted_symbols(),
-        files: plimsoll_probe::FileDetail::CacheAndSharers,
+        files: plimsoll_probe::FileDetail::Cache,
     };
     let (read, snapshot_cost) = Cost::of(|| read_snapshot(pid, &options));
     let (snapshot, target) = read.with_context(|| format!("failed to read process {pid}"))?;

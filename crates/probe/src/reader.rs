@@ -238,8 +238,7 @@ impl<'a> Reading<'a> {
             MethodChoice::Auto => {
                 let locked = !status.figures.locked.is_zero();
                 let exact = scan && !locked && WalkFacilities::get().page_counts.is_ok();
-                status.figures.rss > SMAPS_RSS_MAX
-                    || exact && self.count_mappings() > SMAPS_MAPPINGS_MAX
+                status.figures.rss > SMAPS_RSS_MAX || exact && self.has_many_mappings()
             }
             MethodChoice::Smaps => false,
             MethodChoice::Walk => true,
@@ -256,14 +255,24 @@ impl<'a> Reading<'a> {
         if walk { Method::Walk } else { Method::Smaps }
     }
 
-    /// Lines of maps; 0 when it can't be read, which the reading itself will tell.
-    fn count_mappings(&mut self) -> usize {
+    /// Whether maps has more than [`SMAPS_MAPPINGS_MAX`] lines. Reads no more than it takes to
+    /// know; an unreadable file is told by the reading itself.
+    fn has_many_mappings(&self) -> bool {
+        let Ok(mut file) = self.process.file("maps") else {
+            return false;
+        };
+        let mut buffer = vec![0; TEXT_BUFFER];
         let mut lines = 0;
-        let counted = self.read_text("maps", &mut |bytes| {
-            lines += bytes.iter().filter(|byte| **byte == b'\n').count();
-            bytes.len()
-        });
-        if counted.is_ok() { lines } else { 0 }
+        while let Ok(length @ 1..) = file.read(&mut buffer) {
+            lines += buffer[..length]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
+            if lines > SMAPS_MAPPINGS_MAX {
+                return true;
+            }
+        }
+        false
     }
 
     fn pagemap(&self) -> Result<Pagemap, Gap> {

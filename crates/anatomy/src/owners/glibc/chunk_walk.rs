@@ -145,16 +145,13 @@ impl<'a> ChunkWalk<'a> {
                 .is_some_and(|header| header & !FLAGS == 0)
     }
 
-    /// Only what is resident counts: a trimmed or never touched page costs nothing.
+    /// Only what is resident counts: a trimmed or never touched page costs nothing. The page of
+    /// the header is there: it was read.
     fn resident_part(&self, chunk: AddressRange) -> Bytes {
-        let inner = AddressRange::new(
-            self.page.round_up(chunk.start),
-            self.page.round_down(chunk.end),
-        );
-        if inner.is_empty() {
-            return chunk.size();
+        if self.page.round_down(chunk.start) == self.page.round_down(chunk.end - 1) {
+            chunk.size()
+        } else {
+            self.residency.resident_within(chunk)
         }
-        let edges = chunk.size() - inner.size();
-        edges + self.residency.resident_within(inner)
     }
 }

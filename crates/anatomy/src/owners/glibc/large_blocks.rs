@@ -13,9 +13,9 @@ use crate::territory::{Claim, Territory};
 /// 128 KiB by default and only grows by itself.
 const LARGE_MIN: u64 = 64 * 1024;
 
-/// Mapping starts that are looked at: each costs a system call or more. Large intervals come
-/// first, so that a process of more mappings than this loses its smallest blocks.
-const STARTS_SEARCHED: usize = 4096;
+/// Mapping starts without a block that are looked at: each costs a system call or more. Large
+/// intervals come first, so that a process of more mappings loses its smallest blocks.
+const STARTS_WITHOUT_BLOCK: usize = 1024;
 
 /// Pages whose first words are read in search of a header that does not start a mapping, over all
 /// of a process; five milliseconds at the most.
@@ -24,16 +24,16 @@ const PAGES_SEARCHED: usize = 4096;
 /// Claims the blocks in what no other rule has claimed: first those that start a mapping, then,
 /// in what is left, those that the kernel has joined with a lower neighbour.
 pub(crate) fn claim_large_blocks(ground: &Ground<'_>, territory: &mut Territory) {
-    let mut starts_left = STARTS_SEARCHED;
+    let mut misses_left = STARTS_WITHOUT_BLOCK;
     for interval in unclaimed(ground, territory) {
         let starts: Vec<u64> = ground
             .mappings_within(interval)
             .iter()
             .map(|mapping| mapping.range.start.max(interval.start))
-            .take(starts_left)
+            .take(misses_left)
             .collect();
-        starts_left -= starts.len();
-        claim_chains(ground, territory, interval, &starts);
+        let found = claim_chains(ground, territory, interval, &starts);
+        misses_left -= starts.len().saturating_sub(found).min(misses_left);
     }
     let mut pages_left = PAGES_SEARCHED;
     for interval in unclaimed(ground, territory) {
@@ -55,13 +55,15 @@ fn unclaimed(ground: &Ground<'_>, territory: &Territory) -> Vec<AddressRange> {
     intervals
 }
 
-/// Claims the blocks at `starts` (ascending) and those that follow them without a hole.
+/// Claims the blocks at `starts` (ascending) and those that follow them without a hole, and
+/// tells how many.
 fn claim_chains(
     ground: &Ground<'_>,
     territory: &mut Territory,
     interval: AddressRange,
     starts: &[u64],
-) {
+) -> usize {
+    let mut found = 0;
     let mut at = interval.start;
     for start in starts {
         if *start < at {
@@ -79,8 +81,10 @@ fn claim_chains(
             let used = Some(used(live, Bytes::ZERO));
             territory.claim_with(Claim { range, owner, used });
             at = range.end;
+            found += 1;
         }
     }
+    found
 }
 
 /// Resident pages of `interval` that begin like a block, in ascending order.

@@ -260,3 +260,23 @@ fn a_block_before_untouched_memory_is_found() {
     let found = large_blocks(vec![mapping(0, 0x280_1000)], &target);
     assert_eq!(found, [(0, 0x80_1000)]);
 }
+
+/// A free chunk whose middle page was never written counts its two other pages only.
+#[test]
+fn pages_that_are_not_there_are_not_live() {
+    let mut target = FakeTarget::default();
+    let range = AddressRange::sized(BASE, 0x2_1000);
+    target.words(BASE + 8, &[0x2800 | PREV_INUSE]);
+    target.words(BASE + 0x2808, &[(0x2_1000 - 0x2800) | PREV_INUSE]);
+    let heap = plimsoll_model::Mapping {
+        backing: Backing::Heap,
+        ..fake::anonymous(range, Bytes(0x2000))
+    };
+    let snapshot = fake::snapshot(vec![heap]);
+    let ground = Ground::new(&snapshot, &target);
+    let mut territory = Territory::default();
+    claim_arenas(&ground, &mut territory);
+    let claim = territory.overlapping(range).next().unwrap();
+    let used = claim.used.as_ref().unwrap();
+    assert_eq!((used.live, used.held_free), (Bytes(0x1800), Bytes(0x800)));
+}
