@@ -19,6 +19,17 @@ pub enum ProbeError {
     Zombie { pid: u32, parent: u32, name: String },
 
     #[error(
+        "process {pid} ({name}) goes on without its first thread, which has ended: its memory can \
+         be read through another thread of it, give {thread} instead of {pid}"
+    )]
+    LeaderGone {
+        pid: u32,
+        name: String,
+        /// One of the threads that run on.
+        thread: u32,
+    },
+
+    #[error(
         "process {pid} ({name}) is a kernel thread: it has no memory of its own; look at a user \
          process instead"
     )]

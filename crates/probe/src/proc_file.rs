@@ -12,7 +12,9 @@ use std::path::PathBuf;
 use plimsoll_model::ProcessState;
 
 use crate::ProbeError;
+use crate::processes::pids_in;
 use crate::stat::{Stat, parse_stat};
+use crate::status::parse_status;
 
 #[derive(Debug)]
 pub(crate) struct ProcDir {
@@ -75,13 +77,35 @@ impl ProcDir {
                 pid: self.pid,
                 name: stat.name,
             }),
-            ProcessState::Zombie | ProcessState::Dead => Err(ProbeError::Zombie {
-                pid: self.pid,
-                parent: stat.parent,
-                name: stat.name,
+            ProcessState::Zombie | ProcessState::Dead => Err(match self.living_thread(&stat) {
+                Some(thread) => ProbeError::LeaderGone {
+                    pid: self.pid,
+                    name: stat.name,
+                    thread,
+                },
+                None => ProbeError::Zombie {
+                    pid: self.pid,
+                    parent: stat.parent,
+                    name: stat.name,
+                },
             }),
             _ => Ok(stat),
         }
+    }
+
+    /// A thread with memory in a process whose first thread has none any more. When the first
+    /// thread ends before others (pthread_exit(3) in main), the process lives on, but all that
+    /// /proc/PID shows is of that thread, a zombie; see NOTES of pthread_exit(3).
+    pub(crate) fn living_thread(&self, leader: &Stat) -> Option<u32> {
+        if leader.threads < 2 {
+            return None;
+        }
+        let threads = pids_in(&format!("/proc/{}/task", self.pid)).ok()?;
+        threads.into_iter().find(|thread| {
+            // Not by its state: while all threads of a process end, they run without memory.
+            let status = self.read(&format!("task/{thread}/status"));
+            *thread != self.pid && status.is_ok_and(|text| parse_status(&text).has_memory)
+        })
     }
 }
 

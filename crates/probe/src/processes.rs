@@ -265,12 +265,37 @@ impl ProcDirectory {
     pub(crate) fn read_info(&mut self, pid: u32) -> Option<ProcessInfo> {
         let process = self.enter(pid).ok()?;
         let stat = self.read_stat(&process)?;
+        let (process, stat) = self.with_memory(process, stat);
         let cgroup = self.read_group(&process);
         self.complete_info(&process, stat, cgroup)
     }
 
     pub(crate) fn read_stat(&mut self, process: &ProcessDirectory) -> Option<Stat> {
         parse_stat(self.read(process, c"stat").ok()?)
+    }
+
+    /// The directory and state of a thread with memory, when the first thread of a process has
+    /// ended before the others: /proc/PID shows that one's only. All else is left as it is.
+    pub(crate) fn with_memory(
+        &mut self,
+        process: ProcessDirectory,
+        stat: Stat,
+    ) -> (ProcessDirectory, Stat) {
+        if has_memory(stat.state) || stat.threads < 2 {
+            return (process, stat);
+        }
+        let threads = pids_in(&format!("/proc/{}/task", stat.pid)).unwrap_or_default();
+        for thread in threads.into_iter().filter(|thread| *thread != stat.pid) {
+            let Ok(other) = process.enter_thread(thread) else {
+                continue;
+            };
+            if let Some(state) = self.read_stat(&other).map(|stat| stat.state)
+                && has_memory(state)
+            {
+                return (other, Stat { state, ..stat });
+            }
+        }
+        (process, stat)
     }
 
     /// The group in the hierarchy that accounts memory.
@@ -308,6 +333,14 @@ impl ProcDirectory {
 }
 
 impl ProcessDirectory {
+    fn enter_thread(&self, thread: u32) -> io::Result<ProcessDirectory> {
+        let name = CString::new(format!("task/{thread}"))?;
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        Ok(ProcessDirectory {
+            descriptor: open_at(self.descriptor.as_raw_fd(), &name, flags)?,
+        })
+    }
+
     /// The effective user. The owner of the directory itself is that user always, unlike the
     /// owner of the files in it (`task_dump_owner` in fs/proc/base.c).
     fn uid(&self) -> Option<u32> {

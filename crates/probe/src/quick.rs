@@ -27,15 +27,17 @@ impl QuickSampler {
     /// Fails for a process that has no memory: a zombie or a kernel thread.
     pub fn open(pid: u32) -> Result<QuickSampler, ProbeError> {
         let process = ProcDir::open(pid)?;
-        let stat = process.stat_with_memory()?;
+        let start_time = process.stat()?.start_time;
+        let name = match process.stat_with_memory() {
+            Ok(_) => "status".to_owned(),
+            Err(ProbeError::LeaderGone { thread, .. }) => format!("task/{thread}/status"),
+            Err(error) => return Err(error),
+        };
         let status = process
-            .file("status")
-            .map_err(|error| process.error("status", error))?;
+            .file(&name)
+            .map_err(|error| process.error(&name, error))?;
         Ok(QuickSampler {
-            id: ProcessId {
-                pid,
-                start_time: stat.start_time,
-            },
+            id: ProcessId { pid, start_time },
             process,
             status,
             buffer: vec![0; STATUS_BYTES],
@@ -49,6 +51,28 @@ impl QuickSampler {
 
     /// The figures now; `None` when the process has ended.
     pub fn read(&mut self) -> Result<Option<StatusFigures>, ProbeError> {
+        match self.read_thread()? {
+            None if self.change_thread() => self.read_thread(),
+            figures => Ok(figures),
+        }
+    }
+
+    /// Goes on with another thread's status, where the one that was read has ended and others
+    /// have not.
+    fn change_thread(&mut self) -> bool {
+        let Ok(stat) = self.process.stat() else {
+            return false;
+        };
+        let thread = self.process.living_thread(&stat);
+        let name = thread.map(|thread| format!("task/{thread}/status"));
+        let Some(Ok(status)) = name.map(|name| self.process.file(&name)) else {
+            return false;
+        };
+        self.status = status;
+        true
+    }
+
+    fn read_thread(&mut self) -> Result<Option<StatusFigures>, ProbeError> {
         match self.status.read_at(&mut self.buffer, 0) {
             Ok(length) => {
                 let status = parse_status(&self.buffer[..length]);

@@ -81,6 +81,7 @@ impl Reading {
         let Some(stat) = directory.read_stat(&process) else {
             return;
         };
+        let (process, stat) = directory.with_memory(process, stat);
         if !has_memory(stat.state) {
             self.without_memory += 1;
             return;

@@ -12,8 +12,8 @@ use plimsoll_model::{
     Snapshot, Target,
 };
 use plimsoll_probe::{
-    FileDetail, LiveTarget, MethodChoice, ProbeError, QuickSampler, ReadOptions, process_info,
-    read_rollup, read_snapshot, read_status,
+    FileDetail, Grouping, LiveTarget, MethodChoice, ProbeError, QuickSampler, ReadOptions,
+    TableOptions, process_info, read_process_table, read_rollup, read_snapshot, read_status,
 };
 use subject::Subject;
 
@@ -334,6 +334,54 @@ fn processes_that_can_not_be_read() {
         }
         _ => eprintln!("skipped: no kernel threads can be seen here"),
     }
+}
+
+/// pthread_exit(3) in main: /proc/PID shows a zombie without memory, but the process lives on.
+#[test]
+fn a_process_outlives_its_first_thread() {
+    let subject = Subject::start("leader_gone");
+    let pid = u32::try_from(subject.address("child")).expect("a pid");
+    let held = subject.address("held");
+    let options = ReadOptions {
+        method: MethodChoice::Auto,
+        wanted_symbols: &[],
+        files: FileDetail::Nothing,
+    };
+    let mut thread = None;
+    wait_until(|| match read_snapshot(pid, &options) {
+        Err(ProbeError::LeaderGone { thread: other, .. }) => {
+            thread = Some(other);
+            true
+        }
+        _ => false,
+    });
+    let thread = thread.expect("a thread");
+    let block_of = |snapshot: &Snapshot| {
+        let mut mappings = snapshot.mappings.iter();
+        let found = mappings.find(|mapping| mapping.range.contains(held));
+        found.expect("its block").counters.rss
+    };
+    wait_until(|| {
+        let (snapshot, _) = read_snapshot(thread, &options).expect("it lives");
+        block_of(&snapshot) == Bytes(8 << 20)
+    });
+
+    // The lists and the sampler need no advice.
+    let info = process_info(pid).expect("it lives");
+    assert_eq!(info.id.pid, pid);
+    assert!(!info.command.is_empty());
+    let table = read_process_table(TableOptions {
+        grouping: Grouping::Process,
+    })
+    .expect("/proc is there");
+    let row = table.rows.iter().find(|row| row.process.id == info.id);
+    assert!(row.expect("its row").resident >= Bytes(8 << 20));
+    let mut sampler = QuickSampler::open(pid).expect("it lives");
+    assert_eq!(sampler.id(), info.id);
+    let figures = sampler.read().expect("its status").expect("it lives");
+    assert!(figures.rss >= Bytes(8 << 20));
+    drop(subject);
+    assert_eq!(sampler.read().expect("its end"), None);
 }
 
 fn wait_until(mut ready: impl FnMut() -> bool) {

@@ -98,6 +98,7 @@ pub(crate) fn run_child() {
         "fork" => fork(),
         "huge" => huge(),
         "unprivileged" => unprivileged(),
+        "leader_gone" => leader_gone(),
         other => panic!("no scenario {other}"),
     };
     // libtest prints "test child ... " without a newline before.
@@ -308,6 +309,36 @@ fn fork() -> Kept {
     }
     touch(both, 4 * MIB);
     tell("both", both as usize);
+    vec![Box::new(Forked(child))]
+}
+
+/// A child with a thread that holds 8 MiB and outlives the first one. It is forked because tests
+/// do not run in the first thread of their process.
+fn leader_gone() -> Kept {
+    let held = guarded(8 * MIB);
+    // SAFETY: takes nothing and returns a number.
+    let parent = unsafe { libc::getpid() };
+    // SAFETY: of the child's copy only the allocator is used, which glibc keeps whole over fork(2).
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "fork");
+    if child == 0 {
+        // SAFETY: both take plain numbers.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
+        let held = held as usize;
+        std::thread::spawn(move || {
+            touch(held as *mut u8, 8 * MIB);
+            // SAFETY: both take nothing; the child ends when its parent is gone.
+            while unsafe { libc::getppid() } == parent {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            // SAFETY: ends the process; there is nothing to clean up.
+            unsafe { libc::_exit(0) };
+        });
+        // SAFETY: exit(2) ends this thread alone; what it holds stays as it is.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+    tell("child", child);
+    tell("held", held as usize);
     vec![Box::new(Forked(child))]
 }
 
