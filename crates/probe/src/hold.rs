@@ -16,6 +16,10 @@ pub(crate) const PAUSE: Duration = Duration::from_micros(50);
 /// that one of them holds no longer.
 pub(crate) const STEP_HOLD: Duration = Duration::from_micros(25);
 
+/// In a process small enough for smaps, whose reading would hold the lock for milliseconds, a walk
+/// pauses this rarely: each pause costs us some ten microseconds of processor time.
+const SMALL_HOLD: Duration = Duration::from_micros(250);
+
 /// Reading text can't be cut finer than one read(2), which returns at most a page of whole
 /// records; only a record of a large mapping takes this long. Pausing after each cheap one would
 /// triple the time over 20,000 mappings for nothing.
@@ -30,6 +34,8 @@ pub(crate) struct HoldMeter {
     total: Duration,
     holds: u64,
     since_pause: Duration,
+    /// A walk pauses when it has held the lock for this long in sum.
+    hold_before_pause: Duration,
     pub(crate) bytes_read: u64,
     pub(crate) target_bytes_read: u64,
 }
@@ -43,9 +49,20 @@ impl HoldMeter {
             total: Duration::ZERO,
             holds: 0,
             since_pause: Duration::ZERO,
+            hold_before_pause: STEP_HOLD,
             bytes_read: 0,
             target_bytes_read: 0,
         }
+    }
+
+    /// Paces walks for a process that is small enough to be read by smaps.
+    pub(crate) fn pace_for_small_process(&mut self) {
+        self.hold_before_pause = SMALL_HOLD;
+    }
+
+    /// After each step of a walk: sleeps when it is time to.
+    pub(crate) fn pause_between_steps(&mut self) {
+        self.pause_after(self.hold_before_pause);
     }
 
     /// Runs a call that holds the lock, and tells how long it took. The time spent waiting for
@@ -62,7 +79,7 @@ impl HoldMeter {
     }
 
     /// Sleeps when the calls since the last pause held the lock for `limit` or longer.
-    pub(crate) fn pause_after(&mut self, limit: Duration) {
+    fn pause_after(&mut self, limit: Duration) {
         if self.since_pause >= limit {
             let _exact = ExactSleep::start();
             std::thread::sleep(PAUSE);
@@ -70,7 +87,7 @@ impl HoldMeter {
         }
     }
 
-    /// As [`HoldMeter::pause_after`], but only the last call counts.
+    /// Sleeps when the last call alone held the lock for `limit` or longer.
     pub(crate) fn pause_after_long(&mut self, took: Duration, limit: Duration) {
         self.since_pause = took;
         self.pause_after(limit);

@@ -185,7 +185,7 @@ impl Pagemap {
                 }
             }
             self.adapt(took, count == 0, walk_end < step.range.end);
-            meter.pause_after(STEP_HOLD);
+            meter.pause_between_steps();
             next = first_step(
                 ranges,
                 step.index,
@@ -286,7 +286,7 @@ impl Pagemap {
                     break;
                 }
             }
-            meter.pause_after(STEP_HOLD);
+            meter.pause_between_steps();
         }
         self.entries = buffer;
         result
@@ -297,7 +297,7 @@ impl Pagemap {
         let mut entry = [0; 8];
         let at = address / self.page * 8;
         let (read, _) = meter.hold(|| self.file.read_exact_at(&mut entry, at));
-        meter.pause_after(STEP_HOLD);
+        meter.pause_between_steps();
         read.ok().map(|()| Entry(u64::from_ne_bytes(entry)))
     }
 }

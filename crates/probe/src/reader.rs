@@ -9,7 +9,8 @@ use std::io::{self, Read};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use plimsoll_model::{
-    Bytes, CountersSource, Gap, GapReason, Mapping, Method, ProcessInfo, Snapshot, SystemMemory,
+    Bytes, CountersSource, Gap, GapReason, Mapping, Method, PageRun, ProcessInfo, Snapshot,
+    SystemMemory,
 };
 
 use crate::ProbeError;
@@ -133,6 +134,8 @@ struct Reading<'a> {
     process: &'a ProcDir,
     options: &'a ReadOptions,
     meter: HoldMeter,
+    /// Anonymous pages that a walk has seen.
+    walked: Option<Vec<PageRun>>,
     gaps: Vec<Gap>,
 }
 
@@ -142,6 +145,7 @@ impl<'a> Reading<'a> {
             process,
             options,
             meter: HoldMeter::start(),
+            walked: None,
             gaps: Vec::new(),
         }
     }
@@ -195,7 +199,8 @@ impl<'a> Reading<'a> {
             pagemap,
             self.meter,
             method,
-        );
+        )
+        .knowing(self.walked);
         let snapshot = Snapshot {
             taken_at,
             process: info,
@@ -251,6 +256,9 @@ impl<'a> Reading<'a> {
                  mm lock for the whole of each mapping",
             );
             return Method::Smaps;
+        }
+        if status.figures.rss <= SMAPS_RSS_MAX {
+            self.meter.pace_for_small_process();
         }
         if walk { Method::Walk } else { Method::Smaps }
     }
@@ -317,7 +325,7 @@ impl<'a> Reading<'a> {
         let swap_used = !status.figures.swap.is_zero();
         let page = page_size().0;
         let meter = &mut self.meter;
-        let pss = walk(
+        let walked = walk(
             pagemap,
             counts.as_ref(),
             page,
@@ -326,6 +334,8 @@ impl<'a> Reading<'a> {
             meter,
         )
         .map_err(|error| self.process.error("pagemap", error))?;
+        let pss = walked.pss;
+        self.walked = walked.anonymous;
         self.tell_walk_limits(pss);
         Ok((mappings, CountersSource::Walk { pss }))
     }

@@ -31,6 +31,8 @@ pub struct LiveTarget {
     mappings: Vec<(AddressRange, PageKind)>,
     /// Whether swap is there at all; without it, entries that look swapped are guards.
     swap: bool,
+    /// All pages of private mappings without a file, when a walk has seen them.
+    walked: Option<Vec<PageRun>>,
     asked: RefCell<Asked>,
 }
 
@@ -112,6 +114,7 @@ impl LiveTarget {
                 .map(|mapping| (mapping.range, PageKind::of(mapping)))
                 .collect(),
             swap,
+            walked: None,
             asked: RefCell::new(Asked {
                 pagemap,
                 memory: Memory::new(pid),
@@ -122,6 +125,11 @@ impl LiveTarget {
                 last: None,
             }),
         }
+    }
+
+    /// Takes over what a walk has seen, so that it is not scanned again.
+    pub(crate) fn knowing(self, walked: Option<Vec<PageRun>>) -> LiveTarget {
+        LiveTarget { walked, ..self }
     }
 
     /// What the snapshot and everything asked since cost, up to now.
@@ -184,6 +192,9 @@ impl LiveTarget {
     }
 
     fn scan_block(&self, asked: &mut Asked, id: BlockId) -> Result<Vec<PageRun>, Gap> {
+        if let (ScanClass::Anonymous, Some(walked)) = (id.class, &self.walked) {
+            return Ok(clipped(walked, id.range()));
+        }
         let pagemap = asked.pagemap.as_mut().map_err(|gap| gap.clone())?;
         let meter = &mut asked.meter;
         let (ranges, kinds): (Vec<AddressRange>, Vec<PageKind>) = self
@@ -303,6 +314,20 @@ impl LiveTarget {
         asked.meter.pause_after_long(took, STEP_HOLD);
         whole
     }
+}
+
+/// The parts of `runs` that lie in `range`.
+fn clipped(runs: &[PageRun], range: AddressRange) -> Vec<PageRun> {
+    let first = runs.partition_point(|run| run.range.end <= range.start);
+    let touched = runs[first..]
+        .iter()
+        .take_while(|run| run.range.start < range.end);
+    touched
+        .map(|run| PageRun {
+            range: run.range.intersection(range),
+            ..*run
+        })
+        .collect()
 }
 
 /// How far from its start `range` is resident without a hole.

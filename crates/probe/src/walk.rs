@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use plimsoll_model::{AddressRange, Backing, Bytes, Exactness, Mapping};
+use plimsoll_model::{AddressRange, Backing, Bytes, Exactness, Mapping, PageRun};
 
 use crate::hold::HoldMeter;
 use crate::pagemap::{Entry, Pagemap, Region, SCAN_HUGE, SCAN_PRESENT};
@@ -99,7 +99,19 @@ impl PageCounts {
     }
 }
 
-/// Fills the counters of `mappings`, and says how exact PSS is. `swap_used` is whether the
+/// What a walk finds besides the counters.
+pub(crate) struct Walked {
+    /// How exact PSS is.
+    pub(crate) pss: Exactness,
+    /// Resident and swapped pages of private mappings without a file, in ascending order, so that
+    /// attribution need not scan them again; `None` when they are more than [`RUNS_KEPT`].
+    pub(crate) anonymous: Option<Vec<PageRun>>,
+}
+
+/// Runs of pages that a walk keeps: 8 MiB.
+const RUNS_KEPT: usize = 256 * 1024;
+
+/// Fills the counters of `mappings`. `swap_used` is whether the
 /// process has anything in swap: entries that only look like swap (guards, migration) are then
 /// not taken for it.
 pub(crate) fn walk(
@@ -109,7 +121,7 @@ pub(crate) fn walk(
     swap_used: bool,
     mappings: &mut [Mapping],
     meter: &mut HoldMeter,
-) -> io::Result<Exactness> {
+) -> io::Result<Walked> {
     let batches = batches(mappings);
     let mut account = Account {
         page,
@@ -120,6 +132,7 @@ pub(crate) fn walk(
         mappings,
         mapping: 0,
         shared: Vec::new(),
+        anonymous: Some(Vec::new()),
         halved: false,
         failed: None,
     };
@@ -176,6 +189,8 @@ struct Account<'a> {
     mapping: usize,
     /// Index of the mapping and frame of pages that are mapped more than once.
     shared: Vec<(u32, u64)>,
+    /// See [`Walked::anonymous`].
+    anonymous: Option<Vec<PageRun>>,
     halved: bool,
     failed: Option<io::Error>,
 }
@@ -231,11 +246,16 @@ impl Account<'_> {
             }
             return;
         }
-        if entry.swapped() && self.swap_used {
+        let swapped = entry.swapped() && self.swap_used;
+        if swapped {
             counters.swap += page;
         }
         let present = entry.present() && region.categories & SCAN_PRESENT != 0;
-        if !present || !self.kinds[index].counts(entry.file()) {
+        let resident = present && self.kinds[index].counts(entry.file());
+        if self.kinds[index] == PageKind::Anonymous && (resident || swapped) {
+            keep(&mut self.anonymous, address, self.page, resident);
+        }
+        if !resident {
             return;
         }
         counters.rss += page;
@@ -283,7 +303,7 @@ impl Account<'_> {
         }
     }
 
-    fn finish(mut self) -> io::Result<Exactness> {
+    fn finish(mut self) -> io::Result<Walked> {
         self.settle_shared();
         if let Some(error) = self.failed {
             return Err(error);
@@ -291,10 +311,37 @@ impl Account<'_> {
         for (mapping, proportional) in self.mappings.iter_mut().zip(&self.proportional) {
             mapping.counters.pss = Bytes(proportional >> PSS_SHIFT);
         }
-        Ok(match self.halved {
-            true => Exactness::AtMost,
-            false => Exactness::Exact,
+        let pss = if self.halved {
+            Exactness::AtMost
+        } else {
+            Exactness::Exact
+        };
+        Ok(Walked {
+            pss,
+            anonymous: self.anonymous,
         })
+    }
+}
+
+/// Adds a page to the runs; gives all of them up when they are too many.
+fn keep(runs: &mut Option<Vec<PageRun>>, address: u64, page: u64, resident: bool) {
+    let Some(kept) = runs else {
+        return;
+    };
+    let range = AddressRange::sized(address, page);
+    match kept.last_mut() {
+        Some(last) if last.range.end == range.start && last.resident == resident => {
+            last.range.end = range.end;
+        }
+        _ => kept.push(PageRun {
+            range,
+            resident,
+            swapped: !resident,
+            file: false,
+        }),
+    }
+    if kept.len() > RUNS_KEPT {
+        *runs = None;
     }
 }
 
