@@ -95,8 +95,21 @@ impl<'a> Run<'a> {
     /// The answer in one or two sentences.
     pub(crate) fn verdict(&self) -> String {
         let Some(peak) = self.peak else {
-            return "Nothing was recorded: no sample and no breakdown.".to_owned();
+            let why = if self.recorded.meta.complete {
+                "it ended before the first look at it"
+            } else {
+                "no sample and no breakdown"
+            };
+            return format!("Nothing was recorded: {why}.");
         };
+        let mut words = self.peak_words(peak);
+        if self.recorded.meta.samples_taken == 1 && self.kernel_peak_note().is_none() {
+            words.push_str(" Only one sample was taken: the true peak may be higher.");
+        }
+        words
+    }
+
+    fn peak_words(&self, peak: Instant) -> String {
         let at = span(peak.at);
         let Some(witness) = &self.witness else {
             return format!(
@@ -214,7 +227,8 @@ impl Run<'_> {
     pub(crate) fn cost_note(&self) -> String {
         let meta = &self.recorded.meta;
         let length = meta.length.as_secs_f64();
-        let share = if length > 0.0 {
+        // Below a second the fixed cost of a start stands for nothing that lasts.
+        let share = if length >= 1.0 {
             let percent = meta.recorder_cpu.as_secs_f64() / length * 100.0;
             format!(", {percent:.2}% of one core")
         } else {
@@ -229,13 +243,22 @@ impl Run<'_> {
             let hold = span(hold);
             format!("; held the target's memory lock at most {hold} at a time")
         });
-        format!(
-            "{} every {} and {}; recording took {} of processor time{share}{hold}",
-            count(meta.samples_taken, "sample", "samples"),
-            span(meta.interval),
-            count(breakdowns.len() as u64, "breakdown", "breakdowns"),
-            span(meta.recorder_cpu),
-        )
+        let interval = span(meta.interval);
+        let samples = match meta.samples_taken {
+            0 => "no sample".to_owned(),
+            1 => "1 sample".to_owned(),
+            taken => format!("{taken} samples every {interval}"),
+        };
+        let breakdowns = match breakdowns.len() {
+            0 => "no breakdown".to_owned(),
+            taken => count(taken as u64, "breakdown", "breakdowns"),
+        };
+        // A recording that was cut off does not know it.
+        let cpu = match meta.recorder_cpu {
+            Duration::ZERO => String::new(),
+            cpu => format!("; recording took {} of processor time{share}", span(cpu)),
+        };
+        format!("{samples} and {breakdowns}{cpu}{hold}")
     }
 }
 

@@ -185,6 +185,36 @@ fn nothing_recorded_is_said() {
 }
 
 #[test]
+fn a_run_shorter_than_an_interval_is_told_as_that() {
+    use plimsoll_model::Bytes;
+    let mut recorded = fixture::recorded();
+    recorded.samples.truncate(1);
+    recorded.processes.truncate(1);
+    recorded.processes[0].rss_peak = Bytes::ZERO;
+    recorded.breakdowns.clear();
+    recorded.meta.samples_taken = 1;
+    recorded.meta.length = std::time::Duration::from_millis(3);
+    recorded.meta.recorder_cpu = std::time::Duration::from_millis(2);
+    let text = recorded_text(&recorded, &TextOptions::plain(120));
+    assert!(text.contains("Only one sample was taken"), "{text}");
+    assert!(
+        text.contains("1 sample and no breakdown; recording took 2.00 ms"),
+        "{text}"
+    );
+    // A share of a run of milliseconds, and a line of one point, say nothing.
+    assert!(
+        !text.contains("one core") && !text.contains("each to its own"),
+        "{text}"
+    );
+
+    recorded.samples.clear();
+    recorded.meta.samples_taken = 0;
+    let text = recorded_text(&recorded, &TextOptions::plain(120));
+    assert!(text.contains("it ended before the first look"), "{text}");
+    assert!(text.contains("no sample and no breakdown"), "{text}");
+}
+
+#[test]
 fn a_start_that_was_not_recorded_is_not_made_up() {
     let text = recorded_text(
         &fixture::cut_off_before_its_start(),

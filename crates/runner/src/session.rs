@@ -9,7 +9,7 @@ use std::time::Duration;
 use plimsoll_model::{
     Breakdown, Bytes, Event, EventKind, Gap, GapReason, ProcessId, ProcessRecord,
 };
-use plimsoll_probe::process_info;
+use plimsoll_probe::{ProbeError, process_info};
 
 use crate::child::{self, Change, Subreaper};
 use crate::clock::{Clock, own_cpu, wall_time};
@@ -39,7 +39,6 @@ pub fn run(
     let caught: Vec<_> = PASSED_ON.into_iter().chain([libc::SIGCHLD]).collect();
     let signals = SignalPipe::install(&caught).map_err(prepare("catch signals"))?;
     let _subreaper = Subreaper::begin().map_err(prepare("become a subreaper"))?;
-    let rss_before = child::own_rss_max();
     let started_at = wall_time();
     let clock = Clock::start();
     let pid = child::start(command)?;
@@ -48,7 +47,8 @@ pub fn run(
         pid,
         anchor: std::process::id(),
         is_child: true,
-        rss_before,
+        // After the fork: what we grew by until then went into the child's figure.
+        rss_before: child::own_rss_max(),
         started_at,
         text: words.join(" "),
     };
@@ -182,7 +182,15 @@ impl Session<'_> {
                 self.observer.started(self.root, self.start.started_at);
                 self.event(now, EventKind::Started, self.start.text.clone());
                 let what = format!("samples of {}", self.start.text);
-                self.gap(now, Gap::new(what, GapReason::Vanished, error.to_string()));
+                let detail = match error {
+                    ProbeError::Zombie { .. }
+                    | ProbeError::Vanished { .. }
+                    | ProbeError::NoSuchProcess { .. } => {
+                        "it ended before the first look at it".to_owned()
+                    }
+                    error => error.to_string(),
+                };
+                self.gap(now, Gap::new(what, GapReason::Vanished, detail));
             }
         }
         Ok(())
@@ -337,6 +345,10 @@ impl Session<'_> {
                 self.counts.breakdowns += 1;
                 self.observer
                     .breakdown(done.asked.at, done.asked.reason, breakdown);
+            }
+            Err(gap) if gap.reason == GapReason::Vanished && self.end.is_some() => {
+                let detail = "the subject ended while it was read";
+                self.gap(now, Gap::new("breakdown", GapReason::Vanished, detail));
             }
             Err(gap) => self.gap(now, gap),
         }

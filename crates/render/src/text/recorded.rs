@@ -126,7 +126,8 @@ fn stage_row(stages: &Stages<'_>, title: &str, tone: Tone, figures: &[Bytes]) ->
 
 fn time_lines(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
     let length = run.recorded.meta.length;
-    let Some(peak) = run.peak else {
+    // A line of one instant says nothing.
+    let Some(peak) = run.peak.filter(|_| run.totals.len() > 1) else {
         return Ok(());
     };
     page.blank()?;
