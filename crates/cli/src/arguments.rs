@@ -68,7 +68,7 @@ pub(crate) struct Sampling {
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_interval)]
     pub(crate) interval: Duration,
     /// Time after which a full breakdown is read even if nothing changed
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_interval)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_interval)]
     pub(crate) breakdown_interval: Duration,
     /// Where to keep the recording [default: NAME.plimsoll in this folder]
     #[arg(

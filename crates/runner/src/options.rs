@@ -11,7 +11,7 @@ pub const INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// The longest: a day. Anything more is a typing error.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time between breakdowns when nothing changes, unless told otherwise.
-pub const BREAKDOWN_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+pub const BREAKDOWN_INTERVAL_DEFAULT: Duration = Duration::from_secs(30);
 
 /// Intervals that make sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
