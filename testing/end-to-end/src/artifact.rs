@@ -9,9 +9,10 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
+
+use plimsoll_subjects::{build, profile_folder};
 
 /// The path of the `plimsoll` to test.
 ///
@@ -23,20 +24,6 @@ pub fn executable() -> &'static Path {
         Some(path) => PathBuf::from(path),
         None => built().unwrap_or_else(|error| panic!("failed to build plimsoll: {error}")),
     })
-}
-
-/// `target/<profile>` of the running test.
-pub(crate) fn profile_folder() -> PathBuf {
-    let running = std::env::current_exe().expect("a running program has a path");
-    let folder = running.parent().expect("a program lies in a folder");
-    if folder.ends_with("deps") {
-        folder
-            .parent()
-            .expect("deps lies in a profile folder")
-            .to_owned()
-    } else {
-        folder.to_owned()
-    }
 }
 
 fn workspace() -> PathBuf {
@@ -54,7 +41,7 @@ fn built() -> io::Result<PathBuf> {
         let lock = File::create(folder.join(".plimsoll-build-lock"))?;
         lock.lock()?;
         if !is_current(&path)? {
-            build(&folder)?;
+            build("plimsoll-cli", &folder)?;
         }
     }
     Ok(path)
@@ -86,35 +73,4 @@ fn newest_below(folder: &Path) -> io::Result<SystemTime> {
         newest = newest.max(found);
     }
     Ok(newest)
-}
-
-fn build(folder: &Path) -> io::Result<()> {
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(other) => other,
-    };
-    let target = folder
-        .parent()
-        .expect("a profile folder lies in a target folder");
-    // Cargo tells tests where it is; without it (a test started by hand) the one in PATH is it.
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "plimsoll-cli",
-            "--profile",
-            profile,
-        ])
-        .arg("--target-dir")
-        .arg(target)
-        .current_dir(workspace())
-        .status()?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(io::Error::other(format!(
-        "cargo build of plimsoll-cli ended with {status}"
-    )))
 }

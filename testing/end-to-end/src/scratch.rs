@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::artifact::profile_folder;
+use plimsoll_subjects::profile_folder;
 
 #[derive(Debug)]
 pub struct Scratch(PathBuf);

@@ -57,7 +57,11 @@ pub(crate) fn programs_folder() -> PathBuf {
 
 /// `target/<profile>` of the running test, or of the workspace for a test that lives elsewhere (as
 /// documentation tests do).
-pub(crate) fn profile_folder() -> PathBuf {
+///
+/// # Panics
+/// Never in a cargo workspace: a running program has a path, and it lies in a folder.
+#[must_use]
+pub fn profile_folder() -> PathBuf {
     let running = std::env::current_exe().expect("a running program has a path");
     let folder = running.parent().expect("a program lies in a folder");
     let folder = if folder.ends_with("deps") {
@@ -95,7 +99,7 @@ pub(crate) fn binary(package: Package, binary: &str) -> io::Result<PathBuf> {
         let lock = File::create(folder.join(".subjects-build-lock"))?;
         lock.lock()?;
         if !is_current(&path, package, binary)? {
-            build(package, &folder)?;
+            build(package.name, &folder)?;
         }
     }
     found.insert(binary.to_owned(), path.clone());
@@ -123,7 +127,14 @@ fn newest_in(folder: &Path) -> io::Result<SystemTime> {
     Ok(newest)
 }
 
-fn build(package: Package, folder: &Path) -> io::Result<()> {
+/// Builds the executables of `package` into `folder`, a `target/<profile>`.
+///
+/// # Errors
+/// Where cargo can't be started or the package does not compile.
+///
+/// # Panics
+/// Where `folder` is the root of the file system.
+pub fn build(package: &str, folder: &Path) -> io::Result<()> {
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(other) => other,
@@ -139,7 +150,7 @@ fn build(package: Package, folder: &Path) -> io::Result<()> {
             "--quiet",
             "--bins",
             "--package",
-            package.name,
+            package,
             "--profile",
             profile,
         ])
@@ -151,7 +162,6 @@ fn build(package: Package, folder: &Path) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!(
-        "cargo build of {} ended with {status}",
-        package.name
+        "cargo build of {package} ended with {status}"
     )))
 }

@@ -17,5 +17,6 @@ mod artifacts;
 mod programs;
 mod spawn;
 
+pub use artifacts::{build, profile_folder};
 pub use programs::{Program, Skipped};
 pub use spawn::Subject;
