@@ -3,8 +3,8 @@
 //!
 //! Random bytes rarely pass SQLite's own checks, so an input is a list of edits to a valid
 //! recording, six bytes each: offset (four, little-endian), length of the run, value. An input
-//! that begins as a SQLite file is taken as the file itself. SQLite is C and not instrumented:
-//! the engine is guided by the code of the reader alone.
+//! that begins as a SQLite file is taken as the file itself. SQLite's own code does
+//! not guide the engine, though AddressSanitizer watches it.
 
 #![no_main]
 
