@@ -352,6 +352,28 @@ mod tests {
         assert_eq!(found.unattributed(), Bytes(10 * PAGE));
     }
 
+    /// A heap grew by a page after its counters were read: what is live in it is not more than it.
+    #[test]
+    fn live_bytes_are_of_the_pages_that_are_counted() {
+        let heap = 0x7f20_0000_0000;
+        let mut target = FakeTarget::default();
+        target.words(heap, &[heap + 0x30, 0, 0x2_1000, 0x2_1000]);
+        target.words(heap + 0x8d8, &[0x1_0001, 0]);
+        target.words(heap + 0x1_08d8, &[(0x2_1000 - 0x1_08d0) | 1, 0]);
+        target.words(heap + 0x90, &[heap + 0x1_08d0]);
+        target.touch(AddressRange::sized(heap, 0x2_1000));
+        let range = AddressRange::sized(heap, 0x2_1000);
+        let counted = Bytes(0x2_1000 - PAGE);
+        let found = breakdown(
+            &fake::snapshot(vec![fake::anonymous(range, counted)]),
+            &target,
+        );
+        assert_sums(&found, range.size());
+        let used = found.components[0].used.as_ref().unwrap();
+        assert!(used.live + used.held_free <= range.size());
+        assert!(used.live > Bytes::ZERO && used.held_free > Bytes::ZERO);
+    }
+
     /// A program frees 25 blocks of 8 MiB between the two readings: they are gone, not nobody's.
     #[test]
     fn memory_given_back_meanwhile_is_not_unattributed() {

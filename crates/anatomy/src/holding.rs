@@ -54,7 +54,7 @@ pub(crate) fn holdings(ground: &Ground<'_>, territory: &Territory) -> Vec<Holdin
     for mapping in &ground.snapshot.mappings {
         let shares = shares(&mut namer, territory, mapping);
         match shares.as_slice() {
-            [share] if !may_be_gone(mapping, share) => {
+            [share] if !is_looked_at_again(ground, mapping, share) => {
                 let exactness = exactness_of(ground);
                 holdings.push(holding(ground, mapping, share, mapping.counters, exactness));
             }
@@ -74,10 +74,20 @@ pub(crate) fn holdings(ground: &Ground<'_>, territory: &Territory) -> Vec<Holdin
 /// From here on an unclaimed mapping is looked at again before it is called unattributed.
 const LOOKED_AT_AGAIN: Bytes = Bytes::mib(1);
 
+/// Whether the later reading decides about a mapping of one owner, as it does about one of several.
+///
 /// Memory that was given back between the two readings proves no owner any more: calling it
-/// unattributed would be wrong, it is not there.
-fn may_be_gone(mapping: &Mapping, share: &Share) -> bool {
-    share.owner.kind == Kind::Unattributed && mapping.counters.rss >= LOOKED_AT_AGAIN
+/// unattributed would be wrong, it is not there. And what is live in a heap was counted on the
+/// pages of the later reading.
+fn is_looked_at_again(ground: &Ground<'_>, mapping: &Mapping, share: &Share) -> bool {
+    let rss = mapping.counters.rss;
+    if share.occupancy_known {
+        return ground
+            .residency(mapping.range)
+            .resident_within(mapping.range)
+            != rss;
+    }
+    share.owner.kind == Kind::Unattributed && rss >= LOOKED_AT_AGAIN
 }
 
 /// An interval of one mapping with its owner.
