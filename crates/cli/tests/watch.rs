@@ -427,7 +427,23 @@ fn what_can_not_be_watched_is_one_clear_error() {
         "plimsoll: no process 4194304000",
     );
     check("no-program", "-- /no/such/program", "plimsoll: can't start");
-    check("short", "-- true", "plimsoll: ");
+}
+
+/// A command may end before or after the first look: an error, or a view that says so.
+#[test]
+fn a_command_that_ends_at_once_is_told_to_have_ended() {
+    let Some(tmux) = Tmux::start("short", 120, 24) else {
+        return;
+    };
+    tmux.watch("-- true");
+    let told = |screen: &str| screen.contains("plimsoll: ") || screen.contains("ENDED");
+    let screen = tmux.wait("end of the command", told);
+    if screen.contains("ENDED") {
+        tmux.keys(&["q"]);
+        tmux.assert_restored(0);
+    } else {
+        tmux.assert_restored(2);
+    }
 }
 
 #[test]

@@ -106,10 +106,11 @@ impl Line {
         let lost = libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
         Ok(if both.iter().any(|end| end.revents & lost != 0) {
             Input::Gone
+        } else if self.in_background() {
+            // Also without input: a full-screen view draws over whoever has the terminal.
+            Input::NotOurs
         } else if both[0].revents & libc::POLLIN == 0 {
             Input::Nothing
-        } else if self.in_background() {
-            Input::NotOurs
         } else {
             Input::Ready
         })
