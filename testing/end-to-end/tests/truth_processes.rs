@@ -173,29 +173,32 @@ struct Endings {
     gone: u32,
 }
 
-/// Ends `subject` a little later in each reading of it, until the end came too early several times
-/// and too late several times: so it fell into the reading in between. Each time the answer is whole
-/// or one clear error.
+/// Ends `subject` a little later in the next reading of it when the end came too early for an
+/// answer, and a little earlier when it came too late, so that ends fall into readings. Each time
+/// the answer is whole or one clear error.
 fn sweep(
     start: impl Fn() -> Subject,
     mut end: impl FnMut(&mut Subject),
     check: impl Fn(&Subject, &Report),
 ) {
     let mut endings = Endings::default();
-    for turn in 0..400 {
+    let mut delay_microseconds: u64 = 0;
+    for _ in 0..400 {
         let mut subject = start();
         let pid = subject.pid.to_string();
         let reading = Plimsoll::new(["inspect", "--format", "json", &pid]).start();
         // Not to wait for anything: the end is to fall into another part of the reading each time.
-        std::thread::sleep(std::time::Duration::from_micros(turn * 250));
+        std::thread::sleep(std::time::Duration::from_micros(delay_microseconds));
         end(&mut subject);
         let call = reading.end();
         if call.code == Some(0) {
             check(&subject, &Report::new(call.json()));
             endings.whole += 1;
+            delay_microseconds = delay_microseconds.saturating_sub(300);
         } else {
             call.refused(&[&pid]);
             endings.gone += 1;
+            delay_microseconds += 400;
         }
         if endings.whole >= 8 && endings.gone >= 8 {
             return;
