@@ -6,7 +6,7 @@
 //!
 //! Names of files and processes are foreign: no renderer lets a control character of theirs
 //! reach the reader, and HTML, CSV and the embedded JSON quote them for their own format. Who
-//! prints such a name without a renderer passes it through [`printable`].
+//! prints such a name without a renderer passes it through [`printable()`].
 
 mod component_words;
 mod csv;
