@@ -101,13 +101,20 @@ impl ProcDir {
             return None;
         }
         let threads = pids_in(&format!("/proc/{}/task", self.pid)).ok()?;
-        threads.into_iter().find(|thread| {
+        let lives = |thread: &u32| {
             // Not by its state: while all threads of a process end, they run without memory.
             let status = self.read(&format!("task/{thread}/status"));
             *thread != self.pid && status.is_ok_and(|text| parse_status(&text).has_memory)
-        })
+        };
+        let found = threads.into_iter().find(lives)?;
+        // A killed process ends thread by thread: one that lives on is still there a moment later.
+        std::thread::sleep(ENDING_PATIENCE);
+        lives(&found).then_some(found)
     }
 }
+
+/// Longer than the threads of a killed process take to end one after another.
+const ENDING_PATIENCE: std::time::Duration = std::time::Duration::from_millis(20);
 
 fn open_at(directory: i32, name: &str, flags: i32) -> io::Result<OwnedFd> {
     let name = c_string(name)?;

@@ -91,7 +91,9 @@ pub fn read_snapshot(
         let read = Reading::start(&process, options).read();
         let after = match process.stat_with_memory() {
             Ok(after) => after,
-            Err(ProbeError::Zombie { .. }) => return Err(ProbeError::Vanished { pid }),
+            Err(ProbeError::Zombie { .. } | ProbeError::LeaderGone { .. }) => {
+                return Err(ProbeError::Vanished { pid });
+            }
             Err(error) => return Err(error),
         };
         if is_same_program(&before, &after) {
@@ -160,11 +162,15 @@ impl<'a> Reading<'a> {
         let info = process_info(pid)?;
         let (system, gaps) = crate::system::read_system_memory();
         self.gaps.extend(gaps);
-        let method = self.method(&status);
         let mut pagemap = self.pagemap();
-        let (mut mappings, counters_source) = match method {
+        let (mut mappings, counters_source) = match self.method(&status) {
             Method::Walk => self.walk(&status, &mut pagemap)?,
             _ => (self.smaps()?, CountersSource::Smaps),
+        };
+        // A walk that may not read pagemap has read smaps instead: what was done is told.
+        let method = match counters_source {
+            CountersSource::Smaps => Method::Smaps,
+            CountersSource::Walk { .. } => Method::Walk,
         };
         if mappings.is_empty() {
             // A process that is about to end has given up its memory already.

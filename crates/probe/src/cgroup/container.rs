@@ -191,7 +191,7 @@ mod tests {
         check("/", None);
         check("", None);
         check("/process/0123456789abcdef0123456789abcdef", None);
-        check("/work/é\\x2", None);
+        check("/jobs/é\\x2", None);
     }
 
     proptest! {
