@@ -12,6 +12,7 @@ use std::process::Command;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("plimsoll-model", &[]),
     ("plimsoll-anatomy", &["plimsoll-model"]),
+    ("plimsoll-analysis", &["plimsoll-model"]),
     ("plimsoll-probe", &["plimsoll-model"]),
     ("plimsoll-provenance", &["plimsoll-model"]),
     ("plimsoll-recording", &["plimsoll-model"]),
@@ -22,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "plimsoll-model",
             "plimsoll-anatomy",
+            "plimsoll-analysis",
             "plimsoll-probe",
             "plimsoll-provenance",
             "plimsoll-recording",
@@ -39,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const PURE: &[(&str, &[&str])] = &[
     ("plimsoll-model", &["serde"]),
     ("plimsoll-anatomy", &[]),
+    ("plimsoll-analysis", &["fastrand", "statrs"]),
     ("plimsoll-render", &["serde", "serde_json"]),
 ];
 
