@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use plimsoll_render::Format;
 use plimsoll_runner::{INTERVAL_MAX, INTERVAL_MIN};
 
+use crate::line_pattern::LinePattern;
+
 /// Shows where a program's memory really goes, from outside, without changing or stopping it.
 #[derive(Debug, Parser)]
 #[command(name = "plimsoll", version, about, max_term_width = 100)]
@@ -34,6 +36,8 @@ pub(crate) enum Verb {
     Watch(Watch),
     /// Print the report of a recording
     Report(Report),
+    /// Begin a stage, from inside a command that `run`, `leak`, `scale` or `compare` started
+    Mark(Mark),
     /// Say which kernel facilities work here, and what is lost without the others
     Facilities,
 }
@@ -93,6 +97,10 @@ pub(crate) struct Sampling {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) sampling: Sampling,
+    /// Begin a stage at each line of the command's output that matches; the first group of the
+    /// expression, or all that matched, is its label
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) stage_from_log: Option<LinePattern>,
     /// Write the report here instead of to standard error, which the command's output leaves free
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
@@ -101,6 +109,13 @@ pub(crate) struct Run {
     /// The command and its arguments, after `--`
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Mark {
+    /// What the stage is called
+    #[arg(value_name = "LABEL")]
+    pub(crate) label: String,
 }
 
 #[derive(Debug, Args)]

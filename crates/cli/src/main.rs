@@ -5,6 +5,8 @@ mod examiner;
 mod facilities;
 mod inspect;
 mod keeper;
+mod line_pattern;
+mod mark;
 mod output;
 mod ps;
 mod record;
@@ -40,6 +42,7 @@ fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Record(arguments) => record::record(arguments),
         Verb::Watch(arguments) => watch::watch(arguments),
         Verb::Report(arguments) => report::report(arguments),
+        Verb::Mark(arguments) => mark::mark(arguments),
         Verb::Facilities => facilities::facilities(),
     }
 }

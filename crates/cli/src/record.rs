@@ -6,7 +6,7 @@ use anyhow::bail;
 use plimsoll_model::{Breakdown, Gap, ProcessId};
 use plimsoll_recording::read_recorded;
 use plimsoll_render::{Format, render_recorded};
-use plimsoll_runner::{End, Options, Outcome, RunnerError};
+use plimsoll_runner::{End, Launch, Options, Outcome, RunnerError, Streams};
 
 use crate::arguments::{Method, Record, Run, Sampling};
 use crate::examiner::{Examiner, Sharers};
@@ -30,12 +30,14 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
         .collect();
     let program = command[0].rsplit('/').next().unwrap_or_default().to_owned();
     let mut keeper = Keeper::open(&arguments.sampling, command, &program, None)?;
-    let followed = plimsoll_runner::run(
-        &options,
-        &arguments.command,
-        breakdown_reader(),
-        &mut keeper,
-    );
+    let launch = Launch {
+        streams: match &arguments.stage_from_log {
+            Some(pattern) => Streams::Watched(pattern.matcher()),
+            None => Streams::Inherited,
+        },
+        ..Launch::new(arguments.command.clone())
+    };
+    let followed = plimsoll_runner::run(&options, &launch, breakdown_reader(), &mut keeper);
     let outcome = match followed {
         Ok(outcome) => outcome,
         Err(error) => {

@@ -10,6 +10,7 @@
 mod address;
 mod breakdown;
 mod bytes;
+mod cap;
 mod cgroup;
 mod component;
 mod cost;
@@ -23,11 +24,14 @@ mod process;
 mod process_table;
 mod recorded;
 mod snapshot;
+mod stage;
 mod target;
+mod trial;
 
 pub use address::AddressRange;
 pub use breakdown::{Breakdown, Scope, Totals};
 pub use bytes::{Bytes, PageSize};
+pub use cap::{CapMechanism, CapRecord};
 pub use cgroup::{Cgroup, CgroupLevel, CgroupVersion};
 pub use component::{Component, Exactness, Kind, Reclaim, ReclaimClass, Sharing, Usage, Used};
 pub use cost::{Method, ReadingCost};
@@ -43,4 +47,6 @@ pub use recorded::{
     Event, EventKind, ProcessRecord, Recorded, RecordingMeta, Sample, TimedBreakdown,
 };
 pub use snapshot::{Snapshot, SystemMemory};
+pub use stage::{PressureSample, RssParts, Stage, StageSource};
 pub use target::{Page, PageRun, Residency, Target};
+pub use trial::{OwnerSize, Seen, Trial};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Breakdown, Bytes, Gap, ProcessId};
+use crate::{Breakdown, Bytes, CapRecord, Gap, PressureSample, ProcessId, Stage};
 
 /// A whole recording in memory. Samples are thinned by the reader of a recording to a stated
 /// number of points, peaks kept; breakdowns are all there.
@@ -16,6 +16,12 @@ pub struct Recorded {
     pub samples: Vec<Sample>,
     /// In time order.
     pub breakdowns: Vec<TimedBreakdown>,
+    /// In time order; empty when the run was not cut into stages.
+    pub stages: Vec<Stage>,
+    /// In time order; empty where the kernel has no PSI.
+    pub pressure: Vec<PressureSample>,
+    /// The cap that it ran under.
+    pub cap: Option<CapRecord>,
     pub events: Vec<Event>,
     pub gaps: Vec<Gap>,
 }

@@ -5,7 +5,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -44,6 +44,12 @@ impl ProcDir {
         let mut text = Vec::new();
         self.file(name)?.read_to_end(&mut text)?;
         Ok(text)
+    }
+
+    /// Writes a command to a file below /proc/PID.
+    pub(crate) fn write(&self, name: &str, command: &[u8]) -> io::Result<()> {
+        let file = open_at(self.directory.as_raw_fd(), name, libc::O_WRONLY)?;
+        File::from(file).write_all(command)
     }
 
     /// A path through which the process's own root directory is seen.

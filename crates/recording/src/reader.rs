@@ -167,6 +167,9 @@ impl Reader<'_> {
             processes,
             samples,
             breakdowns,
+            stages: Vec::new(),
+            pressure: Vec::new(),
+            cap: None,
             events,
             gaps: stored_gaps,
         })

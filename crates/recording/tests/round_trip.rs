@@ -44,6 +44,9 @@ fn a_small_run_comes_back_whole() {
                 breakdown: breakdown(9001),
             },
         ],
+        stages: Vec::new(),
+        pressure: Vec::new(),
+        cap: None,
         events: vec![event(70)],
         gaps: vec![gap()],
     };

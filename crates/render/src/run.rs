@@ -415,6 +415,9 @@ mod tests {
                 })
                 .collect(),
             breakdowns: Vec::new(),
+            stages: Vec::new(),
+            pressure: Vec::new(),
+            cap: None,
             events: Vec::new(),
             gaps: Vec::new(),
         }

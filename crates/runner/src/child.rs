@@ -3,13 +3,18 @@
 //! While a subject runs, all children of this process belong to it: we are its subreaper, so that
 //! a process whose parent ended is still seen, and whatever ends is reaped here.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use plimsoll_model::Bytes;
 
+use crate::launch::Launch;
+use crate::marks::{MARKS_VARIABLE, Mark, MarkListener};
+use crate::output::Output;
 use crate::{End, RunnerError};
 
 /// What happened to a child.
@@ -21,11 +26,20 @@ pub(crate) enum Change {
         /// `ru_maxrss`: the highest RSS of it or of any process it waited for (getrusage in
         /// kernel/sys.c), and at least that of the process that forked it, ours.
         rss_max: Bytes,
+        work: Work,
     },
     Stopped {
         pid: u32,
         signal: i32,
     },
+}
+
+/// What a process and those it waited for did; see getrusage(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// User and system time.
+    pub(crate) cpu: Duration,
+    pub(crate) major_faults: u64,
 }
 
 /// Being the subreaper, until dropped.
@@ -54,26 +68,51 @@ fn set_subreaper(value: libc::c_ulong) -> io::Result<()> {
     }
 }
 
-/// Starts `command` with our own standard streams, process group and environment. When this
-/// returns, the program has been executed.
-pub(crate) fn start(command: &[OsString]) -> Result<u32, RunnerError> {
-    let (program, arguments) = command.split_first().ok_or(RunnerError::NoCommand)?;
-    match Command::new(program).args(arguments).spawn() {
-        // Dropped without wait(): `next_change` reaps it.
-        Ok(child) => Ok(child.id()),
-        Err(source) => {
-            let path = Path::new(program);
-            let program = path.display().to_string();
-            let by_path = program.contains('/');
-            Err(match source.kind() {
-                io::ErrorKind::NotFound if by_path && path.exists() => RunnerError::NotExecutable {
-                    program,
-                    source: io::Error::other("the interpreter in its first line was not found"),
-                },
-                io::ErrorKind::NotFound => RunnerError::NotFound { program },
-                _ => RunnerError::NotExecutable { program, source },
-            })
+/// A command that was started.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) pid: u32,
+    pub(crate) output: Output,
+}
+
+/// Starts a command in our own process group. When this returns, the program has been executed.
+pub(crate) fn start(
+    launch: &Launch,
+    listener: &MarkListener,
+    marks: &Sender<Mark>,
+) -> Result<Started, RunnerError> {
+    let (program, arguments) = launch.command.split_first().ok_or(RunnerError::NoCommand)?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .envs(launch.environment.iter().map(|(key, value)| (key, value)))
+        .env(MARKS_VARIABLE, listener.path());
+    Output::prepare(&launch.streams, &mut command);
+    let mut child = command.spawn().map_err(|source| refused(program, source))?;
+    let output = Output::take(&launch.streams, &mut child, marks).map_err(|source| {
+        RunnerError::Prepare {
+            what: "start a thread",
+            source,
         }
+    })?;
+    // The child is dropped without wait(): `next_change` reaps it.
+    Ok(Started {
+        pid: child.id(),
+        output,
+    })
+}
+
+fn refused(program: &OsStr, source: io::Error) -> RunnerError {
+    let path = Path::new(program);
+    let program = path.display().to_string();
+    let by_path = program.contains('/');
+    match source.kind() {
+        io::ErrorKind::NotFound if by_path && path.exists() => RunnerError::NotExecutable {
+            program,
+            source: io::Error::other("the interpreter in its first line was not found"),
+        },
+        io::ErrorKind::NotFound => RunnerError::NotFound { program },
+        _ => RunnerError::NotExecutable { program, source },
     }
 }
 
@@ -105,7 +144,16 @@ pub(crate) fn next_change() -> Option<Change> {
         pid,
         end,
         rss_max: kilobytes(usage.ru_maxrss),
+        work: Work {
+            cpu: duration(usage.ru_utime) + duration(usage.ru_stime),
+            major_faults: u64::try_from(usage.ru_majflt).unwrap_or(0),
+        },
     })
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+    seconds + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
 }
 
 /// The highest RSS of this process so far: what a child's figure can't be told from below it.

@@ -9,16 +9,23 @@
 mod child;
 mod clock;
 mod error;
+mod launch;
+mod marks;
 mod observer;
 mod options;
+mod output;
+mod pressure;
 mod reading;
 mod schedule;
 mod session;
 mod signals;
+mod stages;
 mod ticker;
 mod tree;
 
 pub use error::RunnerError;
+pub use launch::{Launch, LineMatcher, Streams};
+pub use marks::{MARKS_VARIABLE, send_mark};
 pub use observer::{End, Observer, Outcome, Progress};
 pub use options::{
     BREAKDOWN_INTERVAL_DEFAULT, INTERVAL_DEFAULT, INTERVAL_MAX, INTERVAL_MIN, Options,

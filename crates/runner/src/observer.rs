@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use plimsoll_model::{Breakdown, Bytes, Event, Gap, ProcessId, ProcessRecord, Sample};
+use plimsoll_model::{
+    Breakdown, Bytes, Event, Gap, PressureSample, ProcessId, ProcessRecord, Sample, Stage,
+};
 
 use crate::BreakdownReason;
 
@@ -20,6 +22,10 @@ pub trait Observer {
     fn breakdown(&mut self, at: Duration, reason: BreakdownReason, breakdown: Breakdown);
     fn event(&mut self, event: &Event);
     fn gap(&mut self, at: Duration, gap: &Gap);
+    /// A stage ended. Only runs that are cut by marks have any.
+    fn stage(&mut self, _stage: &Stage) {}
+    /// Memory pressure, once a second where the kernel has it.
+    fn pressure(&mut self, _sample: &PressureSample) {}
     /// After each tick. `Break` ends the sampling; a command that was started goes on alone.
     fn ticked(&mut self, progress: &Progress) -> ControlFlow<()>;
 }
@@ -53,6 +59,12 @@ pub struct Outcome {
     pub ticks_missed: u64,
     /// Processor time of this process since the start.
     pub recorder_cpu: Duration,
+    /// Processor time of the root and those it waited for; zero when we are not its parent.
+    pub cpu: Duration,
+    /// Their page faults that had to read from disk.
+    pub major_faults: u64,
+    /// The end of the root's standard error, where it passed through us.
+    pub errors: String,
 }
 
 /// What became of the root process.

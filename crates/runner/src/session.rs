@@ -2,20 +2,27 @@
 //!
 //! Everything happens in the calling thread but full readings, see `reading.rs`.
 
-use std::ffi::OsString;
+mod marks;
+
 use std::ops::ControlFlow;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Bytes, Event, EventKind, Gap, GapReason, ProcessId, ProcessRecord,
+    Breakdown, Bytes, Event, EventKind, Gap, GapReason, ProcessId, ProcessRecord, RssParts,
 };
 use plimsoll_probe::{ProbeError, process_info};
 
-use crate::child::{self, Change, Subreaper};
+use crate::child::{self, Change, Subreaper, Work};
 use crate::clock::{Clock, own_cpu, wall_time};
+use crate::launch::Launch;
+use crate::marks::{Mark, MarkListener};
+use crate::output::Output;
+use crate::pressure::PressureReader;
 use crate::reading::{Asked, Done, Reader};
 use crate::schedule::BreakdownSchedule;
 use crate::signals::{PASSED_ON, Received, STOPPING, SignalPipe, signal_name};
+use crate::stages::Stages;
 use crate::ticker::Ticker;
 use crate::tree::Tree;
 use crate::{BreakdownReason, End, Observer, Options, Outcome, Progress, RunnerError};
@@ -24,14 +31,14 @@ use crate::{BreakdownReason, End, Observer, Options, Outcome, Progress, RunnerEr
 /// that was seen: less may have happened between two samples of any program.
 const PEAK_MISSED: Bytes = Bytes::mib(4);
 
-/// Starts `command` and samples it and all that comes of it until it ends.
+/// Starts a command and samples it and all that comes of it until it ends.
 ///
 /// All children of this process belong to the subject meanwhile, and are reaped here. Signals sent
 /// to this process are passed on. `read_breakdown` is called in another thread, with the live
 /// processes, the root first.
 pub fn run(
     options: &Options,
-    command: &[OsString],
+    launch: &Launch,
     read_breakdown: impl FnMut(&[ProcessId]) -> Result<Breakdown, Gap> + Send,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, RunnerError> {
@@ -39,20 +46,35 @@ pub fn run(
     let caught: Vec<_> = PASSED_ON.into_iter().chain([libc::SIGCHLD]).collect();
     let signals = SignalPipe::install(&caught).map_err(prepare("catch signals"))?;
     let _subreaper = Subreaper::begin().map_err(prepare("become a subreaper"))?;
+    let (listener, marks, incoming) =
+        MarkListener::open().map_err(prepare("open a socket for marks"))?;
     let started_at = wall_time();
     let clock = Clock::start();
-    let pid = child::start(command)?;
-    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    let started = child::start(launch, &listener, &marks)?;
+    drop(marks);
+    let words = launch.command.iter().map(|word| word.to_string_lossy());
     let start = Start {
-        pid,
+        pid: started.pid,
         anchor: std::process::id(),
         is_child: true,
         // After the fork: what we grew by until then went into the child's figure.
         rss_before: child::own_rss_max(),
         started_at,
-        text: words.join(" "),
+        text: words.collect::<Vec<_>>().join(" "),
     };
-    sample(options, &start, clock, &signals, read_breakdown, observer)
+    let inside = Inside {
+        marks: incoming,
+        output: started.output,
+    };
+    sample(
+        options,
+        &start,
+        Some(inside),
+        clock,
+        &signals,
+        read_breakdown,
+        observer,
+    )
 }
 
 /// Samples the running process `pid` and its descendants until it ends or a signal (Ctrl-C) tells
@@ -77,6 +99,7 @@ pub fn record(
     sample(
         options,
         &start,
+        None,
         Clock::start(),
         &signals,
         read_breakdown,
@@ -96,9 +119,17 @@ struct Start {
     text: String,
 }
 
+/// What reaches us from inside a subject that we started.
+#[derive(Debug)]
+struct Inside {
+    marks: Receiver<Mark>,
+    output: Output,
+}
+
 fn sample(
     options: &Options,
     start: &Start,
+    inside: Option<Inside>,
     clock: Clock,
     signals: &SignalPipe,
     read_breakdown: impl FnMut(&[ProcessId]) -> Result<Breakdown, Gap> + Send,
@@ -123,13 +154,18 @@ fn sample(
             ticker: Ticker::new(options.interval()),
             schedule: BreakdownSchedule::new(options.breakdown_interval()),
             reader,
+            inside,
+            stages: Stages::begin(),
+            waiting: None,
+            pressure: PressureReader::start(),
             counts: Counts::default(),
             end: None,
+            work: Work::default(),
             interrupted: None,
             stopping: false,
         };
         session.begin()?;
-        session.work(signals);
+        session.follow(signals);
         Ok(session.finish(cpu_before))
     })
 }
@@ -138,7 +174,8 @@ fn sample(
 struct Counts {
     samples: u64,
     breakdowns: u64,
-    rss: Bytes,
+    /// Shared pages count once per process here; a breakdown of the tree counts them once.
+    parts: RssParts,
     rss_max: Bytes,
     /// Highest RSS known of any one process.
     process_peak: Bytes,
@@ -153,9 +190,15 @@ struct Session<'a> {
     ticker: Ticker,
     schedule: BreakdownSchedule,
     reader: Reader,
+    inside: Option<Inside>,
+    stages: Stages,
+    /// A mark whose full reading is on its way; its sender waits.
+    waiting: Option<Mark>,
+    pressure: PressureReader,
     counts: Counts,
     /// What became of the root; `None` while it runs.
     end: Option<End>,
+    work: Work,
     interrupted: Option<i32>,
     stopping: bool,
 }
@@ -196,11 +239,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn work(&mut self, signals: &SignalPipe) {
+    fn follow(&mut self, signals: &SignalPipe) {
         loop {
             for received in signals.take() {
                 self.take_signal(received);
             }
+            self.take_marks();
             if self.start.is_child {
                 self.reap();
             }
@@ -227,6 +271,10 @@ impl Session<'_> {
             self.read_last();
         }
         let length = self.clock.now();
+        let errors = self.end_stages(length);
+        if let Some(sample) = self.pressure.read(length) {
+            self.observer.pressure(&sample);
+        }
         if self.ticker.missed > 0 {
             let missed = self.ticker.missed;
             let detail = format!("{missed} ticks were skipped: the machine or the job stood still");
@@ -250,6 +298,9 @@ impl Session<'_> {
             breakdowns: self.counts.breakdowns,
             ticks_missed: self.ticker.missed,
             recorder_cpu: own_cpu().saturating_sub(cpu_before),
+            cpu: self.work.cpu,
+            major_faults: self.work.major_faults,
+            errors,
         }
     }
 
@@ -262,11 +313,14 @@ impl Session<'_> {
                 self.tell_started(record, now);
             }
         }
-        // Shared pages count once per process here; a breakdown of the tree counts them once.
-        self.counts.rss = look.samples.iter().fold(Bytes::ZERO, |sum, sample| {
-            Bytes(sum.0.saturating_add(sample.rss.0))
-        });
-        self.counts.rss_max = self.counts.rss_max.max(self.counts.rss);
+        let mut parts = RssParts::default();
+        look.samples.iter().for_each(|sample| parts.add(sample));
+        // All that is left may just be ending: what it held is told by the look before.
+        if !look.samples.is_empty() {
+            self.counts.parts = parts;
+        }
+        self.counts.rss_max = self.counts.rss_max.max(parts.rss);
+        self.stages.sampled(parts.rss);
         for sample in &look.samples {
             self.counts.samples += 1;
             self.observer.sample(sample);
@@ -278,9 +332,12 @@ impl Session<'_> {
             self.take_gone(id, now);
         }
         self.ask_for_breakdown(now);
+        if let Some(sample) = self.pressure.read_if_due(now) {
+            self.observer.pressure(&sample);
+        }
         let progress = Progress {
             at: now,
-            rss: self.counts.rss,
+            rss: self.counts.parts.rss,
             rss_max: self.counts.rss_max,
             processes: self.tree.len(),
             samples: self.counts.samples,
@@ -317,17 +374,17 @@ impl Session<'_> {
         if self.reader.is_busy() || self.end.is_some() {
             return;
         }
-        let processes = self.tree.ids();
-        if processes.is_empty() {
-            return;
+        if let Some(reason) = self.schedule.due(now, self.counts.parts.rss) {
+            self.begin_reading(now, reason);
         }
-        if let Some(reason) = self.schedule.due(now, self.counts.rss) {
-            let asked = Asked {
-                at: now,
-                rss: self.counts.rss,
-                reason,
-            };
-            self.reader.ask(asked, processes);
+    }
+
+    /// Nothing when a reading is on its way or nothing is left to read.
+    fn begin_reading(&mut self, at: Duration, reason: BreakdownReason) {
+        let processes = self.tree.ids();
+        if !processes.is_empty() {
+            let rss = self.counts.parts.rss;
+            self.reader.ask(Asked { at, rss, reason }, processes);
         }
     }
 
@@ -340,6 +397,14 @@ impl Session<'_> {
     fn tell_reading(&mut self, done: Done) {
         let now = self.clock.now();
         self.schedule.taken(now, done.asked.rss, done.cost);
+        if done.asked.reason == BreakdownReason::Mark {
+            self.let_go_on();
+        } else if self.waiting.is_some() && self.end.is_none() {
+            // It was in the way of the reading that a mark waits for.
+            self.begin_reading(now, BreakdownReason::Mark);
+        } else {
+            self.let_go_on();
+        }
         match done.breakdown {
             Ok(breakdown) => {
                 self.counts.breakdowns += 1;
@@ -356,17 +421,9 @@ impl Session<'_> {
 
     /// The state that a recording leaves its subject in, when that goes on after it.
     fn read_last(&mut self) {
-        let asked = Asked {
-            at: self.clock.now(),
-            rss: self.counts.rss,
-            reason: BreakdownReason::Last,
-        };
-        let processes = self.tree.ids();
-        if !processes.is_empty() {
-            self.reader.ask(asked, processes);
-            if let Some(done) = self.reader.wait() {
-                self.tell_reading(done);
-            }
+        self.begin_reading(self.clock.now(), BreakdownReason::Last);
+        if let Some(done) = self.reader.wait() {
+            self.tell_reading(done);
         }
     }
 
@@ -388,7 +445,17 @@ impl Session<'_> {
     fn reap(&mut self) {
         while let Some(change) = child::next_change() {
             match change {
-                Change::Ended { pid, end, rss_max } => self.take_end(pid, end, rss_max),
+                Change::Ended {
+                    pid,
+                    end,
+                    rss_max,
+                    work,
+                } => {
+                    if pid == self.start.pid {
+                        self.work = work;
+                    }
+                    self.take_end(pid, end, rss_max);
+                }
                 Change::Stopped { pid, signal } => {
                     let by_terminal =
                         matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
@@ -435,6 +502,9 @@ impl Session<'_> {
             let who = format!("{name}, or a child of it too short-lived to be seen,");
             self.tell_missed_peak(now, own_peak, rss_max, &who);
             ended.record.rss_peak = own_peak.max(rss_max.unwrap_or_default());
+            if let Some(rss_max) = rss_max.filter(|rss_max| *rss_max > own_peak) {
+                self.tree.note_ended_peak(rss_max);
+            }
         } else {
             let who = format!("a child of {name} that was too short-lived to be seen");
             self.tell_missed_peak(now, self.peak_seen(), rss_max, &who);

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use plimsoll_model::{Bytes, Gap, GapReason, ProcessId, ProcessRecord, Sample, StatusFigures};
+use plimsoll_model::{
+    Bytes, Gap, GapReason, ProcessId, ProcessRecord, RssParts, Sample, StatusFigures,
+};
 use plimsoll_probe::{ProbeError, QuickSampler, descendants, process_info};
 
 use crate::clock::thread_cpu;
@@ -34,6 +36,8 @@ pub(crate) struct Tree {
     live: Vec<Live>,
     look_again_at: Duration,
     full: bool,
+    /// Peaks of those that ended since the last cut.
+    ended_peaks: Vec<Bytes>,
 }
 
 /// A process that lives.
@@ -44,6 +48,22 @@ struct Live {
     name_checks: usize,
     had_children: bool,
     gone: bool,
+    /// Highest RSS since the last cut.
+    peak_since_cut: Bytes,
+    /// A `plimsoll mark` of the subject's, which waits for us: it belongs to the measurement.
+    is_mark: bool,
+    /// Whether the kernel's mark was refused to be reset: then it tells nothing of a stage.
+    mark_is_old: bool,
+}
+
+/// The figures at the instant between two stages.
+#[derive(Debug, Default)]
+pub(crate) struct Cut {
+    pub(crate) parts: RssParts,
+    /// Highest RSS of each process since the last cut.
+    pub(crate) peaks: Vec<Bytes>,
+    /// Processes whose mark the kernel would not reset.
+    pub(crate) gaps: Vec<Gap>,
 }
 
 /// A process that ended.
@@ -72,6 +92,7 @@ impl Tree {
             live: Vec::new(),
             look_again_at: Duration::ZERO,
             full: false,
+            ended_peaks: Vec::new(),
         }
     }
 
@@ -101,13 +122,16 @@ impl Tree {
             name_checks: 0,
             had_children: false,
             gone: false,
+            peak_since_cut: Bytes::ZERO,
+            is_mark: is_mark_command(&record.command),
+            mark_is_old: false,
         });
         Ok(record)
     }
 
     /// Those that have memory.
     pub(crate) fn ids(&self) -> Vec<ProcessId> {
-        let live = self.live.iter().filter(|live| !live.gone);
+        let live = self.live.iter().filter(|live| live.counts());
         live.map(Live::id).collect()
     }
 
@@ -138,8 +162,7 @@ impl Tree {
         for live in self.live.iter_mut().filter(|live| !live.gone) {
             match live.sampler.read() {
                 Ok(Some(figures)) => {
-                    let peak = figures.rss_peak.max(figures.rss);
-                    live.record.rss_peak = live.record.rss_peak.max(peak);
+                    live.note_peak(&figures);
                 }
                 Ok(None) => {
                     live.gone = true;
@@ -156,6 +179,9 @@ impl Tree {
     pub(crate) fn remove(&mut self, id: ProcessId, now: Duration) -> Option<Ended> {
         let index = self.live.iter().position(|live| live.id() == id)?;
         let live = self.live.remove(index);
+        if !live.is_mark {
+            self.ended_peaks.push(live.peak_since_cut);
+        }
         Some(Ended {
             record: ProcessRecord {
                 ended: Some(now),
@@ -163,6 +189,41 @@ impl Tree {
             },
             childless: !live.had_children,
         })
+    }
+
+    /// Reads all processes once more and begins their peaks anew.
+    pub(crate) fn cut(&mut self, now: Duration) -> Cut {
+        let mut cut = Cut {
+            peaks: std::mem::take(&mut self.ended_peaks),
+            ..Cut::default()
+        };
+        for live in self.live.iter_mut().filter(|live| live.counts()) {
+            // One that is gone or refused is told by the next look.
+            if let Ok(Some(figures)) = live.sampler.read() {
+                live.note_peak(&figures);
+                cut.parts.add(&sample_of(live.id(), now, &figures));
+            }
+            cut.peaks.push(live.peak_since_cut);
+            live.peak_since_cut = Bytes::ZERO;
+            let refused = live.sampler.reset_peak().err();
+            if let Some(error) = refused.filter(|_| !live.mark_is_old) {
+                live.mark_is_old = true;
+                cut.gaps.push(Gap::new(
+                    format!("peaks inside stages of {}", live.record.name),
+                    GapReason::Denied,
+                    format!("{error}; they are the highest of the samples only"),
+                ));
+            }
+        }
+        cut
+    }
+
+    /// The kernel's last word on a process that has just been removed was above all that was seen:
+    /// it rose since the last look.
+    pub(crate) fn note_ended_peak(&mut self, peak: Bytes) {
+        if let Some(last) = self.ended_peaks.last_mut() {
+            *last = (*last).max(peak);
+        }
     }
 
     /// Highest RSS known of any one that lives.
@@ -178,11 +239,10 @@ impl Tree {
     }
 
     fn sample_from(&mut self, first: usize, now: Duration, look: &mut Look) {
-        for live in self.live[first..].iter_mut().filter(|live| !live.gone) {
+        for live in self.live[first..].iter_mut().filter(|live| live.counts()) {
             match live.sampler.read() {
                 Ok(Some(figures)) => {
-                    let peak = figures.rss_peak.max(figures.rss);
-                    live.record.rss_peak = live.record.rss_peak.max(peak);
+                    live.note_peak(&figures);
                     look.samples.push(sample_of(live.id(), now, &figures));
                 }
                 Ok(None) => {
@@ -219,6 +279,7 @@ impl Tree {
             if info.id == record.id && renamed && !info.command.is_empty() {
                 record.name = info.name;
                 record.command = info.command;
+                live.is_mark = is_mark_command(&record.command);
                 look.found.push((record.clone(), true));
             }
         }
@@ -274,6 +335,27 @@ impl Live {
     fn id(&self) -> ProcessId {
         self.record.id
     }
+
+    /// Whether its memory is the subject's.
+    fn counts(&self) -> bool {
+        !self.gone && !self.is_mark
+    }
+
+    fn note_peak(&mut self, figures: &StatusFigures) {
+        let peak = figures.rss_peak.max(figures.rss);
+        self.record.rss_peak = self.record.rss_peak.max(peak);
+        let in_stage = if self.mark_is_old { figures.rss } else { peak };
+        self.peak_since_cut = self.peak_since_cut.max(in_stage);
+    }
+}
+
+/// Whether this is the command line of `plimsoll mark`.
+fn is_mark_command(command: &[String]) -> bool {
+    let [program, verb, ..] = command else {
+        return false;
+    };
+    let program = program.rsplit('/').next();
+    program == Some("plimsoll") && verb == "mark"
 }
 
 fn sample_of(process: ProcessId, at: Duration, figures: &StatusFigures) -> Sample {

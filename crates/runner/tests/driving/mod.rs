@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use plimsoll_model::{Breakdown, Event, Gap, GapReason, ProcessId, ProcessRecord, Sample};
-use plimsoll_runner::{BreakdownReason, Observer, Options, Progress, record, run};
+use plimsoll_runner::{BreakdownReason, Launch, Observer, Options, Progress, record, run};
 
 /// The name of the test that is no test.
 pub(crate) const DRIVER: &str = "driving::driver";
@@ -111,7 +111,7 @@ fn driver() {
                 .map(OsString::from)
                 .collect();
             // What the driver needed must not reach the subject.
-            run(&options, &words, read, &mut log)
+            run(&options, &Launch::new(words), read, &mut log)
         }
     };
     let status = match outcome {
