@@ -11,6 +11,7 @@ mod address;
 mod breakdown;
 mod bytes;
 mod cgroup;
+mod comparison;
 mod component;
 mod cost;
 mod counters;
@@ -18,17 +19,22 @@ mod estimate;
 mod file;
 mod gap;
 mod image;
+mod law;
 mod mapping;
 mod process;
 mod process_table;
 mod recorded;
 mod snapshot;
 mod target;
+mod verdict;
 
 pub use address::AddressRange;
 pub use breakdown::{Breakdown, Scope, Totals};
 pub use bytes::{Bytes, PageSize};
 pub use cgroup::{Cgroup, CgroupLevel, CgroupVersion};
+pub use comparison::{
+    Claim, Difference, Drift, DriftDoubt, IntervalMethod, Receipt, Step, Unsettled,
+};
 pub use component::{Component, Exactness, Kind, Reclaim, ReclaimClass, Sharing, Usage, Used};
 pub use cost::{Method, ReadingCost};
 pub use counters::{Counters, CountersSource};
@@ -36,6 +42,10 @@ pub use estimate::Estimate;
 pub use file::{CacheState, FileId, MappedFile, Package, PackageManager, ProcessCount};
 pub use gap::{Gap, GapReason};
 pub use image::{Image, Segment, Symbol};
+pub use law::{
+    Fit, Law, LawClass, LawDoubt, LawUndetermined, Prediction, RunnerUp, SizedPeak, TargetCheck,
+    TargetDoubt, TestedRange,
+};
 pub use mapping::{Backing, Mapping, Permissions, VmFlags};
 pub use process::{ProcessId, ProcessInfo, ProcessState, StatusFigures, Thread};
 pub use process_table::{ProcessRow, ProcessTable};
@@ -44,3 +54,4 @@ pub use recorded::{
 };
 pub use snapshot::{Snapshot, SystemMemory};
 pub use target::{Page, PageRun, Residency, Target};
+pub use verdict::Verdict;
