@@ -12,6 +12,7 @@ mod breakdown;
 mod bytes;
 mod cap;
 mod cgroup;
+mod comparison;
 mod component;
 mod cost;
 mod counters;
@@ -19,6 +20,7 @@ mod estimate;
 mod file;
 mod gap;
 mod image;
+mod law;
 mod mapping;
 mod process;
 mod process_table;
@@ -27,12 +29,16 @@ mod snapshot;
 mod stage;
 mod target;
 mod trial;
+mod verdict;
 
 pub use address::AddressRange;
 pub use breakdown::{Breakdown, Scope, Totals};
 pub use bytes::{Bytes, PageSize};
 pub use cap::{CapMechanism, CapRecord};
 pub use cgroup::{Cgroup, CgroupLevel, CgroupVersion};
+pub use comparison::{
+    Claim, Difference, Drift, DriftDoubt, IntervalMethod, Receipt, Step, Unsettled,
+};
 pub use component::{Component, Exactness, Kind, Reclaim, ReclaimClass, Sharing, Usage, Used};
 pub use cost::{Method, ReadingCost};
 pub use counters::{Counters, CountersSource};
@@ -40,6 +46,10 @@ pub use estimate::Estimate;
 pub use file::{CacheState, FileId, MappedFile, Package, PackageManager, ProcessCount};
 pub use gap::{Gap, GapReason};
 pub use image::{Image, Segment, Symbol};
+pub use law::{
+    Fit, Law, LawClass, LawDoubt, LawUndetermined, Prediction, RunnerUp, SizedPeak, TargetCheck,
+    TargetDoubt, TestedRange,
+};
 pub use mapping::{Backing, Mapping, Permissions, VmFlags};
 pub use process::{ProcessId, ProcessInfo, ProcessState, StatusFigures, Thread};
 pub use process_table::{ProcessRow, ProcessTable};
@@ -50,3 +60,4 @@ pub use snapshot::{Snapshot, SystemMemory};
 pub use stage::{PressureSample, RssParts, Stage, StageSource};
 pub use target::{Page, PageRun, Residency, Target};
 pub use trial::{OwnerSize, Seen, Trial};
+pub use verdict::Verdict;

@@ -1,0 +1,149 @@
+//! Which laws the data cannot be told from: AICc over the distinct sizes.
+//!
+//! The likelihood is that of size means whose variance is the one that repeats show, or a larger
+//! one if the law misses the means by more: `N ln v + squares / v` with `v = max(v_min,
+//! squares / N)`. Repeats thus sharpen the judgement, but many repeats of one size are never taken
+//! for many sizes, and a law that misfits a little is not condemned for repeats that are equal.
+
+use plimsoll_model::LawClass;
+
+use super::candidate::{Candidate, fit_class};
+use super::shape::LOADS;
+use super::sizes::Sizes;
+
+/// AICc by which all other laws must be worse for one to be named: an evidence ratio of e² ≈ 7.4
+/// (Burnham & Anderson 2002, 2.6: "considerably less support" from 4 on).
+pub(super) const DELTA_NAMED: f64 = 4.0;
+
+/// A candidate and what speaks for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scored {
+    pub(super) candidate: Candidate,
+    pub(super) aicc: f64,
+    pub(super) bic: f64,
+}
+
+/// Every class that can be fitted, best first.
+pub(super) fn score_all(sizes: &Sizes) -> Vec<Scored> {
+    let mut scored: Vec<Scored> = LawClass::ALL
+        .iter()
+        .filter_map(|&class| fit_class(sizes, class))
+        .map(|candidate| score(sizes, candidate))
+        .collect();
+    scored.sort_by(|a, b| a.aicc.total_cmp(&b.aicc));
+    scored
+}
+
+pub(super) fn score(sizes: &Sizes, candidate: Candidate) -> Scored {
+    let count = sizes.len() as f64;
+    let variance = (candidate.squares / count).max(sizes.variance_min);
+    let deviance = count * variance.ln() + candidate.squares / variance;
+    // The spread is a parameter too.
+    let k = candidate.parameters() as f64 + 1.0;
+    // With as many parameters as sizes the correction is not defined; the strictest one is taken.
+    let room = (count - k - 1.0).max(1.0);
+    // The best of several staircases is one choice among so many equally likely ones.
+    let choice = match candidate.class() {
+        LawClass::Staircase => 2.0 * (LOADS.len() as f64).ln(),
+        _ => 0.0,
+    };
+    Scored {
+        candidate,
+        aicc: deviance + 2.0 * k + 2.0 * k * (k + 1.0) / room + choice,
+        bic: deviance + k * count.ln() + choice,
+    }
+}
+
+/// Akaike weights in the order of `scored`.
+pub(super) fn weights(scored: &[Scored]) -> Vec<f64> {
+    let best = scored.first().map_or(0.0, |s| s.aicc);
+    let raw: Vec<f64> = scored
+        .iter()
+        .map(|s| ((best - s.aicc) / 2.0).exp())
+        .collect();
+    let sum: f64 = raw.iter().sum();
+    raw.iter().map(|w| w / sum).collect()
+}
+
+/// The laws that cannot be told apart, best first, out of `scored` (best first).
+///
+/// Where one law contains another, the larger one must be better to be kept at all: a constant is
+/// every law without a rise, and a power law comes as near as one likes to each simple law.
+pub(super) fn inseparable(scored: &[Scored]) -> Vec<Scored> {
+    let Some(best) = scored.first() else {
+        return Vec::new();
+    };
+    if best.candidate.class() == LawClass::Constant {
+        return vec![*best];
+    }
+    let mut kept: Vec<Scored> = Vec::new();
+    for law in scored.iter().filter(|s| s.aicc - best.aicc < DELTA_NAMED) {
+        let contained = kept.iter().any(|k| degree(k.candidate.class()).is_some());
+        if law.candidate.class() != LawClass::Power || !contained {
+            kept.push(*law);
+        }
+    }
+    if brackets_powers(&kept) {
+        let power = |s: &&Scored| s.candidate.class() == LawClass::Power;
+        if !kept.iter().any(|s| power(&s)) {
+            kept.extend(scored.iter().find(power));
+        }
+    }
+    kept
+}
+
+/// The exponent of a simple law, logarithms aside.
+fn degree(class: LawClass) -> Option<f64> {
+    match class {
+        LawClass::Constant | LawClass::Logarithmic => Some(0.0),
+        LawClass::Linear | LawClass::Linearithmic => Some(1.0),
+        LawClass::Quadratic => Some(2.0),
+        LawClass::Power | LawClass::Staircase => None,
+    }
+}
+
+/// True if two laws are kept between which powers lie: if neither n nor n² can be excluded, then
+/// n^1.5 cannot.
+fn brackets_powers(kept: &[Scored]) -> bool {
+    let degrees: Vec<f64> = kept
+        .iter()
+        .filter_map(|s| degree(s.candidate.class()))
+        .collect();
+    let low = degrees.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = degrees.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    high - low >= 1.0
+}
+
+/// Sizes tried in the search for one that separates: ten a decade over three decades.
+const SEPARATING_STEPS: i32 = 30;
+
+/// The least size above the largest which, run as often as the others, would tell the two laws
+/// apart whichever is true; none up to 1000 times the largest.
+pub(super) fn separating_size(sizes: &Sizes, a: &Candidate, b: &Candidate) -> Option<f64> {
+    (1..=SEPARATING_STEPS)
+        .map(|k| sizes.n_max() * 10_f64.powf(f64::from(k) / 10.0))
+        .find(|&n| {
+            told_apart(sizes, n, a, b) >= DELTA_NAMED && told_apart(sizes, n, b, a) >= DELTA_NAMED
+        })
+}
+
+/// AICc by which `other` would be worse if `truth` held and size `n` were run too.
+fn told_apart(sizes: &Sizes, n: f64, truth: &Candidate, other: &Candidate) -> f64 {
+    let means = sizes.n.iter().map(|&n| truth.at(n)).collect();
+    let mut imagined = sizes.with_means(means);
+    imagined.push(n, truth.at(n));
+    let count = imagined.len() as f64;
+    // What noise leaves of squares even where the law is the true one.
+    let variance = (truth.squares / sizes.len() as f64).max(sizes.variance_min);
+    let of_truth = noisy(score(&imagined, *truth).candidate, variance * count, 0.0);
+    let refitted = other.refit(&imagined);
+    let of_other = noisy(refitted, variance * count, refitted.squares);
+    score(&imagined, of_other).aicc - score(&imagined, of_truth).aicc
+}
+
+fn noisy(candidate: Candidate, noise: f64, misfit: f64) -> Candidate {
+    Candidate {
+        squares: noise + misfit,
+        ..candidate
+    }
+}
