@@ -6,5 +6,7 @@
 //! to be inconclusive, with what would settle it.
 
 pub mod law;
+pub mod plan;
 mod quantile;
+pub mod report;
 mod resample;

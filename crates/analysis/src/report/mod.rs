@@ -1,0 +1,3 @@
+//! From trials and series to whole reports: which measures are judged, and by what.
+
+pub mod scale;
