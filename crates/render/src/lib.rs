@@ -25,6 +25,7 @@ use plimsoll_model::{Breakdown, ProcessTable, Recorded};
 
 pub use options::{Format, TextOptions, UnknownFormat};
 pub use printable::printable;
+pub use quantity::span;
 
 /// The `schema_version` of every JSON document written here.
 pub const SCHEMA_VERSION: u32 = json::SCHEMA_VERSION;
