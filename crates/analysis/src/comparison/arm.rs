@@ -9,6 +9,9 @@ use crate::quantile;
 /// Far above any number of bytes, and its square is far from overflow.
 const VALUE_MAX: f64 = 1e30;
 
+/// Steps of the resolution; repeats that scatter less are taken for rounded to the same value.
+const FROZEN: f64 = 0.4;
+
 /// True if all values can be reckoned with.
 pub(super) fn checked(values: &[f64]) -> bool {
     values.iter().all(|v| v.abs() <= VALUE_MAX)
@@ -28,10 +31,11 @@ impl Moments {
     pub(super) fn of(values: &[f64], resolution: Bytes) -> Moments {
         let resolution = resolution.0 as f64;
         let variance = quantile::variance(values);
-        // Noise above half a step makes rounding average out as noise does (Widrow & Kollár 2008);
-        // below it all repeats may be rounded the same way. Two such arms may differ by one step
-        // for nothing: (step² / 2) · 2 = step².
-        let frozen = variance.sqrt() < resolution / 2.0;
+        // Rounded figures that scatter by more than this scatter without rounding too, by some 0.3
+        // steps, and rounding averages out to a twentieth of a step (Widrow & Kollár 2008). Below,
+        // all repeats may be rounded the same way: two such arms may differ by one step for
+        // nothing, (step² / 2) · 2 = step².
+        let frozen = variance.sqrt() < FROZEN * resolution;
         Moments {
             count: values.len() as f64,
             mean: quantile::mean(values),
