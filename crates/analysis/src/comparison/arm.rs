@@ -127,7 +127,10 @@ impl Contrast {
 
     /// Half the interval of the difference.
     pub(super) fn half(&self) -> f64 {
-        let t = self.t();
+        self.half_of(self.t())
+    }
+
+    fn half_of(&self, t: f64) -> f64 {
         let covariance = t * t * self.covariance / self.base.count;
         let squared = self.base.half_squared(t) + self.changed.half_squared(t) - 2.0 * covariance;
         // Rounds that move together to the last digit leave the rounding of the sums.
@@ -137,9 +140,17 @@ impl Contrast {
 
     /// The true difference that leaves its interval clear of 0 in 80 % of all tries.
     pub(super) fn detectable(&self) -> f64 {
-        let freedom = self.freedom();
-        let reach = quantile::student(POWER, freedom) / self.t();
-        self.half() * (1.0 + reach)
+        let t = self.t();
+        let reach = quantile::student(POWER, self.freedom()) / t;
+        self.half_of(t) * (1.0 + reach)
+    }
+
+    /// Repeats at which the difference seen would be told if spreads were known, rounding aside.
+    pub(super) fn repeats_if_normal(&self) -> f64 {
+        let reach =
+            quantile::normal(quantile::upper_tail(self.confidence)) + quantile::normal(POWER);
+        let variance = self.base.variance + self.changed.variance - 2.0 * self.covariance;
+        reach.powi(2) * variance.max(0.0) / self.value().powi(2)
     }
 
     /// Changed over base with Fieller's interval (1954): all ratios ρ for which changed − ρ · base

@@ -21,6 +21,9 @@ const POWER: f64 = 0.8;
 /// Nobody repeats a run oftener than this to settle one difference.
 const REPEATS_MAX: usize = 1000;
 
+/// Repeats that Student's t needs above the normal distribution, at most, but for rounding.
+const STUDENT_EXTRA: usize = 8;
+
 /// How the repeats of the two arms belong together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pairing {
@@ -107,10 +110,20 @@ pub fn compare(base: &[f64], changed: &[f64], options: &ComparisonOptions) -> Di
 fn needed(contrast: &Contrast, now: usize) -> Option<usize> {
     let tells =
         |repeats: usize| contrast.with_repeats(repeats).detectable() < contrast.value().abs();
-    if !tells(REPEATS_MAX) {
+    // Student's t needs a few more repeats than the normal distribution, never fewer.
+    let least = contrast.repeats_if_normal();
+    if least > REPEATS_MAX as f64 {
         return None;
     }
-    let (mut too_few, mut enough) = (now, REPEATS_MAX);
+    let mut too_few = now.max(least as usize).saturating_sub(1).max(1);
+    let mut enough = too_few + STUDENT_EXTRA;
+    if !tells(enough) {
+        too_few = enough;
+        enough = REPEATS_MAX;
+        if too_few >= enough || !tells(enough) {
+            return None;
+        }
+    }
     while enough - too_few > 1 {
         let middle = usize::midpoint(too_few, enough);
         if tells(middle) {
@@ -119,7 +132,7 @@ fn needed(contrast: &Contrast, now: usize) -> Option<usize> {
             too_few = middle;
         }
     }
-    Some(enough)
+    Some(enough.max(now + 1))
 }
 
 /// Mean of one arm with its interval; none below two repeats, or if a value is not a number.
