@@ -5,6 +5,7 @@
 //! input gives the same verdict on every machine. What the figures do not allow to be said is said
 //! to be inconclusive, with what would settle it.
 
+pub mod comparison;
 pub mod law;
 pub mod plan;
 mod quantile;

@@ -9,7 +9,7 @@
 
 mod law_corpus;
 
-use law_corpus::{Case, NOISES, TRUTHS, Truth, corpus};
+use law_corpus::{Case, INTERCEPTS, Intercept, NOISES, TRUTHS, Truth, corpus};
 use plimsoll_analysis::law::{LawOptions, fit};
 use plimsoll_model::{LawClass, SizedPeak};
 
@@ -75,12 +75,12 @@ fn the_right_law_is_named_or_in_the_set() {
     println!("noise decades intercept law              alone in-set wrong   google");
     for noise in NOISES {
         for decades in [2, 3] {
-            for has_intercept in [false, true] {
+            for intercept in INTERCEPTS {
                 for truth in TRUTHS {
                     let keep = |c: &Case| {
                         c.noise == noise
                             && c.decades == decades
-                            && c.has_intercept == has_intercept
+                            && c.intercept == intercept
                             && c.truth == truth
                     };
                     let s = score(&keep);
@@ -90,7 +90,7 @@ fn the_right_law_is_named_or_in_the_set() {
                     println!(
                         "{:>4.0}% {decades:>7} {:>9} {:<15} {:>6} {:>6} {:>5} {:>8}",
                         100.0 * noise,
-                        if has_intercept { "yes" } else { "no" },
+                        format!("{intercept:?}"),
                         truth.name,
                         s.alone,
                         s.in_set,
@@ -111,7 +111,11 @@ fn the_right_law_is_named_or_in_the_set() {
             .map(|a| &a.0)
             .filter(|c| c.noise == noise)
             .collect();
-        let through_origin: Vec<&Case> = all.iter().copied().filter(|c| !c.has_intercept).collect();
+        let through_origin: Vec<&Case> = all
+            .iter()
+            .copied()
+            .filter(|c| c.intercept == Intercept::None)
+            .collect();
         println!(
             "{:>4.0}%: {:.1}% {:.1}% {:.2}%; {:.1}% {:.1}%",
             100.0 * noise,

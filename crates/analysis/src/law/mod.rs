@@ -60,6 +60,7 @@ pub fn fit(points: &[SizedPeak], options: &LawOptions) -> Result<Law, LawUndeter
     let sizes = Sizes::group(points, options.resolution.0 as f64)?;
     let scored = select::score_all(&sizes);
     let kept = select::inseparable(&scored);
+    let scored = select::once_each(&scored);
     let candidates: Vec<Candidate> = kept.iter().map(|k| k.candidate).collect();
     let intervals = intervals::estimate(&sizes, &candidates, options);
     let classes: Vec<LawClass> = candidates.iter().map(Candidate::class).collect();
