@@ -1,3 +1,6 @@
 //! From trials and series to whole reports: which measures are judged, and by what.
 
+pub mod compare;
+#[cfg(test)]
+mod made;
 pub mod scale;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use plimsoll_model::{Axis, AxisLaw, Cell, Law, Measure, Size, SizedPeak};
+use plimsoll_model::{Axis, AxisLaw, Cell, Law, LawUndetermined, Measure, Size, SizedPeak, Trial};
 
 use crate::law::{self, LawOptions};
 
@@ -43,7 +43,7 @@ pub fn laws(axes: &[Axis], cells: &[Cell], options: &LawOptions) -> Vec<AxisLaw>
     laws
 }
 
-type Fitted = Result<Law, plimsoll_model::LawUndetermined>;
+type Fitted = Result<Law, LawUndetermined>;
 
 /// `None` for a lesser measure that has no law: only peak RSS tells why there is none.
 fn law_of(cells: &[&Cell], axis: &str, measure: &Measure, options: &LawOptions) -> Option<Fitted> {
@@ -86,14 +86,18 @@ fn measures(cells: &[Cell]) -> Vec<Measure> {
             .into_iter()
             .map(|label| Measure::Stage(label.to_owned())),
     );
-    measures.extend(owners(cells).into_iter().map(Measure::Owner));
+    measures.extend(
+        largest_owners(cells.iter().flat_map(|cell| &cell.trials))
+            .into_iter()
+            .map(Measure::Owner),
+    );
     measures
 }
 
 /// The owners that were largest anywhere.
-pub(crate) fn owners<'a>(cells: impl IntoIterator<Item = &'a Cell>) -> Vec<String> {
+pub(crate) fn largest_owners<'a>(trials: impl IntoIterator<Item = &'a Trial>) -> Vec<String> {
     let mut sizes: Vec<(&str, u64)> = Vec::new();
-    for trial in cells.into_iter().flat_map(|cell| &cell.trials) {
+    for trial in trials {
         for owner in &trial.at_peak {
             match sizes.iter_mut().find(|(name, _)| *name == owner.name) {
                 Some((_, size)) => *size = (*size).max(owner.resident.0),
@@ -134,29 +138,10 @@ fn combinations(axis: &str, cells: &[Cell]) -> Vec<Vec<Size>> {
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_model::{Bytes, LawClass, LawUndetermined, Trial};
+    use plimsoll_model::{LawClass, LawUndetermined};
 
     use super::*;
-
-    fn trial(rss: f64) -> Trial {
-        Trial {
-            exit_code: Some(0),
-            exit_signal: None,
-            length: std::time::Duration::from_secs(1),
-            cpu: std::time::Duration::ZERO,
-            major_faults: 0,
-            rss_peak: Bytes(rss as u64),
-            own_peak: Bytes(rss as u64 / 2),
-            pss_peak: None,
-            at_end: plimsoll_model::RssParts::default(),
-            pss_end: None,
-            at_peak: Vec::new(),
-            peak_reading_share: None,
-            stages: Vec::new(),
-            cap: None,
-            errors: String::new(),
-        }
-    }
+    use crate::report::made::trial;
 
     fn axis(name: &str, values: &[f64]) -> Axis {
         Axis {

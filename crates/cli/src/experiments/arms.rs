@@ -118,7 +118,10 @@ fn share_commands(arms: &mut [ArmArguments]) -> anyhow::Result<()> {
             (false, true) => {}
         }
         if arm.recordings.is_empty() && arm.command.is_empty() {
-            bail!("compare: arm {:?} has no command; put it after --", arm.name);
+            bail!(
+                "compare: arm {:?} has no command; put it after --",
+                arm.name
+            );
         }
     }
     Ok(())
@@ -148,10 +151,7 @@ mod tests {
                 .collect();
             assert_eq!(found, expected, "{text}");
         };
-        check(
-            "--name a -- x 1 --name b -- y",
-            &[("a", "x 1"), ("b", "y")],
-        );
+        check("--name a -- x 1 --name b -- y", &[("a", "x 1"), ("b", "y")]);
         check("--name a --name b -- y", &[("a", "y"), ("b", "y")]);
         check(
             "--name a --env K=1 --name b --env K=2 -- y -- z",
@@ -162,7 +162,10 @@ mod tests {
             "--name a -- run --name web img --name b -- y",
             &[("a", "run --name web img"), ("b", "y")],
         );
-        check("--name a --recording f --name b -- y", &[("a", ""), ("b", "y")]);
+        check(
+            "--name a --recording f --name b -- y",
+            &[("a", ""), ("b", "y")],
+        );
     }
 
     #[test]

@@ -28,7 +28,6 @@ pub(crate) fn compare(arguments: &Compare) -> anyhow::Result<ExitCode> {
     };
     let options = report::compare::CompareOptions {
         confidence: arguments.trials.confidence,
-        seed: arguments.trials.seed,
         axis: arguments.vary.as_ref().map(|vary| vary.0.clone()),
     };
     let report = report::compare::judge(measured, &options);

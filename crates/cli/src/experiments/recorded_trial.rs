@@ -11,7 +11,10 @@ use crate::report::SAMPLES_MAX;
 pub(crate) fn read_trial(path: &Path) -> anyhow::Result<Trial> {
     let recorded = plimsoll_recording::read_recorded(path, SAMPLES_MAX)?;
     if recorded.samples.is_empty() {
-        bail!("{}: no sample was recorded; nothing can be compared", path.display());
+        bail!(
+            "{}: no sample was recorded; nothing can be compared",
+            path.display()
+        );
     }
     if !recorded.meta.complete {
         bail!(
