@@ -6,7 +6,10 @@
 //! to be inconclusive, with what would settle it.
 
 pub mod comparison;
+pub mod corpus;
 pub mod law;
+pub mod leak;
+mod order;
 pub mod plan;
 mod quantile;
 pub mod report;

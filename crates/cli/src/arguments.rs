@@ -39,6 +39,8 @@ pub(crate) enum Verb {
     Watch(Watch),
     /// Print the report of a recording
     Report(Report),
+    /// Find out whether memory grows with the work that is done, and by how much
+    Leak(Leak),
     /// Run a command at several sizes: how its memory grows, and where a budget is crossed
     Scale(Scale),
     /// Run two or more commands in turns: what each change saved, if the noise allows to say so

@@ -45,6 +45,7 @@ fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Report(arguments) => report::report(arguments),
         Verb::Scale(arguments) => experiments::scale::scale(arguments),
         Verb::Compare(arguments) => experiments::compare::compare(arguments),
+        Verb::Leak(arguments) => experiments::leak::leak(arguments),
         Verb::Mark(arguments) => mark::mark(arguments),
         Verb::Facilities => facilities::facilities(),
     }

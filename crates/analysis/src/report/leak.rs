@@ -1,8 +1,8 @@
 //! A leak judgement on the program's own memory, and on each part of what it holds.
 
 use plimsoll_model::{
-    Bytes, Growth, GrowthClass, GrowthPoint, MeasuredGrowth, MemoryPoint, MemorySeries,
-    OwnerLevel, RssParts,
+    Bytes, GrowthClass, GrowthPoint, MeasuredGrowth, MemoryPoint, MemorySeries, OwnerLevel,
+    RssParts,
 };
 
 use crate::leak::{LeakOptions, judge};
@@ -48,7 +48,10 @@ pub fn judge_all(
     ];
     let sums = [
         ("allocator: live", sum_of(series, |owner| owner.live)),
-        ("allocator: freed but held", sum_of(series, |owner| owner.held_free)),
+        (
+            "allocator: freed but held",
+            sum_of(series, |owner| owner.held_free),
+        ),
     ];
     for (name, points) in sums {
         if points.len() >= OWNER_POINTS_MIN {
@@ -135,12 +138,6 @@ fn largest(series: &MemorySeries) -> Vec<String> {
     names.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// Whether more work could settle the verdict.
-#[must_use]
-pub fn is_settled(growth: &Growth) -> bool {
-    growth.class != GrowthClass::Inconclusive
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -167,7 +164,7 @@ mod tests {
                     ..RssParts::default()
                 },
             });
-            if cycle % 4 == 0 {
+            {
                 series.owners.push(OwnersPoint {
                     work: cycle as f64,
                     owners: vec![

@@ -3,6 +3,7 @@
 mod arms;
 mod campaign;
 pub(crate) mod compare;
+pub(crate) mod leak;
 mod recorded_trial;
 pub(crate) mod scale;
 pub(crate) mod sizes;
