@@ -1,6 +1,7 @@
 //! How memory grows with the size of the input: the law is named only where the data can tell it
 //! from every other one, else it is a set of laws and the size at which they would part.
 
+mod at_most;
 mod candidate;
 mod doubts;
 mod intervals;
@@ -16,6 +17,7 @@ use plimsoll_model::{
 use candidate::Candidate;
 use select::Scored;
 use sizes::Sizes;
+pub use at_most::grows_at_most;
 pub use target::check_target;
 
 /// What is asked of the runs.
