@@ -166,8 +166,8 @@ const GOOGLE: [(&str, Curve); 6] = [
     ("n^3", |n| n.powi(3)),
 ];
 
-/// `MinimalLeastSq` of google/benchmark 1.9, src/complexity.cc: one coefficient, no intercept, the
-/// smallest root mean square over the mean; the first of equals.
+/// `MinimalLeastSq` of google/benchmark (src/complexity.cc at 00cc1813): one coefficient, no
+/// intercept, the smallest root mean square over the mean; the first of equals.
 fn google_fit(points: &[SizedPeak]) -> &'static str {
     let mean = points.iter().map(|p| p.bytes).sum::<f64>() / points.len() as f64;
     let rms = |curve: Curve| {
