@@ -220,7 +220,10 @@ fn repeats() -> impl Strategy<Value = Vec<f64>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(300)
+    })]
 
     #[test]
     fn any_figures_are_survived(
@@ -243,7 +246,10 @@ proptest! {
     }
 
     #[test]
-    fn the_interval_holds_the_value_and_the_claim_follows_it(base in repeats(), changed in repeats()) {
+    fn the_interval_holds_the_value_and_the_claim_follows_it(
+        base in repeats(),
+        changed in repeats(),
+    ) {
         let found = compare(&base, &changed, &ComparisonOptions::default());
         let difference = found.difference.unwrap();
         prop_assert!(difference.low <= difference.value && difference.value <= difference.high);

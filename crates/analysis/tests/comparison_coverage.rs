@@ -48,8 +48,7 @@ const NOISES: [Noise; 5] = [
     Noise::Quantised(3.0),
 ];
 
-/// The mean of this is 1.6 times its median: no peak was seen to scatter so, and here Student's t
-/// is too wide by some 3 %.
+/// The mean of this is 1.6 times its median: here Student's t holds up to 98 %.
 const WILD: Noise = Noise::LogNormal(1.0);
 
 #[derive(Clone, Copy, Debug, Default)]

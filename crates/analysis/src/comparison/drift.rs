@@ -15,7 +15,7 @@ const MAD_EFFICIENCY: f64 = 0.37;
 /// Differences of neighbours that are needed before their spread is taken for noise.
 const DIFFERENCES_MIN: usize = 4;
 
-/// Values looked at, the newest ones and the oldest: the median slope looks at all pairs.
+/// Newest values from which noise and slope are taken: the median slope looks at all pairs.
 const HISTORY_MAX: usize = 1000;
 
 /// What a history may do.
@@ -43,8 +43,8 @@ impl Default for DriftOptions {
     }
 }
 
-/// Judges the newest value of a history (oldest first, one median a commit). O(c²) for c commits,
-/// of which the newest thousand and the oldest one are looked at.
+/// Judges the newest value of a history (oldest first, one median a commit). O(c²) for c commits;
+/// noise and slope are those of the newest thousand.
 ///
 /// *Fails*: the newest is above the oldest, or above the one before it, by more than the tolerance
 /// and the noise. *Holds*: it is within the tolerance of both, noise included.

@@ -1,8 +1,10 @@
 //! What a change did to a metric: a difference with its interval, and no claim below the noise.
 //!
-//! Intervals are Student's t: for the 3 to 20 repeats that one has, the bootstrap (BCa too) is too
-//! narrow (Hesterberg 2015, table 2), while the difference of two arms of the same skew is nearly
-//! symmetric and t holds its coverage there. `tests/comparison_coverage.rs` measures it.
+//! Intervals are Student's t: for the 3 to 20 repeats that one has, the bootstrap is too narrow
+//! (Hesterberg 2015, "What teachers should know about the bootstrap"), while the difference of two
+//! arms of the same skew is nearly symmetric and t holds its coverage there:
+//! `tests/comparison_coverage.rs` measures it. Where a change takes a long tail away and leaves
+//! none, a 95 % interval holds 92 to 93 %.
 
 mod arm;
 mod drift;

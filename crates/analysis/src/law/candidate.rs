@@ -11,8 +11,8 @@ use super::sizes::Sizes;
 const EXPONENT_MIN: f64 = 0.05;
 const EXPONENT_MAX: f64 = 4.0;
 
-/// √n, n^1.5 and n³: what lies between and beyond the simple laws.
-const EXPONENTS_GIVEN: [f64; 3] = [0.5, 1.5, 3.0];
+/// √n, n³ and what else lies between and beyond the simple laws.
+pub(super) const EXPONENTS_GIVEN: [f64; 6] = [0.5, 0.75, 1.25, 1.5, 2.5, 3.0];
 
 /// Steps of the search over all exponents: the sum of squares has one valley a few tenths wide.
 const EXPONENT_STEPS: usize = 40;

@@ -7,7 +7,7 @@
 
 use plimsoll_model::LawClass;
 
-use super::candidate::{Candidate, fit_class, fit_given_power};
+use super::candidate::{Candidate, EXPONENTS_GIVEN, fit_class, fit_given_power};
 use super::shape::LOADS;
 use super::sizes::Sizes;
 
@@ -21,6 +21,8 @@ pub(super) struct Scored {
     pub(super) candidate: Candidate,
     pub(super) aicc: f64,
     pub(super) bic: f64,
+    /// What `aicc` has too much if the law is to be excluded, not named.
+    choice: f64,
 }
 
 /// Every class that can be fitted, best first; the power law twice, with its exponent sought and
@@ -44,16 +46,19 @@ pub(super) fn score(sizes: &Sizes, candidate: Candidate) -> Scored {
     let k = candidate.parameters() as f64 + 1.0;
     // With as many parameters as sizes the correction is not defined; the strictest one is taken.
     let room = (count - k - 1.0).max(1.0);
-    // The best of several staircases is one choice among so many equally likely ones. The given
-    // powers are not: each is a law of its own that must be excluded.
-    let choice = match candidate.class() {
-        LawClass::Staircase => 2.0 * (LOADS.len() as f64).ln(),
-        _ => 0.0,
+    // The best of several is one choice among so many equally likely ones: that counts against
+    // naming it, and not for excluding it.
+    let variants = match candidate.class() {
+        LawClass::Staircase => LOADS.len(),
+        LawClass::Power if !candidate.sought => EXPONENTS_GIVEN.len(),
+        _ => 1,
     };
+    let choice = 2.0 * (variants as f64).ln();
     Scored {
         candidate,
         aicc: deviance + 2.0 * k + 2.0 * k * (k + 1.0) / room + choice,
         bic: deviance + k * count.ln() + choice,
+        choice,
     }
 }
 
@@ -69,12 +74,13 @@ pub(super) fn weights(scored: &[Scored]) -> Vec<f64> {
 }
 
 /// The laws that cannot be told apart, best first and each class once, out of `scored` (best
-/// first).
+/// first). A named law must be better by [`DELTA_NAMED`] even than the best of several variants,
+/// whose choice is held against it only where it would be named itself.
 ///
 /// Where one law contains another, the larger one must be better to be kept at all: a constant is
 /// every law without a rise, and a power law whose exponent is sought comes as near as one likes to
-/// each simple law. √n, n^1.5 and n³ contain none and are kept as any other: what cannot be told
-/// from n^1.5 is not called n².
+/// each simple law. Powers of given exponents contain none and are kept as any other: what cannot
+/// be told from n^1.5 is not called n².
 pub(super) fn inseparable(scored: &[Scored]) -> Vec<Scored> {
     let Some(best) = scored.first() else {
         return Vec::new();
@@ -83,7 +89,8 @@ pub(super) fn inseparable(scored: &[Scored]) -> Vec<Scored> {
         return vec![*best];
     }
     let mut kept: Vec<Scored> = Vec::new();
-    for law in scored.iter().filter(|s| s.aicc - best.aicc < DELTA_NAMED) {
+    let near = |s: &&Scored| s.aicc - s.choice - best.aicc < DELTA_NAMED;
+    for law in scored.iter().filter(near) {
         let contained = law.candidate.sought
             && kept
                 .iter()
