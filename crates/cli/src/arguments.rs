@@ -11,7 +11,7 @@ use plimsoll_render::Format;
 use plimsoll_runner::{INTERVAL_MAX, INTERVAL_MIN};
 
 use crate::line_pattern::LinePattern;
-pub(crate) use experiments::{Check, Compare, Leak, Scale, Trials};
+pub(crate) use experiments::{Ballast, Check, Compare, Leak, Scale, Trials};
 
 /// Shows where a program's memory really goes, from outside, without changing or stopping it.
 #[derive(Debug, Parser)]
@@ -45,6 +45,11 @@ pub(crate) enum Verb {
     Scale(Scale),
     /// Run two or more commands in turns: what each change saved, if the noise allows to say so
     Compare(Compare),
+    /// Hold a program to the rules of a file: a gate for CI
+    Check(Check),
+    /// Wrap a command in a known fault; `check --self-test` does
+    #[command(hide = true)]
+    Ballast(Ballast),
     /// Begin a stage, from inside a command that `run`, `leak`, `scale` or `compare` started
     Mark(Mark),
     /// Say which kernel facilities work here, and what is lost without the others

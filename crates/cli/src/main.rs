@@ -46,6 +46,8 @@ fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Scale(arguments) => experiments::scale::scale(arguments),
         Verb::Compare(arguments) => experiments::compare::compare(arguments),
         Verb::Leak(arguments) => experiments::leak::leak(arguments),
+        Verb::Check(arguments) => experiments::check::check(arguments),
+        Verb::Ballast(arguments) => experiments::ballast::ballast(arguments),
         Verb::Mark(arguments) => mark::mark(arguments),
         Verb::Facilities => facilities::facilities(),
     }

@@ -89,7 +89,10 @@ mod tests {
         let linear = law(|n| 1000.0 * n);
         assert_eq!(grows_at_most(&linear, LawClass::Linear), Verdict::Holds);
         assert_eq!(grows_at_most(&linear, LawClass::Quadratic), Verdict::Holds);
-        assert_eq!(grows_at_most(&linear, LawClass::Logarithmic), Verdict::Fails);
+        assert_eq!(
+            grows_at_most(&linear, LawClass::Logarithmic),
+            Verdict::Fails
+        );
         let quadratic = law(|n| 0.01 * n * n);
         assert_eq!(grows_at_most(&quadratic, LawClass::Linear), Verdict::Fails);
         let root = law(|n| 1e6 * n.sqrt());
@@ -101,7 +104,10 @@ mod tests {
     fn what_can_not_be_told_apart_is_open() {
         let mut both = law(|n| 1000.0 * n);
         both.classes = vec![LawClass::Linear, LawClass::Linearithmic];
-        assert_eq!(grows_at_most(&both, LawClass::Linear), Verdict::Inconclusive);
+        assert_eq!(
+            grows_at_most(&both, LawClass::Linear),
+            Verdict::Inconclusive
+        );
         assert_eq!(grows_at_most(&both, LawClass::Linearithmic), Verdict::Holds);
         assert_eq!(grows_at_most(&both, LawClass::Constant), Verdict::Fails);
     }

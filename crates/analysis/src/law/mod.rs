@@ -14,10 +14,10 @@ use plimsoll_model::{
     Bytes, Fit, Law, LawClass, LawUndetermined, RunnerUp, SizedPeak, TestedRange,
 };
 
+pub use at_most::grows_at_most;
 use candidate::Candidate;
 use select::Scored;
 use sizes::Sizes;
-pub use at_most::grows_at_most;
 pub use target::check_target;
 
 /// What is asked of the runs.

@@ -164,6 +164,18 @@ pub(crate) struct Check {
     pub(crate) output: Output,
 }
 
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Ballast {
+    /// Memory to hold from the start
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) hold: Option<Bytes>,
+    /// Memory to add at each mark or line of the command
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) each: Option<Bytes>,
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
 fn parse_confidence(text: &str) -> Result<f64, String> {
     let share: f64 = text
         .parse()

@@ -101,7 +101,10 @@ fn pass_marks_of(
 fn pass_lines(mut lines: impl BufRead, held: &Held, each: u64) {
     let mut line = Vec::new();
     let mut stdout = std::io::stdout();
-    while lines.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+    while lines
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|length| length > 0)
+    {
         if each > 0 {
             grow(held, each);
         }

@@ -1,7 +1,9 @@
 //! Verbs that run a subject many times and judge what they saw.
 
 mod arms;
+pub(crate) mod ballast;
 mod campaign;
+pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod leak;
 mod recorded_trial;

@@ -91,7 +91,9 @@ pub(crate) struct Limit(pub(crate) Bytes);
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Limit, D::Error> {
         let text = String::deserialize(deserializer)?;
-        parse_limit(&text).map(Limit).map_err(serde::de::Error::custom)
+        parse_limit(&text)
+            .map(Limit)
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -134,7 +136,10 @@ fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D:
 
 fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let number = text.trim().strip_suffix('%').and_then(|n| n.trim().parse::<f64>().ok());
+    let number = text
+        .trim()
+        .strip_suffix('%')
+        .and_then(|n| n.trim().parse::<f64>().ok());
     match number {
         Some(percent) if percent.is_finite() && percent > 0.0 => Ok(percent / 100.0),
         _ => Err(serde::de::Error::custom(format!(
@@ -205,7 +210,9 @@ fn validate(check: &CheckRules) -> anyhow::Result<()> {
     }
     let any = needs_one_size(check) || check.scale.is_some() || check.leak.is_some();
     if !any {
-        bail!("it has no rule: give peak, own_peak, pss_peak, end, stages, scale, leak or regression");
+        bail!(
+            "it has no rule: give peak, own_peak, pss_peak, end, stages, scale, leak or regression"
+        );
     }
     Ok(())
 }
@@ -245,7 +252,10 @@ mod tests {
             "#,
         )
         .unwrap();
-        assert_eq!((rules.repeat, rules.baseline.as_str()), (7, "plimsoll-baseline.json"));
+        assert_eq!(
+            (rules.repeat, rules.baseline.as_str()),
+            (7, "plimsoll-baseline.json")
+        );
         let check = &rules.checks[0];
         assert_eq!(check.peak, Some(Bytes::mib(200)));
         assert_eq!(check.own_peak, Some(Bytes::mib(150)));
@@ -269,21 +279,43 @@ mod tests {
         check("command = [\"x\"]\npeek = \"1 MiB\"", "peek");
         check("command = [\"x\"]\npeak = \"1 MiB\"\nrepeat = 1", "repeat");
         check("command = [\"x\", \"{n}\"]\npeak = \"1 MiB\"", "{n}");
-        check("command = [\"x\", \"{n}\"]\nn = 0\npeak = \"1 MiB\"", "n = 0");
+        check(
+            "command = [\"x\", \"{n}\"]\nn = 0\npeak = \"1 MiB\"",
+            "n = 0",
+        );
         check(
             "command = [\"x\"]\nscale = { n = [1, 2], at_most = \"linear\" }",
             "no {n}",
         );
-        check("command = [\"x\", \"{n}\"]\nscale = { n = [1, 2] }", "at_most");
+        check(
+            "command = [\"x\", \"{n}\"]\nscale = { n = [1, 2] }",
+            "at_most",
+        );
         check(
             "command = [\"x\", \"{n}\"]\nscale = { n = [1], at_most = \"cubic\" }",
             "no law",
         );
         check("command = [\"x\"]\nleak = { iterations = 0 }", "iterations");
-        check("command = [\"x\"]\nregression = { tolerance = \"5\" }", "tolerance");
-        check("command = [\"x\"]\nregression = { tolerance = \"-5%\" }", "tolerance");
+        check(
+            "command = [\"x\"]\nregression = { tolerance = \"5\" }",
+            "tolerance",
+        );
+        check(
+            "command = [\"x\"]\nregression = { tolerance = \"-5%\" }",
+            "tolerance",
+        );
         let twice = "[[check]]\nname=\"a\"\ncommand=[\"x\"]\npeak=\"1MiB\"\n".repeat(2);
-        assert!(parse(&twice).unwrap_err().to_string().contains("two checks"));
-        assert!(parse("check = []").unwrap_err().to_string().contains("no [[check]]"));
+        assert!(
+            parse(&twice)
+                .unwrap_err()
+                .to_string()
+                .contains("two checks")
+        );
+        assert!(
+            parse("check = []")
+                .unwrap_err()
+                .to_string()
+                .contains("no [[check]]")
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! A command that marks its cycles, or writes a line for each unit of work.
 
+use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -14,28 +15,41 @@ use plimsoll_runner::{
 
 use super::Driven;
 use super::readings::{Line, owner_levels};
-use crate::arguments::{Leak, Method};
+use crate::arguments::Method;
 use crate::examiner::{Examiner, Sharers};
 use crate::experiments::template::Template;
+use crate::line_pattern::LinePattern;
 
 /// Points of one series: 60 bytes each. A program that marks a million cycles is judged on the
 /// first of them, and told so.
 const POINTS_MAX: usize = 1_000_000;
 
+/// What is to be run.
+pub(crate) struct Asked<'a> {
+    pub(crate) command: Vec<OsString>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// Lines that are units of work; without it, marks are.
+    pub(crate) pattern: Option<&'a LinePattern>,
+    /// Whether labels may hold the work done so far.
+    pub(crate) counts_from_log: bool,
+    pub(crate) interval: Duration,
+    pub(crate) quiet: bool,
+}
+
 /// Runs the command once, to do `units` units of work.
-pub(crate) fn run_once(arguments: &Leak, units: u32) -> anyhow::Result<Driven> {
-    let template = Template::new(&arguments.command);
+pub(crate) fn run_once(asked: &Asked<'_>, units: u32) -> anyhow::Result<Driven> {
     let count = units.to_string();
-    let pattern = arguments
-        .work_from_log
-        .as_ref()
-        .or(arguments.trials.stage_from_log.as_ref());
+    let command = Template::new(&asked.command).fill(&[("i", &count)]);
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    let subject = words.join(" ");
+    let mut environment = asked.environment.clone();
+    environment.push(("PLIMSOLL_ITERATIONS".into(), count.into()));
     let launch = Launch {
-        environment: vec![("PLIMSOLL_ITERATIONS".into(), count.clone().into())],
-        streams: Streams::Silent(pattern.map(crate::line_pattern::LinePattern::matcher)),
-        ..Launch::new(template.fill(&[("i", &count)]))
+        environment,
+        streams: Streams::Silent(asked.pattern.map(LinePattern::matcher)),
+        ..Launch::new(command)
     };
-    let options = Options::new(arguments.trials.interval, INTERVAL_MAX)?;
+    let options = Options::new(asked.interval, INTERVAL_MAX)?;
     let mut examiner = Examiner::new(Method::Auto, Sharers::Uncounted);
     let read = move |processes: &[ProcessId]| {
         let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
@@ -43,16 +57,13 @@ pub(crate) fn run_once(arguments: &Leak, units: u32) -> anyhow::Result<Driven> {
     };
     let mut observer = Cycles {
         series: MemorySeries::default(),
-        counts_from_log: arguments.work_from_log.is_some(),
+        counts_from_log: asked.counts_from_log,
         surplus: 0,
-        line: Line::wanted(arguments.trials.quiet),
+        line: Line::wanted(asked.quiet),
         units,
     };
     let outcome = run(&options, &launch, read, &mut observer)?;
     observer.line.clear();
-    let text = template.fill(&[("i", &count)]);
-    let words: Vec<_> = text.iter().map(|word| word.to_string_lossy()).collect();
-    let subject = words.join(" ");
     let mut gaps = Vec::new();
     let interrupted = outcome.interrupted.is_some();
     if outcome.end.exit_status() != 0 && !interrupted {
@@ -71,7 +82,7 @@ pub(crate) fn run_once(arguments: &Leak, units: u32) -> anyhow::Result<Driven> {
         gaps.push(Gap::new("the command", GapReason::Changed, detail));
     }
     if observer.series.points.is_empty() && !interrupted {
-        bail!("{}", nothing_marked(arguments, &subject));
+        bail!("{}", nothing_marked(asked, &subject));
     }
     if observer.surplus > 0 {
         let detail = format!("{} marks after the first {POINTS_MAX}", observer.surplus);
@@ -79,7 +90,7 @@ pub(crate) fn run_once(arguments: &Leak, units: u32) -> anyhow::Result<Driven> {
     }
     Ok(Driven {
         subject,
-        drive: if pattern.is_some() {
+        drive: if asked.pattern.is_some() {
             Drive::Log
         } else {
             Drive::Marks
@@ -93,14 +104,12 @@ pub(crate) fn run_once(arguments: &Leak, units: u32) -> anyhow::Result<Driven> {
     })
 }
 
-fn nothing_marked(arguments: &Leak, subject: &str) -> String {
-    let how = if arguments.work_from_log.is_some() {
-        "no line of its output matched --work-from-log"
-    } else if arguments.trials.stage_from_log.is_some() {
-        "no line of its output matched --stage-from-log"
+fn nothing_marked(asked: &Asked<'_>, subject: &str) -> String {
+    let how = if asked.pattern.is_some() {
+        "no line of its output matched the expression"
     } else {
-        "it made no mark; call `plimsoll mark cycle` once for each unit of work, or give \
-         --work-from-log REGEX"
+        "it made no mark; call `plimsoll mark cycle` once for each unit of work, or say which \
+         lines of its output are one"
     };
     format!("leak: {subject}: no unit of work was seen: {how}")
 }

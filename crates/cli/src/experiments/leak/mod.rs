@@ -6,7 +6,7 @@
 
 mod actions;
 mod attached;
-mod cycles;
+pub(crate) mod cycles;
 mod readings;
 
 use std::process::ExitCode;
@@ -52,9 +52,18 @@ pub(crate) fn leak(arguments: &Leak) -> anyhow::Result<ExitCode> {
             settle(arguments, &options, |units| actions.up_to(units))?
         }
         (Some(subject), None) => judge(arguments, &options, attached::follow(arguments, subject)?),
-        (None, _) => settle(arguments, &options, |units| {
-            cycles::run_once(arguments, units)
-        })?,
+        (None, _) => {
+            let log = arguments.work_from_log.as_ref();
+            let asked = cycles::Asked {
+                command: arguments.command.clone(),
+                environment: Vec::new(),
+                pattern: log.or(arguments.trials.stage_from_log.as_ref()),
+                counts_from_log: log.is_some(),
+                interval: arguments.trials.interval,
+                quiet: arguments.trials.quiet,
+            };
+            settle(arguments, &options, |units| cycles::run_once(&asked, units))?
+        }
     };
     let text = output::text_options(&arguments.output, Stream::Stdout);
     let format = arguments.output.format;
