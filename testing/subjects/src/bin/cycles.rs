@@ -105,12 +105,12 @@ impl Work {
                 region.write_pages(0..self.step, 1);
                 self.held.push(region);
             }
-            "child_leak" if cycle % CHILD_EVERY == 0 => self.child()?,
+            "child_leak" if cycle.is_multiple_of(CHILD_EVERY) => self.child()?,
             "child_leak" => {}
             "thread_leak" => self.thread()?,
             "file" => self.read_more(cycle)?,
             "wander" => {
-                if self.random() % 2 == 0 {
+                if self.random().is_multiple_of(2) {
                     self.grow_if(true)?;
                 } else {
                     self.held.pop();
@@ -134,7 +134,7 @@ impl Work {
     }
 
     fn tooth(&mut self, cycle: usize) -> std::io::Result<()> {
-        if cycle % self.period == 0 {
+        if cycle.is_multiple_of(self.period) {
             self.teeth.clear();
         }
         self.teeth.push(touched(4 * self.step)?);

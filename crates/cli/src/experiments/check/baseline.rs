@@ -1,7 +1,6 @@
 //! What earlier commits measured: one JSON file, committed with the program it is about.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};

@@ -4,15 +4,15 @@ use std::ffi::OsString;
 
 use plimsoll_analysis::comparison::{DriftOptions, drift};
 use plimsoll_analysis::law::{LawOptions, check_target, fit, grows_at_most};
-use plimsoll_analysis::leak::{LeakOptions, judge};
+use plimsoll_analysis::leak::LeakOptions;
 use plimsoll_model::{
-    Bytes, DriftDoubt, GrowthClass, GrowthPoint, Measure, SizedPeak, TargetCheck, Trial, Verdict,
+    Bytes, DriftDoubt, GrowthClass, Measure, SizedPeak, TargetCheck, Trial, Verdict,
 };
 
 use super::baseline::Entry;
 use super::file::{CheckRules, LeakRule, RegressionRule, ScaleRule};
 use crate::arguments::Trials;
-use crate::experiments::leak::cycles;
+use crate::experiments::leak::{self, cycles};
 
 /// A rule and what was found of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,32 +175,23 @@ pub(crate) fn leak(
     if driven.interrupted {
         return Ok(None);
     }
-    let points: Vec<GrowthPoint> = driven
-        .series
-        .points
-        .iter()
-        .map(|point| GrowthPoint {
-            work: point.work,
-            bytes: point.parts.own().0 as f64,
-        })
-        .collect();
     let options = LeakOptions {
         confidence: trials.confidence,
         ignore_below: rule.ignore_below.map(|bytes| bytes.0 as f64),
         ..LeakOptions::default()
     };
-    let growth = judge(&points, &options);
+    let report = leak::judge(Some("unit"), &options, driven);
     let below = rule
         .ignore_below
         .map_or_else(String::new, |bytes| format!(" of {bytes} or more"));
     Ok(Some(Finding {
         rule: format!("no leak{below} in {} units of work", rule.iterations),
-        verdict: match growth.class {
+        verdict: match report.own.growth.class {
             GrowthClass::Growing => Verdict::Fails,
             GrowthClass::Flat | GrowthClass::Bounded => Verdict::Holds,
             GrowthClass::Inconclusive => Verdict::Inconclusive,
         },
-        found: plimsoll_render::growth_words(&growth, "unit of work"),
+        found: plimsoll_render::leak_verdict(&report),
     }))
 }
 

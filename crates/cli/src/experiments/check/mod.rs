@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use plimsoll_model::{CheckReport, CheckResult, Trial, Verdict};
+use plimsoll_render::{CheckFormat, render_check};
 use plimsoll_runner::Launch;
 
 use super::campaign::{Campaign, Ran};
@@ -53,12 +54,13 @@ pub(crate) fn check(arguments: &Check) -> anyhow::Result<ExitCode> {
         self_test: arguments.self_test,
         results: gate.results,
     };
-    if let Some(path) = &arguments.junit {
-        output::to_file(path, |w| plimsoll_render::render_junit(&report, w))?;
-    }
     let text = output::text_options(&arguments.output, Stream::Stdout);
-    let format = arguments.output.format;
-    output::to_stdout(|w| plimsoll_render::render_check(&report, format, &text, w))?;
+    if let Some(path) = &arguments.junit {
+        let format = CheckFormat::Junit;
+        output::to_file(path, |w| render_check(&report, format, &text, w))?;
+    }
+    let format = CheckFormat::Shared(arguments.output.format);
+    output::to_stdout(|w| render_check(&report, format, &text, w))?;
     Ok(match report.verdict() {
         _ if gate.interrupted => ExitCode::from(INCONCLUSIVE),
         Verdict::Holds => ExitCode::SUCCESS,

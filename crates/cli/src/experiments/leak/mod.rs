@@ -46,12 +46,13 @@ pub(crate) fn leak(arguments: &Leak) -> anyhow::Result<ExitCode> {
         ignore_below: arguments.ignore_below.map(|bytes| bytes.0 as f64),
         ..LeakOptions::default()
     };
+    let unit = arguments.unit.as_deref();
     let report = match (&arguments.subject, &arguments.each) {
         (Some(subject), Some(each)) => {
             let mut actions = actions::Actions::begin(arguments, subject, each)?;
             settle(arguments, &options, |units| actions.up_to(units))?
         }
-        (Some(subject), None) => judge(arguments, &options, attached::follow(arguments, subject)?),
+        (Some(subject), None) => judge(unit, &options, attached::follow(arguments, subject)?),
         (None, _) => {
             let log = arguments.work_from_log.as_ref();
             let asked = cycles::Asked {
@@ -77,14 +78,15 @@ fn settle(
     options: &LeakOptions,
     mut drive: impl FnMut(u32) -> anyhow::Result<Driven>,
 ) -> anyhow::Result<LeakReport> {
+    let unit = arguments.unit.as_deref();
     if let Some(units) = arguments.iterations {
-        return Ok(judge(arguments, options, drive(units)?));
+        return Ok(judge(unit, options, drive(units)?));
     }
     let mut units = UNITS_FIRST;
     for doubling in 0.. {
         let driven = drive(units)?;
         let interrupted = driven.interrupted;
-        let report = judge(arguments, options, driven);
+        let report = judge(unit, options, driven);
         let settled = report.own.growth.class != GrowthClass::Inconclusive;
         // A command that does not care how often it is asked to will not do more next time.
         let deaf = report.series.len() < units as usize / 2;
@@ -96,9 +98,10 @@ fn settle(
     bail!("leak: the last doubling returns")
 }
 
-fn judge(arguments: &Leak, options: &LeakOptions, driven: Driven) -> LeakReport {
+/// `unit`: what a unit of work is called, if not by the way it was driven.
+pub(crate) fn judge(unit: Option<&str>, options: &LeakOptions, driven: Driven) -> LeakReport {
     let judged = judge_all(&driven.series, driven.control.as_deref(), options);
-    let unit = match driven.drive {
+    let usual = match driven.drive {
         Drive::Marks => "cycle",
         Drive::Log => "unit",
         Drive::Actions => "action",
@@ -112,7 +115,7 @@ fn judge(arguments: &Leak, options: &LeakOptions, driven: Driven) -> LeakReport 
     LeakReport {
         subject: driven.subject,
         drive: driven.drive,
-        unit: arguments.unit.clone().unwrap_or_else(|| unit.to_owned()),
+        unit: unit.unwrap_or(usual).to_owned(),
         started_at: driven.started_at,
         length: driven.length,
         confidence: options.confidence,
