@@ -95,11 +95,17 @@ fn few(toothed: &Toothed, points: usize, step: f64, rules: &Rules) -> Judgement 
     };
     let judgement = decide(whole, halves, rules);
     let growing = judgement.class == GrowthClass::Growing;
-    if growing && (unlike || ceilings_stay(toothed, &whole)) {
+    if growing && (unlike || rates_differ(toothed) || ceilings_stay(toothed, &whole)) {
         // Few floors rise by chance where teeth are unlike each other.
         return too_few(toothed, points, FLOORS_MANY);
     }
     judgement
+}
+
+/// True if memory is not gathered at the same rate in all teeth, partial ones too.
+fn rates_differ(toothed: &Toothed) -> bool {
+    let range = order::quantile(&toothed.rates, 1.0) - order::quantile(&toothed.rates, 0.0);
+    range > ALIKE_SHARE * order::median(&toothed.rates).abs()
 }
 
 /// True if what releases fall from does not rise with the floors.

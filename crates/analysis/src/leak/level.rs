@@ -22,6 +22,11 @@ const STEADY_SHARE: f64 = 0.55;
 /// fills (saturating exponential) is at 0.6 after one time constant.
 const SLOWING_SHARE: f64 = 0.6;
 
+/// Each step of a container that grows by a factor is later and higher than the last by this at
+/// least; 1.5 and 2 are common, 4 is the most that is taken as one.
+const STAIR_RATIO_MIN: f64 = 1.4;
+const STAIR_RATIO_MAX: f64 = 4.0;
+
 /// What rose faster before must rise evenly for this share of the run. The last stretch of a cache
 /// that fills looks straight for about half of it.
 const SLOWED_SHARE: f64 = 0.65;
@@ -196,8 +201,11 @@ impl Part<'_> {
             let needed = (self.start * self.block) as f64 / (1.0 - STEADY_SHARE);
             let more = (needed as usize).saturating_sub(self.all_points()).max(1);
             return self
-                .staircase()
+                .staircase(2)
                 .unwrap_or_else(|| self.warm_up_not_over(more));
+        }
+        if let Some(judgement) = self.staircase(3) {
+            return judgement;
         }
         let filled = rose && self.filling_points() as f64 >= FILLING_SHARE * self.work.len() as f64;
         Judgement::of(if filled {
@@ -291,25 +299,31 @@ impl Part<'_> {
         judgement
     }
 
-    /// At least three steps up, each later by about the ratio of the one before.
-    fn staircase(&self) -> Option<Judgement> {
-        let ends: Vec<&Stretch> = self.stretches.iter().collect();
-        let rise = ends.last()?.to - ends.first()?.from;
-        let steps: Vec<f64> = ends
+    /// Steps up of which the last is later and higher than the one before by a like ratio, at least
+    /// `steps_min` of them, if the next one is yet to come.
+    fn staircase(&self, steps_min: usize) -> Option<Judgement> {
+        let rise = self.stretches.last()?.to - self.stretches.first()?.from;
+        // (work, height) of each step.
+        let steps: Vec<(f64, f64)> = self
+            .stretches
             .windows(2)
-            .filter(|pair| pair[1].from - pair[0].from > rise / 20.0)
-            .map(|pair| self.work[pair[1].start])
+            .map(|pair| (self.work[pair[1].start], pair[1].from - pair[0].from))
+            .filter(|step| step.1 > rise / 30.0)
             .collect();
-        let count = steps.len();
-        if count < 2 || steps[count - 1] < 1.5 * steps[count - 2] {
+        let [.., before, last] = steps[..] else {
+            return None;
+        };
+        let ratio = last.0 / before.0;
+        let next_at = last.0 * ratio.min(STAIR_RATIO_MAX);
+        let now = self.work[self.work.len() - 1];
+        let ever_larger = ratio >= STAIR_RATIO_MIN && last.1 >= STAIR_RATIO_MIN * before.1;
+        if steps.len() < steps_min || !ever_larger || next_at <= now {
             return None;
         }
-        let next_at = steps[count - 1] * (steps[count - 1] / steps[count - 2]).min(4.0);
         let mut judgement = Judgement::doubtful(Doubt::Staircase {
-            steps: count,
+            steps: steps.len(),
             next_at,
         });
-        let now = self.work[self.work.len() - 1];
         let more = (next_at - now).max(0.1 * now) / now * self.all_points() as f64;
         judgement.more_points = Some(more.ceil() as usize);
         Some(judgement)
