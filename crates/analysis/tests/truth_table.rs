@@ -28,6 +28,8 @@ struct Table {
     certain: (usize, usize),
     /// Leaks of 120 points or more: found, all.
     leaks: (usize, usize),
+    /// Leaks of 120 points or more for which no limit is stated.
+    without_limit: usize,
     /// Slopes called growing whose interval holds the truth.
     covered: usize,
     /// Level noise of at least 200 points: inconclusive, all.
@@ -81,6 +83,7 @@ impl Table {
                 if specimen.points.len() >= 120 {
                     self.leaks.1 += 1;
                     self.leaks.0 += usize::from(growing);
+                    self.without_limit += usize::from(growth.detection_limit.is_none());
                 }
                 let covers = growth
                     .slope
@@ -125,11 +128,12 @@ impl Table {
             self.not_leaks,
         );
         println!(
-            "recall: {:.1} % of {} leaks of 3 limits or more; {:.1} % of all {} leaks of 120 points or more",
+            "recall: {:.1} % of {} leaks of 3 limits or more; {:.1} % of all {} leaks of 120 points or more, of which {} get no limit",
             percent(self.certain),
             self.certain.1,
             percent(self.leaks),
             self.leaks.1,
+            self.without_limit,
         );
         println!(
             "intervals of found leaks that hold the truth {:.1} %; noise of 200 points or more inconclusive {:.1} % of {}",

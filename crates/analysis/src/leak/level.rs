@@ -55,7 +55,7 @@ pub(crate) fn level(work: &[f64], bytes: &[f64], resolution: f64, rules: &Rules)
     let (work, bytes) = block_medians(work, bytes, THIN_POINTS);
     let stretches = stretches(&work, &without_strays(&bytes), resolution);
     let start = stretches.last().map_or(0, |stretch| stretch.start);
-    Part {
+    let steady = Part {
         work: &work,
         bytes: &bytes,
         resolution,
@@ -63,8 +63,12 @@ pub(crate) fn level(work: &[f64], bytes: &[f64], resolution: f64, rules: &Rules)
         stretches: &stretches,
         start,
         rules,
+    };
+    let judgement = steady.judge();
+    if judgement.class == GrowthClass::Inconclusive {
+        return steady.drifting_walk().unwrap_or(judgement);
     }
-    .judge()
+    judgement
 }
 
 /// Judges a short series, of floors, without looking for a warm-up.
@@ -139,7 +143,7 @@ impl Part<'_> {
     /// The steady part rises in both halves.
     fn of_growing(&self, trend: &Trend) -> Judgement {
         let points = self.steady_points();
-        if slows_down(&trend.halves) {
+        if trend.slows || slows_down(&trend.halves) {
             return self.warm_up_not_over(self.all_points());
         }
         if points < self.rules.growing_points {
@@ -264,6 +268,32 @@ impl Part<'_> {
         }
         .judge();
         (judgement.class == GrowthClass::Growing).then_some(judgement)
+    }
+
+    /// Judges the whole run as a random walk with drift, which is what many leaks of a random size
+    /// add up to: cutting finds stretches in it that are none.
+    fn drifting_walk(&self) -> Option<Judgement> {
+        let last = self.stretches.last()?;
+        let whole = Part { start: 0, ..*self };
+        if self.start == 0 || whole.steady_points() < self.rules.growing_points {
+            return None;
+        }
+        let trend = self.rules.less_control(trend(
+            self.work,
+            self.bytes,
+            self.resolution,
+            self.rules.confidence,
+        ));
+        let rises = trend.halves.iter().all(|half| half.value >= trend.limit);
+        let goes_on = last.slope >= trend.whole.value / 2.0;
+        if !trend.noise.wanders || !rises || !goes_on || trend.slows || slows_down(&trend.halves) {
+            return None;
+        }
+        let mut judgement = Judgement::of(GrowthClass::Growing);
+        judgement.slope = Some(trend.whole);
+        judgement.halves = Some(trend.halves);
+        judgement.limit = Some(trend.limit);
+        Some(judgement)
     }
 
     /// Judges the last part alone, as long as it may be, if all growth was in the first half: the
