@@ -51,7 +51,7 @@ fn twenty_bytes_a_cycle_under_the_teeth_are_growing() {
 #[test]
 fn no_window_is_called_growing() {
     let series = recorded();
-    for length in [20, 30, 50, 80, 99, 100, 101, 120, 150, 180, 200, 219] {
+    for length in 20..220 {
         for window in series.windows(length) {
             let growth = judge(window, &LeakOptions::default());
             assert_ne!(

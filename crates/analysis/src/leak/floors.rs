@@ -93,13 +93,19 @@ fn few(toothed: &Toothed, points: usize, step: f64, rules: &Rules) -> Judgement 
             ]
         }
     };
-    let judgement = decide(whole, halves, rules);
+    let judgement = decide(whole, halves, points, rules);
     let growing = judgement.class == GrowthClass::Growing;
-    if growing && (unlike || ceilings_stay(toothed, &whole)) {
+    if growing && (unlike || rates_differ(toothed) || ceilings_stay(toothed, &whole)) {
         // Few floors rise by chance where teeth are unlike each other.
         return too_few(toothed, points, FLOORS_MANY);
     }
     judgement
+}
+
+/// True if memory is not gathered at the same rate in all teeth, partial ones too.
+fn rates_differ(toothed: &Toothed) -> bool {
+    let range = order::quantile(&toothed.rates, 1.0) - order::quantile(&toothed.rates, 0.0);
+    range > ALIKE_SHARE * order::median(&toothed.rates).abs()
 }
 
 /// True if what releases fall from does not rise with the floors.
@@ -143,7 +149,8 @@ fn slope(floors: &[(f64, f64)], error: f64, confidence: f64) -> Estimate {
     around(value, scatter.max(error / span))
 }
 
-fn decide(whole: Estimate, halves: [Estimate; 2], rules: &Rules) -> Judgement {
+/// The verdict of few floors, from their slopes.
+fn decide(whole: Estimate, halves: [Estimate; 2], points: usize, rules: &Rules) -> Judgement {
     let width = |estimate: &Estimate| (estimate.high - estimate.low) / 2.0;
     let trend = rules.less_control(super::trend::Trend {
         whole,
@@ -154,22 +161,30 @@ fn decide(whole: Estimate, halves: [Estimate; 2], rules: &Rules) -> Judgement {
             effective: 1.0,
             wanders: false,
         },
+        slows: false,
     });
     let [first, second] = trend.halves;
     let rises = trend.whole.low > 0.0;
     let mut judgement = if rises && first.low > 0.0 && second.low > 0.0 {
         if slows_down(&trend.halves) {
-            Judgement::doubtful(Doubt::WarmUpNotOver { steady_points: 0 })
+            let mut judgement = Judgement::doubtful(Doubt::WarmUpNotOver {
+                steady_points: points,
+            });
+            judgement.more_points = Some(points);
+            judgement
         } else {
             Judgement::of(GrowthClass::Growing)
         }
     } else if rises || second.low > 0.0 {
-        Judgement::doubtful(Doubt::HalvesDisagree)
+        let mut judgement = Judgement::doubtful(Doubt::HalvesDisagree);
+        judgement.more_points = Some(points);
+        judgement
     } else {
         Judgement::of(GrowthClass::Bounded)
     };
     judgement.slope = Some(trend.whole);
     judgement.halves = Some(trend.halves);
-    judgement.limit = Some(trend.limit);
+    let slows = matches!(judgement.reasons[..], [Doubt::WarmUpNotOver { .. }]);
+    judgement.limit = (!slows).then_some(trend.limit);
     judgement
 }

@@ -22,6 +22,11 @@ const STEADY_SHARE: f64 = 0.55;
 /// fills (saturating exponential) is at 0.6 after one time constant.
 const SLOWING_SHARE: f64 = 0.6;
 
+/// Each step of a container that grows by a factor is later and higher than the last by this at
+/// least; 1.5 and 2 are common, 4 is the most that is taken as one.
+const STAIR_RATIO_MIN: f64 = 1.4;
+const STAIR_RATIO_MAX: f64 = 4.0;
+
 /// What rose faster before must rise evenly for this share of the run. The last stretch of a cache
 /// that fills looks straight for about half of it.
 const SLOWED_SHARE: f64 = 0.65;
@@ -50,7 +55,7 @@ pub(crate) fn level(work: &[f64], bytes: &[f64], resolution: f64, rules: &Rules)
     let (work, bytes) = block_medians(work, bytes, THIN_POINTS);
     let stretches = stretches(&work, &without_strays(&bytes), resolution);
     let start = stretches.last().map_or(0, |stretch| stretch.start);
-    Part {
+    let steady = Part {
         work: &work,
         bytes: &bytes,
         resolution,
@@ -58,8 +63,12 @@ pub(crate) fn level(work: &[f64], bytes: &[f64], resolution: f64, rules: &Rules)
         stretches: &stretches,
         start,
         rules,
+    };
+    let judgement = steady.judge();
+    if judgement.class == GrowthClass::Inconclusive {
+        return steady.drifting_walk().unwrap_or(judgement);
     }
-    .judge()
+    judgement
 }
 
 /// Judges a short series, of floors, without looking for a warm-up.
@@ -134,7 +143,7 @@ impl Part<'_> {
     /// The steady part rises in both halves.
     fn of_growing(&self, trend: &Trend) -> Judgement {
         let points = self.steady_points();
-        if slows_down(&trend.halves) {
+        if trend.slows || slows_down(&trend.halves) {
             return self.warm_up_not_over(self.all_points());
         }
         if points < self.rules.growing_points {
@@ -196,8 +205,11 @@ impl Part<'_> {
             let needed = (self.start * self.block) as f64 / (1.0 - STEADY_SHARE);
             let more = (needed as usize).saturating_sub(self.all_points()).max(1);
             return self
-                .staircase()
+                .staircase(2)
                 .unwrap_or_else(|| self.warm_up_not_over(more));
+        }
+        if let Some(judgement) = self.staircase(3) {
+            return judgement;
         }
         let filled = rose && self.filling_points() as f64 >= FILLING_SHARE * self.work.len() as f64;
         Judgement::of(if filled {
@@ -258,6 +270,32 @@ impl Part<'_> {
         (judgement.class == GrowthClass::Growing).then_some(judgement)
     }
 
+    /// Judges the whole run as a random walk with drift, which is what many leaks of a random size
+    /// add up to: cutting finds stretches in it that are none.
+    fn drifting_walk(&self) -> Option<Judgement> {
+        let last = self.stretches.last()?;
+        let whole = Part { start: 0, ..*self };
+        if self.start == 0 || whole.steady_points() < self.rules.growing_points {
+            return None;
+        }
+        let trend = self.rules.less_control(trend(
+            self.work,
+            self.bytes,
+            self.resolution,
+            self.rules.confidence,
+        ));
+        let rises = trend.halves.iter().all(|half| half.value >= trend.limit);
+        let goes_on = last.slope >= trend.whole.value / 2.0;
+        if !trend.noise.wanders || !rises || !goes_on || trend.slows || slows_down(&trend.halves) {
+            return None;
+        }
+        let mut judgement = Judgement::of(GrowthClass::Growing);
+        judgement.slope = Some(trend.whole);
+        judgement.halves = Some(trend.halves);
+        judgement.limit = Some(trend.limit);
+        Some(judgement)
+    }
+
     /// Judges the last part alone, as long as it may be, if all growth was in the first half: the
     /// end of a warm-up that is too faint to be cut off.
     fn settled(&self, trend: &Trend) -> Option<Judgement> {
@@ -291,25 +329,31 @@ impl Part<'_> {
         judgement
     }
 
-    /// At least three steps up, each later by about the ratio of the one before.
-    fn staircase(&self) -> Option<Judgement> {
-        let ends: Vec<&Stretch> = self.stretches.iter().collect();
-        let rise = ends.last()?.to - ends.first()?.from;
-        let steps: Vec<f64> = ends
+    /// Steps up of which the last is later and higher than the one before by a like ratio, at least
+    /// `steps_min` of them, if the next one is yet to come.
+    fn staircase(&self, steps_min: usize) -> Option<Judgement> {
+        let rise = self.stretches.last()?.to - self.stretches.first()?.from;
+        // (work, height) of each step.
+        let steps: Vec<(f64, f64)> = self
+            .stretches
             .windows(2)
-            .filter(|pair| pair[1].from - pair[0].from > rise / 20.0)
-            .map(|pair| self.work[pair[1].start])
+            .map(|pair| (self.work[pair[1].start], pair[1].from - pair[0].from))
+            .filter(|step| step.1 > rise / 30.0)
             .collect();
-        let count = steps.len();
-        if count < 2 || steps[count - 1] < 1.5 * steps[count - 2] {
+        let [.., before, last] = steps[..] else {
+            return None;
+        };
+        let ratio = last.0 / before.0;
+        let next_at = last.0 * ratio.min(STAIR_RATIO_MAX);
+        let now = self.work[self.work.len() - 1];
+        let ever_larger = ratio >= STAIR_RATIO_MIN && last.1 >= STAIR_RATIO_MIN * before.1;
+        if steps.len() < steps_min || !ever_larger || next_at <= now {
             return None;
         }
-        let next_at = steps[count - 1] * (steps[count - 1] / steps[count - 2]).min(4.0);
         let mut judgement = Judgement::doubtful(Doubt::Staircase {
-            steps: count,
+            steps: steps.len(),
             next_at,
         });
-        let now = self.work[self.work.len() - 1];
         let more = (next_at - now).max(0.1 * now) / now * self.all_points() as f64;
         judgement.more_points = Some(more.ceil() as usize);
         Some(judgement)

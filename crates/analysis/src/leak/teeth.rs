@@ -3,6 +3,7 @@
 use plimsoll_model::Teeth;
 
 use super::series::without_spikes;
+use super::trend::theil_sen;
 use crate::order;
 
 /// A release falls farther than this many deviations of the ordinary steps without spikes.
@@ -32,6 +33,8 @@ pub(crate) struct Toothed {
     pub(crate) ceilings: Vec<(f64, f64)>,
     /// Bytes of each release.
     pub(crate) amplitudes: Vec<f64>,
+    /// Slope inside each tooth, of the partial ones at either end too.
+    pub(crate) rates: Vec<f64>,
     pub(crate) teeth: Teeth,
 }
 
@@ -81,6 +84,12 @@ pub(crate) fn teeth(work: &[f64], bytes: &[f64], resolution: f64) -> Option<Toot
             Some(before - after)
         })
         .collect();
+    let starts = [0].into_iter().chain(releases.iter().copied());
+    let rates: Vec<f64> = starts
+        .zip(releases.iter().copied().chain([bytes.len()]))
+        .filter(|(start, end)| end - start >= 2 * EDGE_POINTS)
+        .map(|(start, end)| theil_sen(&work[start..end], &bytes[start..end]))
+        .collect();
     let work_gaps: Vec<f64> = releases
         .windows(2)
         .map(|pair| work[pair[1]] - work[pair[0]])
@@ -99,6 +108,7 @@ pub(crate) fn teeth(work: &[f64], bytes: &[f64], resolution: f64) -> Option<Toot
         floors,
         ceilings,
         amplitudes,
+        rates,
         teeth,
     })
 }
@@ -114,7 +124,7 @@ fn releases(work: &[f64], bytes: &[f64], smooth: &[f64], resolution: f64) -> Vec
     }
     let ordinary = order::median(&steps);
     let deviation = order::robust_deviation(&steps);
-    let slope = super::trend::theil_sen(work, smooth);
+    let slope = theil_sen(work, smooth);
     let level: Vec<f64> = work
         .iter()
         .zip(smooth)

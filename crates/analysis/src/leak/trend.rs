@@ -19,6 +19,9 @@ const INCREMENTS: usize = 20;
 /// far enough from 0 to see a cache that fills slow down.
 const LIMIT_HALF_WIDTHS: f64 = 2.0;
 
+/// Rates that are independent decline so far once in 250 times.
+const DECLINE_ERRORS: f64 = 3.0;
+
 /// Slopes of a stretch of a series.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trend {
@@ -27,6 +30,8 @@ pub(crate) struct Trend {
     /// The smallest slope that both halves would show.
     pub(crate) limit: f64,
     pub(crate) noise: Noise,
+    /// True if a wandering level rises ever slower, by more than chance.
+    pub(crate) slows: bool,
 }
 
 /// The slope of `bytes` over `work`, at least 4 points with increasing work.
@@ -68,6 +73,7 @@ pub(crate) fn trend(work: &[f64], bytes: &[f64], resolution: f64, confidence: f6
         ],
         limit: LIMIT_HALF_WIDTHS * of_half,
         noise,
+        slows: false,
     }
 }
 
@@ -105,7 +111,23 @@ fn wandering(work: &[f64], bytes: &[f64], noise: Noise, confidence: f64) -> Tren
         halves,
         limit: LIMIT_HALF_WIDTHS * widest,
         noise,
+        slows: declines(&rates),
     }
+}
+
+/// True if `rates` fall from first to last by more than [`DECLINE_ERRORS`] standard errors of a line.
+fn declines(rates: &[f64]) -> bool {
+    let count = rates.len() as f64;
+    let (middle, mean) = ((count - 1.0) / 2.0, rates.iter().sum::<f64>() / count);
+    let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+    for (index, rate) in rates.iter().enumerate() {
+        let (x, y) = (index as f64 - middle, rate - mean);
+        xx += x * x;
+        xy += x * y;
+        yy += y * y;
+    }
+    let scatter = (yy - xy * xy / xx).max(0.0) / (count - 2.0).max(1.0);
+    xy < 0.0 && xy / xx < -DECLINE_ERRORS * (scatter / xx).sqrt()
 }
 
 /// The median slope of all pairs of at most [`PAIRED_POINTS`] block medians; 0 of less than 2.
