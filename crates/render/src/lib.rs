@@ -129,5 +129,19 @@ fn buffered(
 }
 
 // TEMPORARY
-pub fn render_scale(r: &plimsoll_model::ScaleReport, _f: Format, _o: &TextOptions, w: &mut dyn Write) -> io::Result<()> { writeln!(w, "{}", serde_json::to_string_pretty(r)?) }
-pub fn render_compare(r: &plimsoll_model::CompareReport, _f: Format, _o: &TextOptions, w: &mut dyn Write) -> io::Result<()> { writeln!(w, "{}", serde_json::to_string_pretty(r)?) }
+pub fn render_scale(
+    r: &plimsoll_model::ScaleReport,
+    _f: Format,
+    _o: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(w, "{}", serde_json::to_string_pretty(r)?)
+}
+pub fn render_compare(
+    r: &plimsoll_model::CompareReport,
+    _f: Format,
+    _o: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(w, "{}", serde_json::to_string_pretty(r)?)
+}
