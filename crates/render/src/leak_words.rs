@@ -55,7 +55,7 @@ fn growing(report: &LeakReport, series: &LeakSeries<'_>) -> String {
         Some(slope) => format!("{what} by {}", per_unit(slope, unit)),
         None => what,
     };
-    if let Some(end) = series.warm_up_end() {
+    if let Some(end) = series.warm_up_work() {
         words.push_str(&format!(" after {} of warm-up", unit.count(end)));
     }
     if let (Some(budget), Some(at)) = (report.budget, &own.budget_at) {
@@ -80,7 +80,7 @@ fn per_unit(slope: &plimsoll_model::Estimate, unit: WorkUnit<'_>) -> String {
 
 fn bounded(own: &Growth, series: &LeakSeries<'_>) -> String {
     let unit = series.unit;
-    let movement = match (own.teeth, series.warm_up_end()) {
+    let movement = match (own.teeth, series.warm_up_work()) {
         (Some(teeth), _) => format!(
             "it goes up and down by {} every {}",
             amount(teeth.amplitude_bytes),
@@ -147,9 +147,10 @@ fn with_limit(mut words: String, own: &Growth, series: &LeakSeries<'_>) -> Strin
     let asked = own.certainly_below.is_some();
     if let Some(limit) = own.detection_limit.filter(|_| !asked) {
         words.push_str(&format!(
-            "; a leak of {} {} or more would have been seen in these {}",
+            "; a leak of {} {} or more would have been seen in {}{}",
             amount(limit),
             series.unit.per(),
+            if series.unit.is_time() { "" } else { "these " },
             series.unit.count(series.work_done())
         ));
     }
@@ -220,7 +221,8 @@ pub(crate) fn doubt(doubt: &Doubt, growth: &Growth, unit: WorkUnit<'_>) -> Strin
             slope,
             detection_limit,
         } => format!(
-            "it seems to grow by {} {}, but less than {} cannot be told from chance in this run",
+            "it seems to grow by {} {}, which this run cannot tell from chance (it could tell {} \
+             or more)",
             amount(*slope),
             unit.per(),
             amount(*detection_limit)
@@ -259,7 +261,7 @@ fn warm_up_not_over(steady_points: usize) -> String {
 fn halves_disagree(growth: &Growth, unit: WorkUnit<'_>) -> String {
     let halves = growth.halves.map_or_else(String::new, |[first, second]| {
         format!(
-            " ({} and {} {})",
+            " ({}, then {} {})",
             signed_amount(first.value),
             signed_amount(second.value),
             unit.per()
@@ -326,7 +328,7 @@ pub(crate) fn by_hand(averages: &EndAverages) -> String {
 pub(crate) fn method(report: &LeakReport) -> Vec<String> {
     let (own, series) = (&report.own.growth, LeakSeries::of(report));
     let unit = series.unit;
-    let mut pieces = vec![match series.warm_up_end() {
+    let mut pieces = vec![match series.warm_up_work() {
         Some(end) => format!(
             "warm-up: {} ({}) left out",
             unit.count(end),

@@ -230,7 +230,7 @@ fn growth_row(
     let cell = |figure: Option<f64>, words: Option<String>| {
         format!(
             "<td class=\"n\" data-v=\"{}\">{}</td>",
-            figure.unwrap_or(f64::MIN),
+            figure.map_or_else(|| "-1e308".to_owned(), |figure| figure.to_string()),
             escaped(&words.unwrap_or_else(|| "-".to_owned()))
         )
     };
