@@ -31,6 +31,7 @@ use plimsoll_model::{Breakdown, CheckReport, LeakReport, ProcessTable, Recorded}
 
 pub use options::{CheckFormat, Format, TextOptions, UnknownFormat};
 pub use printable::printable;
+pub use quantity::span;
 
 /// The `schema_version` of every JSON document written here.
 pub const SCHEMA_VERSION: u32 = json::SCHEMA_VERSION;
@@ -111,6 +112,12 @@ pub fn render_check(
     })
 }
 
+/// The verdict of a leak report in one or two sentences.
+#[must_use]
+pub fn leak_verdict(report: &LeakReport) -> String {
+    leak_words::verdict(report)
+}
+
 /// Renderers write in small pieces; callers may pass a bare file or pipe.
 fn buffered(
     w: &mut dyn Write,
@@ -120,3 +127,7 @@ fn buffered(
     render(&mut buffer)?;
     buffer.flush()
 }
+
+// TEMPORARY
+pub fn render_scale(r: &plimsoll_model::ScaleReport, _f: Format, _o: &TextOptions, w: &mut dyn Write) -> io::Result<()> { writeln!(w, "{}", serde_json::to_string_pretty(r)?) }
+pub fn render_compare(r: &plimsoll_model::CompareReport, _f: Format, _o: &TextOptions, w: &mut dyn Write) -> io::Result<()> { writeln!(w, "{}", serde_json::to_string_pretty(r)?) }
