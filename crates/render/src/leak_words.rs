@@ -178,13 +178,13 @@ fn inconclusive(report: &LeakReport, series: &LeakSeries<'_>) -> String {
     pieces.join("; ")
 }
 
-/// The option that makes a run so long, where there is one.
+/// The option of `plimsoll leak` that makes a run so long.
 fn option_words(drive: Drive, work: f64) -> String {
     match drive {
         Drive::Actions | Drive::Marks | Drive::Log => {
             format!(" (--iterations {:.0})", work.ceil())
         }
-        Drive::Time => String::new(),
+        Drive::Time => format!(" (--duration {:.0}s)", work.ceil()),
     }
 }
 
@@ -192,7 +192,10 @@ fn option_words(drive: Drive, work: f64) -> String {
 pub(crate) fn doubt(doubt: &Doubt, growth: &Growth, unit: WorkUnit<'_>) -> String {
     match doubt {
         Doubt::NoPoints => "nothing was measured".to_owned(),
-        Doubt::NotFinite { count: 0 } => "the figures are too large to reckon with".to_owned(),
+        Doubt::NotFinite { count: 0 } => {
+            "the work between points is next to nothing, so that no slope can be reckoned"
+                .to_owned()
+        }
         Doubt::NotFinite { count } => format!(
             "{} not finite or larger than any memory",
             count_of(*count, "point is", "points are")
@@ -275,7 +278,7 @@ pub(crate) fn notes(report: &LeakReport) -> Vec<String> {
     let unit = WorkUnit(&report.unit);
     let control = report.own.growth.control_slope.map(|slope| {
         format!(
-            "The control arm, the same cycle without the work, grew by {}; that is subtracted.",
+            "The control arm, the same without the work, grew by {}; that is subtracted.",
             per_unit(&slope, unit)
         )
     });

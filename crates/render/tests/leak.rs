@@ -227,6 +227,47 @@ fn short_report() -> LeakReport {
 }
 
 proptest! {
+    /// No figures, however odd, make a renderer panic, and none that memory can have a line too wide.
+    #[test]
+    fn any_figures_can_be_told(
+        figures in prop_oneof![
+            prop::collection::vec(prop::num::f64::ANY, 8),
+            prop::collection::vec(-1e15..1e15, 8),
+            prop::collection::vec(-1e3..1e3, 8),
+        ],
+        warm_up in 0usize..40,
+        more in proptest::option::of(any::<usize>()),
+        class in 0usize..4,
+    ) {
+        let mut report = short_report();
+        let own = &mut report.own.growth;
+        let estimate = plimsoll_model::Estimate {
+            value: figures[0],
+            low: figures[1],
+            high: figures[2],
+        };
+        own.slope = Some(estimate);
+        own.budget_at = Some(estimate);
+        own.detection_limit = Some(figures[3]);
+        own.warm_up = warm_up;
+        own.more_points = more;
+        own.floors = vec![plimsoll_model::GrowthPoint { work: figures[4], bytes: figures[5] }];
+        own.class = [
+            GrowthClass::Growing,
+            GrowthClass::Bounded,
+            GrowthClass::Flat,
+            GrowthClass::Inconclusive,
+        ][class];
+        report.series[0].work = figures[6];
+        report.series[19].work = figures[7];
+        for format in [Format::Json, Format::Csv, Format::Html] {
+            rendered(&report, format, &TextOptions::plain(80));
+        }
+        let text = text(&report);
+        let possible = figures.iter().all(|figure| figure.abs() <= 1e15);
+        prop_assert!(!possible || fixture::widest(&text) <= 80, "{}", text);
+    }
+
     #[test]
     fn csv_survives_any_name(name in "\\PC{0,20}|[=+@,\"'\r\n\t -]{0,12}|.{0,20}") {
         let report = fixture::named(short_report(), &name);
