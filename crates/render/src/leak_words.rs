@@ -2,7 +2,9 @@
 //!
 //! Names and units in them are foreign: who prints a sentence escapes it for its own format.
 
-use plimsoll_model::{Doubt, Drive, EndAverages, Growth, GrowthClass, LeakReport, MeasuredGrowth};
+use plimsoll_model::{
+    Doubt, Drive, EndAverages, Estimate, Growth, GrowthClass, LeakReport, MeasuredGrowth,
+};
 
 use crate::estimate_words::{WorkUnit, amount, between, estimate, signed_amount};
 use crate::leak_series::LeakSeries;
@@ -35,7 +37,7 @@ pub(crate) fn verdict(report: &LeakReport) -> String {
     let answer = match own.class {
         GrowthClass::Growing => growing(report, &series),
         GrowthClass::Bounded => with_limit(bounded(own, &series), own, &series),
-        GrowthClass::Flat => with_limit(flat(own, series.unit), own, &series),
+        GrowthClass::Flat => with_limit(flat(own, &series), own, &series),
         GrowthClass::Inconclusive => inconclusive(report, &series),
     };
     format!("{}: {answer}.", class_words(own.class))
@@ -70,7 +72,7 @@ fn growing(report: &LeakReport, series: &LeakSeries<'_>) -> String {
 }
 
 /// "20.3 KiB per cycle (19.8 to 20.7)".
-fn per_unit(slope: &plimsoll_model::Estimate, unit: WorkUnit<'_>) -> String {
+fn per_unit(slope: &Estimate, unit: WorkUnit<'_>) -> String {
     let words = estimate(slope);
     match words.split_once(" (") {
         Some((value, interval)) => format!("{value} {} ({interval}", unit.per()),
@@ -108,21 +110,25 @@ fn bounded(own: &Growth, series: &LeakSeries<'_>) -> String {
     }
 }
 
-fn flat(own: &Growth, unit: WorkUnit<'_>) -> String {
+fn flat(own: &Growth, series: &LeakSeries<'_>) -> String {
+    let unit = series.unit;
     if own.certainly_below.is_some() {
         return under_the_bound(own, unit);
     }
+    let after = series.warm_up_work().map_or_else(String::new, |work| {
+        format!(" after {} of warm-up", unit.count(work))
+    });
     match own.slope.filter(|slope| slope.high < 0.0) {
         Some(slope) => format!(
-            "no growth: it shrinks, by {}",
+            "no growth{after}: it shrinks, by {}",
             per_unit(&mirrored(slope), unit)
         ),
-        None => "no growth".to_owned(),
+        None => format!("no growth{after}"),
     }
 }
 
-fn mirrored(slope: plimsoll_model::Estimate) -> plimsoll_model::Estimate {
-    plimsoll_model::Estimate {
+fn mirrored(slope: Estimate) -> Estimate {
+    Estimate {
         value: -slope.value,
         low: -slope.high,
         high: -slope.low,
