@@ -291,33 +291,38 @@ pub(crate) fn notes(report: &LeakReport) -> Vec<String> {
     control.into_iter().chain(what_grows(report)).collect()
 }
 
+/// What allocators say explains the growth from this share of it on: what they do not look into,
+/// a mapping or an allocator that tells nothing, may be the rest.
+const EXPLAINING_SHARE: f64 = 0.5;
+
 /// Whose growth it is, where the measures together tell more than each alone.
 fn what_grows(report: &LeakReport) -> Option<String> {
-    let class = |name: &str| {
+    let own = &report.own.growth;
+    let of = |name: &str| {
         let measure = report.measures.iter().find(|measure| measure.name == name);
-        measure.map(|measure| measure.growth.class)
+        measure.map(|measure| &measure.growth)
     };
-    let stays = |class: Option<GrowthClass>| {
-        matches!(class, Some(GrowthClass::Flat | GrowthClass::Bounded))
+    let stays = |growth: &Growth| matches!(growth.class, GrowthClass::Flat | GrowthClass::Bounded);
+    let grows = |growth: &Growth| growth.class == GrowthClass::Growing;
+    let explains = |growth: &Growth| match (growth.slope, own.slope) {
+        (Some(part), Some(whole)) => part.value >= EXPLAINING_SHARE * whole.value,
+        _ => false,
     };
-    let grows = |class: Option<GrowthClass>| class == Some(GrowthClass::Growing);
-    let (live, held) = (class(MeasuredGrowth::LIVE), class(MeasuredGrowth::HELD));
-    let own = Some(report.own.growth.class);
-    if grows(own) && stays(live) && grows(held) {
-        return Some(
-            "What grows is held by the allocator after it was freed: fragmentation, not live \
-             memory."
-                .to_owned(),
-        );
-    }
-    if grows(own) && grows(live) {
-        return Some("What grows is live memory: it is allocated and not freed.".to_owned());
-    }
-    (stays(own) && grows(class(MeasuredGrowth::FILES))).then(|| {
+    let (live, held) = (of(MeasuredGrowth::LIVE), of(MeasuredGrowth::HELD));
+    let words = if grows(own) && live.is_some_and(|live| grows(live) && explains(live)) {
+        "What grows is live memory: it is allocated and not freed."
+    } else if grows(own)
+        && live.is_some_and(stays)
+        && held.is_some_and(|held| grows(held) && explains(held))
+    {
+        "What grows is held by the allocator after it was freed: fragmentation, not live memory."
+    } else if stays(own) && of(MeasuredGrowth::FILES).is_some_and(grows) {
         "What grows is the cache of mapped files, which the kernel drops when it needs room; the \
          program's own memory does not grow."
-            .to_owned()
-    })
+    } else {
+        return None;
+    };
+    Some(words.to_owned())
 }
 
 /// The comparison that people make by hand, and what it is worth.

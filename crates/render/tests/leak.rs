@@ -219,6 +219,19 @@ fn the_class_is_the_first_word() {
     }
 }
 
+/// An allocator that tells of a small part of the growth does not explain it.
+#[test]
+fn what_explains_little_of_the_growth_is_not_named() {
+    let mut report = fixture::growing();
+    assert!(text(&report).contains("What grows is live memory"));
+    report.measures[2].growth.slope = Some(plimsoll_model::Estimate {
+        value: 64.0,
+        low: 63.0,
+        high: 65.0,
+    });
+    assert!(!text(&report).contains("What grows"));
+}
+
 fn short_report() -> LeakReport {
     let mut report = fixture::growing();
     report.series.truncate(20);
