@@ -13,9 +13,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use plimsoll_model::{Breakdown, ProcessTable, Recorded};
+use plimsoll_model::{Breakdown, CheckReport, LeakReport, ProcessTable, Recorded};
 use plimsoll_render::{
-    Format, SCHEMA_VERSION, TextOptions, render_breakdown, render_process_table, render_recorded,
+    CheckFormat, Format, SCHEMA_VERSION, TextOptions, render_breakdown, render_check, render_leak,
+    render_process_table, render_recorded,
 };
 use serde_json::Value;
 
@@ -34,6 +35,19 @@ fn table_json(table: &ProcessTable) -> String {
 fn recorded_json(recorded: &Recorded) -> String {
     let mut out = Vec::new();
     render_recorded(recorded, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn leak_json(report: &LeakReport) -> String {
+    let mut out = Vec::new();
+    render_leak(report, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn check_json(report: &CheckReport) -> String {
+    let (format, options) = (CheckFormat::Shared(Format::Json), TextOptions::plain(80));
+    let mut out = Vec::new();
+    render_check(report, format, &options, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -115,7 +129,11 @@ fn resident(components: &Value) -> u64 {
 fn every_written_key_is_documented_and_every_documented_key_is_written() {
     let schema = Schema::read();
     let mut written = BTreeSet::new();
-    for (definition, text) in [
+    let leaks = fixture::full_leak_reports();
+    let leaks = leaks
+        .iter()
+        .map(|report| ("leak_document", leak_json(report)));
+    let documents = [
         ("breakdown_document", breakdown_json(&fixture::service())),
         (
             "breakdown_document",
@@ -138,7 +156,11 @@ fn every_written_key_is_documented_and_every_documented_key_is_written() {
             "recording_document",
             recorded_json(&fixture::cut_off_before_its_start()),
         ),
-    ] {
+        ("check_document", check_json(&fixture::check_report())),
+        ("check_document", check_json(&fixture::hostile_check())),
+        ("leak_document", leak_json(&fixture::hostile_leak())),
+    ];
+    for (definition, text) in documents.into_iter().chain(leaks) {
         let document: Value = serde_json::from_str(&text).unwrap();
         let rule = schema.definition(definition);
         schema
