@@ -8,20 +8,26 @@
 //! reach the reader, and HTML, CSV and the embedded JSON quote them for their own format. Who
 //! prints such a name without a renderer passes it through [`printable()`].
 
+mod amount;
+mod claim_words;
 mod component_words;
 mod csv;
 mod html;
 mod json;
+mod law_curve;
+mod law_words;
 mod options;
 mod printable;
 mod quantity;
+mod receipt;
 mod run;
+mod scale;
 mod stages;
 mod text;
 
 use std::io::{self, BufWriter, Write};
 
-use plimsoll_model::{Breakdown, ProcessTable, Recorded};
+use plimsoll_model::{Breakdown, CompareReport, ProcessTable, Recorded, ScaleReport};
 
 pub use options::{Format, TextOptions, UnknownFormat};
 pub use printable::printable;
@@ -71,6 +77,36 @@ pub fn render_recorded(
         Format::Json => json::recorded(recorded, w),
         Format::Csv => csv::recorded(recorded, w),
         Format::Html => html::recorded(recorded, w),
+    })
+}
+
+/// Writes what `scale` shows: the law by which memory grows with the size of the input.
+pub fn render_scale(
+    report: &ScaleReport,
+    format: Format,
+    options: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    buffered(w, |w| match format {
+        Format::Text => text::scale(report, options, w),
+        Format::Json => json::scale(report, w),
+        Format::Csv => csv::scale(report, w),
+        Format::Html => html::scale(report, w),
+    })
+}
+
+/// Writes what `compare` shows: what each change to a program saved, beyond the noise.
+pub fn render_compare(
+    report: &CompareReport,
+    format: Format,
+    options: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    buffered(w, |w| match format {
+        Format::Text => text::receipt(report, options, w),
+        Format::Json => json::compare(report, w),
+        Format::Csv => csv::compare(report, w),
+        Format::Html => html::receipt(report, w),
     })
 }
 

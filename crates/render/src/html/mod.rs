@@ -4,8 +4,11 @@
 //! the chart over time and sorting, from a JSON block in the page ([`data`]). The page asks
 //! nothing of any network: its content security policy forbids it.
 
+mod chart;
 mod data;
 mod page;
+mod receipt;
+mod scale;
 mod tables;
 
 use std::io::{self, Write};
@@ -16,6 +19,8 @@ use crate::quantity::{count, date, marked, peak_exactness, percent, span};
 use crate::run::{Run, facts};
 use data::PageData;
 use page::{Head, Page, escaped};
+pub(crate) use receipt::receipt;
+pub(crate) use scale::scale;
 
 /// Rows that the first sentence about a process table names.
 const LARGEST_NAMED: usize = 3;

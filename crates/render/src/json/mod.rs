@@ -6,16 +6,22 @@
 //! every key; a test compares the two.
 
 mod breakdown;
+mod compare;
+mod estimate;
+mod law;
 mod parts;
 mod process_table;
 mod recording;
+mod scale;
+mod trial;
 
 use std::io::{self, Write};
 
-use plimsoll_model::{Breakdown, ProcessTable, Recorded};
+use plimsoll_model::{Breakdown, CompareReport, ProcessTable, Recorded, ScaleReport};
 use serde::Serialize;
 
 pub(crate) use breakdown::BreakdownJson;
+pub(crate) use estimate::{claim_name, measure_kind};
 
 /// Raised when a key is removed, renamed or changes its meaning; not when one is added.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -42,6 +48,14 @@ pub(crate) fn process_table(table: &ProcessTable, w: &mut dyn Write) -> io::Resu
 
 pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()> {
     document("recording", recording::RecordingJson::of(recorded), w)
+}
+
+pub(crate) fn scale(report: &ScaleReport, w: &mut dyn Write) -> io::Result<()> {
+    document("scale", scale::ScaleJson::of(report), w)
+}
+
+pub(crate) fn compare(report: &CompareReport, w: &mut dyn Write) -> io::Result<()> {
+    document("compare", compare::CompareJson::of(report), w)
 }
 
 fn document(kind: &'static str, content: impl Serialize, w: &mut dyn Write) -> io::Result<()> {
