@@ -13,9 +13,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use plimsoll_model::{Breakdown, ProcessTable, Recorded};
+use plimsoll_model::{Breakdown, CompareReport, ProcessTable, Recorded, ScaleReport};
 use plimsoll_render::{
-    Format, SCHEMA_VERSION, TextOptions, render_breakdown, render_process_table, render_recorded,
+    Format, SCHEMA_VERSION, TextOptions, render_breakdown, render_compare, render_process_table,
+    render_recorded, render_scale,
 };
 use serde_json::Value;
 
@@ -35,6 +36,37 @@ fn recorded_json(recorded: &Recorded) -> String {
     let mut out = Vec::new();
     render_recorded(recorded, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
     String::from_utf8(out).unwrap()
+}
+
+fn scale_json(report: &ScaleReport) -> String {
+    let mut out = Vec::new();
+    render_scale(report, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn compare_json(report: &CompareReport) -> String {
+    let mut out = Vec::new();
+    render_compare(report, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_scale() {
+    let mut report = fixture::morphometrics();
+    report.cells.truncate(1);
+    report.cells[0].trials.truncate(1);
+    report.laws.truncate(1);
+    report.targets.truncate(1);
+    insta::assert_snapshot!(scale_json(&report));
+}
+
+#[test]
+fn a_comparison() {
+    let mut report = fixture::fewer_threads(146.2, 0.6);
+    for arm in &mut report.arms {
+        arm.trials.truncate(1);
+    }
+    insta::assert_snapshot!(compare_json(&report));
 }
 
 #[test]
@@ -137,6 +169,19 @@ fn every_written_key_is_documented_and_every_documented_key_is_written() {
         (
             "recording_document",
             recorded_json(&fixture::cut_off_before_its_start()),
+        ),
+        ("scale_document", scale_json(&fixture::full_scale())),
+        (
+            "scale_document",
+            scale_json(&fixture::hostile_scale(fixture::HOSTILE[0])),
+        ),
+        (
+            "compare_document",
+            compare_json(&fixture::full_comparison()),
+        ),
+        (
+            "compare_document",
+            compare_json(&fixture::hostile_comparison()),
         ),
     ] {
         let document: Value = serde_json::from_str(&text).unwrap();
@@ -361,7 +406,7 @@ fn type_words(rule: &Value) -> String {
         }
         Value::String(word) if word == "array" => match rule["items"].get("$ref") {
             Some(_) => format!("array of {}", link(&rule["items"])),
-            None => "array of string".to_owned(),
+            None => format!("array of {}", rule["items"]["type"].as_str().unwrap()),
         },
         word => word.as_str().unwrap().to_owned(),
     }
