@@ -148,7 +148,7 @@ pub(crate) fn relative(change: f64) -> String {
 pub(crate) fn weight(weight: f64) -> String {
     if weight > 0.0 && weight < 0.005 {
         "<0.01".to_owned()
-    } else if weight < 1.0 && weight >= 0.995 {
+    } else if (0.995..1.0).contains(&weight) {
         ">0.99".to_owned()
     } else {
         format!("{weight:.2}")

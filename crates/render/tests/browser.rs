@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plimsoll_render::{
-    Format, TextOptions, render_breakdown, render_process_table, render_recorded,
+    Format, TextOptions, render_breakdown, render_compare, render_process_table, render_recorded,
+    render_scale,
 };
 use serde_json::Value;
 
@@ -39,9 +40,9 @@ addEventListener("load", () => {
   document.querySelector(".fold")?.click();
   seen.rowsClosed = rows();
   document.querySelector("button.tile.opens")?.click();
-  seen.crumbs = document.querySelector(".crumbs").textContent;
-  document.querySelector(".map").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
-  seen.crumbsBack = document.querySelector(".crumbs").textContent;
+  seen.crumbs = document.querySelector(".crumbs")?.textContent;
+  document.querySelector(".map")?.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+  seen.crumbsBack = document.querySelector(".crumbs")?.textContent;
   seen.before = document.querySelector("#picked-time")?.textContent;
   const slider = document.querySelector("#chart input");
   slider?.dispatchEvent(new KeyboardEvent("keydown", { key: "Home" }));
@@ -123,6 +124,30 @@ fn processes_open() {
     assert_eq!(seen["tiles"], 5, "{seen}");
     assert_eq!(seen["sortedDown"], "systemd-journald", "{seen}");
     assert_eq!(seen["sortedUp"], "monitor_runner.py", "{seen}");
+}
+
+#[test]
+fn experiments_open() {
+    let options = TextOptions::plain(80);
+    let mut scale = Vec::new();
+    render_scale(
+        &fixture::morphometrics(),
+        Format::Html,
+        &options,
+        &mut scale,
+    )
+    .unwrap();
+    let mut compare = Vec::new();
+    render_compare(&fixture::added_up(), Format::Html, &options, &mut compare).unwrap();
+    for (name, page) in [("scale", scale), ("compare", compare)] {
+        let Some(seen) = look(name, &page) else {
+            return;
+        };
+        assert_eq!(seen["faults"], Value::Array(Vec::new()), "{seen}");
+        assert_eq!(seen["requests"], 0, "{seen}");
+        assert_eq!(seen["themed"], true, "{seen}");
+        assert!(seen["wider"].as_i64() <= Some(0), "{seen}");
+    }
 }
 
 #[test]

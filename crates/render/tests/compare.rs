@@ -100,6 +100,12 @@ fn rows_of_arms_and_measures() {
 }
 
 #[test]
+fn columns_are_documented() {
+    let text = rendered(&fixture::added_up(), Format::Csv, 80);
+    fixture::check_columns("compare", text.lines().next().unwrap(), &[]);
+}
+
+#[test]
 fn a_page() {
     let page = rendered(&fixture::added_up(), Format::Html, 80);
     let start = page.find("<body>").expect("a page has a body");

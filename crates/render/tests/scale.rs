@@ -144,6 +144,12 @@ fn rows_of_trials() {
 }
 
 #[test]
+fn columns_are_documented() {
+    let text = rendered(&fixture::morphometrics(), Format::Csv, 80);
+    fixture::check_columns("scale", text.lines().next().unwrap(), &["n"]);
+}
+
+#[test]
 fn a_page() {
     insta::assert_snapshot!(fixed_part(&rendered(
         &fixture::morphometrics(),

@@ -179,6 +179,9 @@ impl Chart {
 
     /// The area between two lines over the same sizes: size, low, high.
     pub(super) fn band(&mut self, points: &[(f64, f64, f64)]) {
+        if points.is_empty() {
+            return;
+        }
         let mut edge: Vec<(f64, f64)> = points.iter().map(|point| (point.0, point.2)).collect();
         edge.extend(points.iter().rev().map(|point| (point.0, point.1)));
         let path = self.path(&edge);

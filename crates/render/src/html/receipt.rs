@@ -127,10 +127,10 @@ fn bar(
     let figure = value.map_or_else(|| "not seen".to_owned(), bytes);
     let (words, bar_top) = (top + 16.0, top + 22.0);
     // Writing to a String can't fail.
-    let _ = write!(
+    let _ = writeln!(
         marks,
         "<text class=\"mark\" x=\"0\" y=\"{words}\">{}: {}</text>\
-         <text x=\"{WIDTH}\" y=\"{words}\" text-anchor=\"end\">{}</text>\n",
+         <text x=\"{WIDTH}\" y=\"{words}\" text-anchor=\"end\">{}</text>",
         escaped(&step.name),
         escaped(&figure),
         escaped(told)

@@ -107,10 +107,8 @@ fn drawing(scale: &Scale<'_>, law: &AxisLaw, scaling: Scaling, class: &str) -> O
         .map(|prediction| (prediction.n, prediction.bytes.low, prediction.bytes.high))
         .collect();
     band.sort_by(|a, b| a.0.total_cmp(&b.0));
-    if band.len() > 1 {
-        chart.band(&band);
-    }
     if let Some(found) = found {
+        chart.band(&along_law(&chart, found, &band));
         curves(&mut chart, found);
     }
     if let Some((budget, amount)) = budget {
@@ -132,6 +130,27 @@ fn drawing(scale: &Scale<'_>, law: &AxisLaw, scaling: Scaling, class: &str) -> O
         chart.point("run", n, amount, &words);
     }
     Some(chart.finish(class, &crate::law_words::verdict(law, scale.report.budget)))
+}
+
+/// The band between predictions, which are few, bent like the best law: size, low, high.
+fn along_law(chart: &Chart, law: &Law, predictions: &[(f64, f64, f64)]) -> Vec<(f64, f64, f64)> {
+    let Some(fit) = kept(law).first().copied() else {
+        return Vec::new();
+    };
+    let mut band = Vec::new();
+    for pair in predictions.windows(2) {
+        let [(from, low, high), (to, low_next, high_next)] = [pair[0], pair[1]];
+        let off = |n: f64, start: f64, end: f64| {
+            let share = (n - from) / (to - from);
+            let (start, end) = (start - bytes_at(fit, from), end - bytes_at(fit, to));
+            bytes_at(fit, n) + start + share * (end - start)
+        };
+        if to > from {
+            let sizes = chart.sizes_between(from, to, CURVE_POINTS).into_iter();
+            band.extend(sizes.map(|n| (n, off(n, low, low_next), off(n, high, high_next))));
+        }
+    }
+    band
 }
 
 /// Each kept law over what was run, and dashed beyond.
