@@ -9,7 +9,7 @@
 
 mod law_corpus;
 
-use law_corpus::{Case, NOISES, TRUTHS, Truth, corpus};
+use law_corpus::{Case, INTERCEPTS, NOISES, TRUTHS, Truth, corpus};
 use plimsoll_analysis::law::{LawOptions, fit};
 use plimsoll_model::{LawClass, SizedPeak};
 
@@ -56,77 +56,84 @@ fn classify(case: &Case) -> Vec<LawClass> {
     fit(&case.points, &options).unwrap().classes
 }
 
+type Answer = (Case, Vec<LawClass>);
+
+fn score(answers: &[Answer], keep: impl Fn(&Case) -> bool) -> Score {
+    let mut score = Score::default();
+    for (case, classes) in answers.iter().filter(|(case, _)| keep(case)) {
+        score.add(classes, &case.truth);
+    }
+    score
+}
+
+fn google_of(answers: &[Answer], keep: impl Fn(&Case) -> bool) -> String {
+    let cases: Vec<&Case> = answers.iter().map(|a| &a.0).filter(|c| keep(c)).collect();
+    google_rate(&cases).map_or("-".to_owned(), |rate| format!("{:.1}%", 100.0 * rate))
+}
+
+fn print_table(answers: &[Answer]) {
+    println!("noise decades intercept law              alone in-set wrong   google");
+    for noise in NOISES {
+        for decades in [2, 3] {
+            for intercept in INTERCEPTS {
+                for truth in TRUTHS {
+                    let keep = |c: &Case| {
+                        (c.noise, c.decades, c.intercept) == (noise, decades, intercept)
+                            && c.truth == truth
+                    };
+                    let s = score(answers, keep);
+                    println!(
+                        "{:>4.0}% {decades:>7} {:>9} {:<15} {:>6} {:>6} {:>5} {:>8}",
+                        100.0 * noise,
+                        format!("{intercept:?}"),
+                        truth.name,
+                        s.alone,
+                        s.in_set,
+                        s.wrong,
+                        google_of(answers, keep),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn print_summary(answers: &[Answer]) {
+    println!("\nnoise intercept  alone in-set  wrong   google (of the laws that it offers)");
+    for noise in NOISES {
+        for intercept in INTERCEPTS {
+            let keep = |c: &Case| c.noise == noise && c.intercept == intercept;
+            let s = score(answers, keep);
+            println!(
+                "{:>4.0}% {:>9} {:>5.1}% {:>5.1}% {:>5.2}% {:>8}",
+                100.0 * noise,
+                format!("{intercept:?}"),
+                100.0 * s.alone_rate(),
+                100.0 * s.in_set as f64 / s.total(),
+                100.0 * s.wrong_rate(),
+                google_of(answers, keep),
+            );
+        }
+    }
+}
+
 #[test]
 fn the_right_law_is_named_or_in_the_set() {
-    let answers: Vec<(Case, Vec<LawClass>)> = corpus(COPIES, SEED)
+    let answers: Vec<Answer> = corpus(COPIES, SEED)
         .into_iter()
         .map(|case| {
             let classes = classify(&case);
             (case, classes)
         })
         .collect();
-    let score = |keep: &dyn Fn(&Case) -> bool| {
-        let mut score = Score::default();
-        for (case, classes) in answers.iter().filter(|(case, _)| keep(case)) {
-            score.add(classes, &case.truth);
-        }
-        score
-    };
-    println!("noise decades intercept law              alone in-set wrong   google");
-    for noise in NOISES {
-        for decades in [2, 3] {
-            for has_intercept in [false, true] {
-                for truth in TRUTHS {
-                    let keep = |c: &Case| {
-                        c.noise == noise
-                            && c.decades == decades
-                            && c.has_intercept == has_intercept
-                            && c.truth == truth
-                    };
-                    let s = score(&keep);
-                    let cases: Vec<&Case> =
-                        answers.iter().map(|a| &a.0).filter(|c| keep(c)).collect();
-                    let google = google_rate(&cases);
-                    println!(
-                        "{:>4.0}% {decades:>7} {:>9} {:<15} {:>6} {:>6} {:>5} {:>8}",
-                        100.0 * noise,
-                        if has_intercept { "yes" } else { "no" },
-                        truth.name,
-                        s.alone,
-                        s.in_set,
-                        s.wrong,
-                        google.map_or("-".to_owned(), |g| format!("{:.0}%", 100.0 * g)),
-                    );
-                }
-            }
-        }
-    }
-    println!(
-        "\nnoise: ours alone, in a set, wrong; google (laws it offers): all, without intercept"
-    );
-    for noise in NOISES {
-        let s = score(&|c| c.noise == noise);
-        let all: Vec<&Case> = answers
-            .iter()
-            .map(|a| &a.0)
-            .filter(|c| c.noise == noise)
-            .collect();
-        let through_origin: Vec<&Case> = all.iter().copied().filter(|c| !c.has_intercept).collect();
-        println!(
-            "{:>4.0}%: {:.1}% {:.1}% {:.2}%; {:.1}% {:.1}%",
-            100.0 * noise,
-            100.0 * s.alone_rate(),
-            100.0 * s.in_set as f64 / s.total(),
-            100.0 * s.wrong_rate(),
-            100.0 * google_rate(&all).unwrap(),
-            100.0 * google_rate(&through_origin).unwrap(),
-        );
-    }
-    assert_eq!(score(&|c| c.noise == 0.0).wrong, 0);
-    assert!(score(&|c| c.noise == 0.01).wrong_rate() <= 0.02);
-    assert!(score(&|c| c.noise == 0.05).wrong_rate() <= 0.05);
+    print_table(&answers);
+    print_summary(&answers);
+    assert_eq!(score(&answers, |c| c.noise == 0.0).wrong, 0);
+    assert!(score(&answers, |c| c.noise == 0.01).wrong_rate() <= 0.02);
+    assert!(score(&answers, |c| c.noise == 0.05).wrong_rate() <= 0.05);
     for truth in TRUTHS {
-        let s = score(&|c| c.noise == 0.01 && c.decades == 3 && c.truth == truth);
+        let at_best = |c: &Case| c.noise == 0.01 && c.decades == 3 && c.truth == truth;
+        let s = score(&answers, at_best);
         assert!(s.alone_rate() > 0.5, "{}: {s:?}", truth.name);
     }
 }
@@ -159,8 +166,8 @@ const GOOGLE: [(&str, Curve); 6] = [
     ("n^3", |n| n.powi(3)),
 ];
 
-/// `MinimalLeastSq` of google/benchmark 1.9, src/complexity.cc: one coefficient, no intercept, the
-/// smallest root mean square over the mean; the first of equals.
+/// `MinimalLeastSq` of google/benchmark (src/complexity.cc at 00cc1813): one coefficient, no
+/// intercept, the smallest root mean square over the mean; the first of equals.
 fn google_fit(points: &[SizedPeak]) -> &'static str {
     let mean = points.iter().map(|p| p.bytes).sum::<f64>() / points.len() as f64;
     let rms = |curve: Curve| {

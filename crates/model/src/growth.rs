@@ -60,7 +60,8 @@ pub struct EndAverages {
 pub enum Doubt {
     /// The series is empty.
     NoPoints,
-    /// Points that are not finite or larger than any memory.
+    /// Points that are not finite or larger than any memory; none, but slopes that are, if the work
+    /// between points is next to nothing.
     NotFinite { count: usize },
     /// Points whose work is not more than that of the point before: unsorted or duplicate.
     WorkNotIncreasing { count: usize },

@@ -118,12 +118,14 @@ pub struct Fit {
     pub intercept: f64,
     /// Bytes per unit of `f(n)`, logarithms being natural.
     pub coefficient: f64,
-    /// Of the power law only.
+    /// Of the power law only; fitted, or one of 0.5, 0.75, 1.25, 1.5, 2.5 and 3 if that is as good.
     pub exponent: Option<f64>,
     /// Of the staircase only: capacity is the next power of two from `n · load`.
     pub load: Option<f64>,
+    /// Corrected Akaike criterion over the distinct sizes; that of the best of several variants
+    /// (loads of the staircase, given exponents) is raised by twice the logarithm of their number.
     pub aicc: f64,
-    /// AICc above that of the best fit.
+    /// AICc above that of the best fit. A law is kept up to 4, without what it was raised by.
     pub delta: f64,
     /// Akaike weight, 0 to 1; they sum to 1 over the fits.
     pub weight: f64,

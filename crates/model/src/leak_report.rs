@@ -24,7 +24,8 @@ pub struct LeakReport {
     pub series: Vec<MemoryPoint>,
     /// The verdict: memory that no file backs, in RAM or swap.
     pub own: MeasuredGrowth,
-    /// RSS, mapped files, and what allocators say is live and is held free.
+    /// RSS, mapped files, and what allocators say is live and is held free, by the names that
+    /// [`MeasuredGrowth`] has for them; a measure that could not be read is missing.
     pub measures: Vec<MeasuredGrowth>,
     /// Each owner by name, the fastest growing first.
     pub owners: Vec<MeasuredGrowth>,
@@ -34,10 +35,23 @@ pub struct LeakReport {
 /// A judgement on one measure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeasuredGrowth {
+    /// Of an owner, or one of the constants below.
     pub name: String,
     /// Points it was judged from.
     pub points: usize,
     pub growth: Growth,
+}
+
+impl MeasuredGrowth {
+    /// Memory that no file backs, in RAM or swap.
+    pub const OWN: &'static str = "own memory";
+    pub const RSS: &'static str = "RSS";
+    /// Resident pages of files.
+    pub const FILES: &'static str = "mapped files";
+    /// In use by the program, as its allocators' own structures tell.
+    pub const LIVE: &'static str = "allocator live";
+    /// Freed by the program and held for reuse.
+    pub const HELD: &'static str = "allocator held";
 }
 
 /// What a unit of work was.

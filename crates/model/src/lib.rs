@@ -40,7 +40,7 @@ mod verdict;
 
 pub use address::AddressRange;
 pub use breakdown::{Breakdown, Scope, Totals};
-pub use bytes::{Bytes, PageSize};
+pub use bytes::{Bytes, PageSize, ParseBytesError};
 pub use cap::{CapMechanism, CapRecord};
 pub use cgroup::{Cgroup, CgroupLevel, CgroupVersion};
 pub use check_report::{CheckReport, CheckResult};

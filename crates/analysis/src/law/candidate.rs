@@ -11,6 +11,9 @@ use super::sizes::Sizes;
 const EXPONENT_MIN: f64 = 0.05;
 const EXPONENT_MAX: f64 = 4.0;
 
+/// √n, n³ and what else lies between and beyond the simple laws.
+pub(super) const EXPONENTS_GIVEN: [f64; 6] = [0.5, 0.75, 1.25, 1.5, 2.5, 3.0];
+
 /// Steps of the search over all exponents: the sum of squares has one valley a few tenths wide.
 const EXPONENT_STEPS: usize = 40;
 
@@ -29,6 +32,8 @@ pub(super) struct Candidate {
     pub(super) rise: f64,
     /// Weighted sum of squares of the residuals of the means, in units of their variance.
     pub(super) squares: f64,
+    /// True if the exponent of a power law was sought, not given.
+    pub(super) sought: bool,
 }
 
 impl Candidate {
@@ -47,7 +52,7 @@ impl Candidate {
     pub(super) fn parameters(&self) -> usize {
         match self.class() {
             LawClass::Constant => 1,
-            LawClass::Power => 3,
+            LawClass::Power if self.sought => 3,
             _ => 2,
         }
     }
@@ -61,7 +66,7 @@ impl Candidate {
     /// staircase with the same load. O(s) for s sizes.
     pub(super) fn refit(&self, sizes: &Sizes) -> Candidate {
         match self.class() {
-            LawClass::Power => fit_power_near(sizes, self.shape.exponent, 0.5),
+            LawClass::Power if self.sought => fit_power_near(sizes, self.shape.exponent, 0.5),
             _ => fit_shape(sizes, self.shape),
         }
     }
@@ -86,6 +91,16 @@ pub(super) fn fit_class(sizes: &Sizes, class: LawClass) -> Option<Candidate> {
     (class == LawClass::Constant || candidate.rise > 0.0).then_some(candidate)
 }
 
+/// The best power law of those with a given exponent: it has no more coefficients than a simple law
+/// and stands beside them as one.
+pub(super) fn fit_given_power(sizes: &Sizes) -> Option<Candidate> {
+    EXPONENTS_GIVEN
+        .iter()
+        .map(|&exponent| fit_shape(sizes, Shape::power(exponent, sizes.n_max())))
+        .min_by(|a, b| a.squares.total_cmp(&b.squares))
+        .filter(|c| c.rise > 0.0)
+}
+
 /// Both coefficients at least 0: the free solution if it is that, else the better of the two with
 /// one coefficient 0 (for two coefficients this is all that Lawson & Hanson's method does).
 fn fit_shape(sizes: &Sizes, shape: Shape) -> Candidate {
@@ -100,6 +115,7 @@ fn fit_shape(sizes: &Sizes, shape: Shape) -> Candidate {
         intercept,
         rise,
         squares: 0.0,
+        sought: false,
     };
     candidate.squares = squares(sizes, &candidate);
     candidate
@@ -181,9 +197,13 @@ fn fit_power_near(sizes: &Sizes, exponent: f64, reach: f64) -> Candidate {
             right = fit(low + RATIO * (high - low));
         }
     }
-    if left.squares <= right.squares {
+    let best = if left.squares <= right.squares {
         left
     } else {
         right
+    };
+    Candidate {
+        sought: true,
+        ..best
     }
 }

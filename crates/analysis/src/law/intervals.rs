@@ -111,7 +111,7 @@ impl World {
         let misfit = candidate.squares / free(sizes.len());
         let mean_variance = misfit.max(sizes.variance_min);
         // The spread is itself estimated: percentiles of resamples are widened as Student's t is
-        // (Hesterberg 2015, 3.1: the percentile bootstrap is too narrow for few figures).
+        // (Hesterberg 2015: the percentile bootstrap is too narrow for few figures).
         let freedom = if misfit <= sizes.variance_min {
             free(sizes.len()) + sizes.freedom as f64
         } else {

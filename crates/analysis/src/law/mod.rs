@@ -1,6 +1,7 @@
 //! How memory grows with the size of the input: the law is named only where the data can tell it
 //! from every other one, else it is a set of laws and the size at which they would part.
 
+mod at_most;
 mod candidate;
 mod doubts;
 mod intervals;
@@ -13,6 +14,7 @@ use plimsoll_model::{
     Bytes, Fit, Law, LawClass, LawUndetermined, RunnerUp, SizedPeak, TestedRange,
 };
 
+pub use at_most::grows_at_most;
 use candidate::Candidate;
 use select::Scored;
 use sizes::Sizes;
@@ -60,6 +62,7 @@ pub fn fit(points: &[SizedPeak], options: &LawOptions) -> Result<Law, LawUndeter
     let sizes = Sizes::group(points, options.resolution.0 as f64)?;
     let scored = select::score_all(&sizes);
     let kept = select::inseparable(&scored);
+    let scored = select::once_each(&scored);
     let candidates: Vec<Candidate> = kept.iter().map(|k| k.candidate).collect();
     let intervals = intervals::estimate(&sizes, &candidates, options);
     let classes: Vec<LawClass> = candidates.iter().map(Candidate::class).collect();

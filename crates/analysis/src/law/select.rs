@@ -7,7 +7,7 @@
 
 use plimsoll_model::LawClass;
 
-use super::candidate::{Candidate, fit_class};
+use super::candidate::{Candidate, EXPONENTS_GIVEN, fit_class, fit_given_power};
 use super::shape::LOADS;
 use super::sizes::Sizes;
 
@@ -21,13 +21,17 @@ pub(super) struct Scored {
     pub(super) candidate: Candidate,
     pub(super) aicc: f64,
     pub(super) bic: f64,
+    /// What `aicc` has too much if the law is to be excluded, not named.
+    choice: f64,
 }
 
-/// Every class that can be fitted, best first.
+/// Every class that can be fitted, best first; the power law twice, with its exponent sought and
+/// with the best of the given ones.
 pub(super) fn score_all(sizes: &Sizes) -> Vec<Scored> {
     let mut scored: Vec<Scored> = LawClass::ALL
         .iter()
         .filter_map(|&class| fit_class(sizes, class))
+        .chain(fit_given_power(sizes))
         .map(|candidate| score(sizes, candidate))
         .collect();
     scored.sort_by(|a, b| a.aicc.total_cmp(&b.aicc));
@@ -42,15 +46,19 @@ pub(super) fn score(sizes: &Sizes, candidate: Candidate) -> Scored {
     let k = candidate.parameters() as f64 + 1.0;
     // With as many parameters as sizes the correction is not defined; the strictest one is taken.
     let room = (count - k - 1.0).max(1.0);
-    // The best of several staircases is one choice among so many equally likely ones.
-    let choice = match candidate.class() {
-        LawClass::Staircase => 2.0 * (LOADS.len() as f64).ln(),
-        _ => 0.0,
+    // The best of several is one choice among so many equally likely ones: that counts against
+    // naming it, and not for excluding it.
+    let variants = match candidate.class() {
+        LawClass::Staircase => LOADS.len(),
+        LawClass::Power if !candidate.sought => EXPONENTS_GIVEN.len(),
+        _ => 1,
     };
+    let choice = 2.0 * (variants as f64).ln();
     Scored {
         candidate,
         aicc: deviance + 2.0 * k + 2.0 * k * (k + 1.0) / room + choice,
         bic: deviance + k * count.ln() + choice,
+        choice,
     }
 }
 
@@ -65,10 +73,14 @@ pub(super) fn weights(scored: &[Scored]) -> Vec<f64> {
     raw.iter().map(|w| w / sum).collect()
 }
 
-/// The laws that cannot be told apart, best first, out of `scored` (best first).
+/// The laws that cannot be told apart, best first and each class once, out of `scored` (best
+/// first). A named law must be better by [`DELTA_NAMED`] even than the best of several variants,
+/// whose choice is held against it only where it would be named itself.
 ///
 /// Where one law contains another, the larger one must be better to be kept at all: a constant is
-/// every law without a rise, and a power law comes as near as one likes to each simple law.
+/// every law without a rise, and a power law whose exponent is sought comes as near as one likes to
+/// each simple law. Powers of given exponents contain none and are kept as any other: what cannot
+/// be told from n^1.5 is not called n².
 pub(super) fn inseparable(scored: &[Scored]) -> Vec<Scored> {
     let Some(best) = scored.first() else {
         return Vec::new();
@@ -77,41 +89,34 @@ pub(super) fn inseparable(scored: &[Scored]) -> Vec<Scored> {
         return vec![*best];
     }
     let mut kept: Vec<Scored> = Vec::new();
-    for law in scored.iter().filter(|s| s.aicc - best.aicc < DELTA_NAMED) {
-        let contained = kept.iter().any(|k| degree(k.candidate.class()).is_some());
-        if law.candidate.class() != LawClass::Power || !contained {
+    let near = |s: &&Scored| s.aicc - s.choice - best.aicc < DELTA_NAMED;
+    for law in scored.iter().filter(near) {
+        let contained = law.candidate.sought
+            && kept
+                .iter()
+                .any(|k| k.candidate.class() != LawClass::Staircase);
+        let known = kept
+            .iter()
+            .any(|k| k.candidate.class() == law.candidate.class());
+        if !contained && !known {
             kept.push(*law);
-        }
-    }
-    if brackets_powers(&kept) {
-        let power = |s: &&Scored| s.candidate.class() == LawClass::Power;
-        if !kept.iter().any(|s| power(&s)) {
-            kept.extend(scored.iter().find(power));
         }
     }
     kept
 }
 
-/// The exponent of a simple law, logarithms aside.
-fn degree(class: LawClass) -> Option<f64> {
-    match class {
-        LawClass::Constant | LawClass::Logarithmic => Some(0.0),
-        LawClass::Linear | LawClass::Linearithmic => Some(1.0),
-        LawClass::Quadratic => Some(2.0),
-        LawClass::Power | LawClass::Staircase => None,
+/// The best of each class.
+pub(super) fn once_each(scored: &[Scored]) -> Vec<Scored> {
+    let mut once: Vec<Scored> = Vec::new();
+    for law in scored {
+        if once
+            .iter()
+            .all(|o| o.candidate.class() != law.candidate.class())
+        {
+            once.push(*law);
+        }
     }
-}
-
-/// True if two laws are kept between which powers lie: if neither n nor n² can be excluded, then
-/// n^1.5 cannot.
-fn brackets_powers(kept: &[Scored]) -> bool {
-    let degrees: Vec<f64> = kept
-        .iter()
-        .filter_map(|s| degree(s.candidate.class()))
-        .collect();
-    let low = degrees.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = degrees.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    high - low >= 1.0
+    once
 }
 
 /// Sizes tried in the search for one that separates: ten a decade over three decades.

@@ -24,6 +24,10 @@ const NOISE_ASSUMED: f64 = 1e-2;
 /// How the standard deviation of a run grows with its bytes: as their power 1, 1/2 or 0.
 const VARIANCE_POWERS: [f64; 3] = [1.0, 0.5, 0.0];
 
+/// Where the noise is below half the resolution rounding hides it: such sizes are left out of its
+/// estimate, in so many rounds as it takes to find which they are.
+const NOISE_ROUNDS: usize = 3;
+
 /// Another power than 1 must be this much likelier (natural logarithm), for repeats are few.
 const LIKELIER: f64 = 2.0;
 
@@ -127,19 +131,10 @@ impl Sizes {
         let mut best = (0.0, 1.0);
         let mut best_likelihood = f64::NEG_INFINITY;
         for power in VARIANCE_POWERS {
-            let weight = |i: usize| self.mean[i].max(1.0).powf(2.0 * power);
-            let squares: f64 = self
-                .points
-                .iter()
-                .map(|&(i, bytes)| (bytes - self.mean[i]).powi(2) / weight(i))
-                .sum();
-            let variance = squares / self.freedom as f64;
+            let (variance, likelihood) = self.noise_of_power(power);
             if variance <= 0.0 {
                 return (0.0, 1.0);
             }
-            let likelihood: f64 = (0..self.n.len())
-                .map(|i| (self.runs[i] - 1) as f64 * (variance * weight(i)).ln() / -2.0)
-                .sum();
             let margin = if power == 1.0 { 0.0 } else { LIKELIER };
             if likelihood - margin > best_likelihood {
                 best = (variance.sqrt(), power);
@@ -147,6 +142,39 @@ impl Sizes {
             }
         }
         best
+    }
+
+    /// Variance in units of `bytes^(2 power)` and its log likelihood.
+    fn noise_of_power(&self, power: f64) -> (f64, f64) {
+        let weight = |i: usize| self.mean[i].max(1.0).powf(2.0 * power);
+        let mut squares = vec![0.0; self.len()];
+        for &(i, bytes) in &self.points {
+            squares[i] += (bytes - self.mean[i]).powi(2) / weight(i);
+        }
+        let pooled = |seen: &[bool]| {
+            let (sum, freedom) = (0..self.len())
+                .filter(|&i| seen[i])
+                .fold((0.0, 0), |(sum, freedom), i| {
+                    (sum + squares[i], freedom + self.runs[i] - 1)
+                });
+            (freedom > 0).then(|| sum / freedom as f64)
+        };
+        let mut seen = vec![true; self.len()];
+        let mut variance = pooled(&seen).unwrap_or(0.0);
+        for _ in 0..NOISE_ROUNDS {
+            let resolved = (self.noise.resolution / 2.0).powi(2);
+            for (i, seen) in seen.iter_mut().enumerate() {
+                *seen = variance * weight(i) >= resolved;
+            }
+            variance = pooled(&seen).unwrap_or(variance);
+        }
+        let likelihood = (0..self.len())
+            .map(|i| {
+                (self.runs[i] - 1) as f64 * (variance * weight(i)).ln() + squares[i] / variance
+            })
+            .sum::<f64>()
+            / -2.0;
+        (variance, likelihood)
     }
 
     pub(super) fn n_max(&self) -> f64 {

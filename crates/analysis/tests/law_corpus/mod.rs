@@ -9,21 +9,24 @@ const REPEATS: usize = 5;
 
 /// A law that a program can follow.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Truth {
-    pub name: &'static str,
-    pub class: LawClass,
+pub(crate) struct Truth {
+    pub(crate) name: &'static str,
+    pub(crate) class: LawClass,
     /// 0 for those that are no power.
-    pub exponent: f64,
+    pub(crate) exponent: f64,
 }
 
-pub const TRUTHS: [Truth; 9] = [
+pub(crate) const TRUTHS: [Truth; 12] = [
     truth("constant", LawClass::Constant, 0.0),
     truth("log n", LawClass::Logarithmic, 0.0),
     truth("n^0.5", LawClass::Power, 0.5),
+    truth("n^0.7", LawClass::Power, 0.7),
     truth("n", LawClass::Linear, 1.0),
     truth("n log n", LawClass::Linearithmic, 0.0),
+    truth("n^1.3", LawClass::Power, 1.3),
     truth("n^1.5", LawClass::Power, 1.5),
     truth("n^2", LawClass::Quadratic, 2.0),
+    truth("n^2.5", LawClass::Power, 2.5),
     truth("n^3", LawClass::Power, 3.0),
     truth("doubling steps", LawClass::Staircase, 0.0),
 ];
@@ -50,28 +53,40 @@ impl Truth {
     }
 }
 
-/// One measured program.
-#[derive(Clone, Debug)]
-pub struct Case {
-    pub truth: Truth,
-    pub has_intercept: bool,
-    pub decades: u32,
-    pub noise: f64,
-    pub points: Vec<SizedPeak>,
+/// What a program needs for no items, beside what the items need at the largest size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Intercept {
+    None,
+    /// The items need 1 to 20 times as much.
+    Small,
+    /// The items need 1/10 to 1 times as much: most sizes hardly differ.
+    Large,
 }
 
-pub const NOISES: [f64; 3] = [0.0, 0.01, 0.05];
+pub(crate) const INTERCEPTS: [Intercept; 3] = [Intercept::None, Intercept::Small, Intercept::Large];
+
+/// One measured program.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) truth: Truth,
+    pub(crate) intercept: Intercept,
+    pub(crate) decades: u32,
+    pub(crate) noise: f64,
+    pub(crate) points: Vec<SizedPeak>,
+}
+
+pub(crate) const NOISES: [f64; 3] = [0.0, 0.01, 0.05];
 
 /// The whole corpus, `copies` programs of each kind. The same seed gives the same corpus.
-pub fn corpus(copies: usize, seed: u64) -> Vec<Case> {
+pub(crate) fn corpus(copies: usize, seed: u64) -> Vec<Case> {
     let mut rng = Rng::with_seed(seed);
     let mut cases = Vec::new();
     for noise in NOISES {
         for decades in [2, 3] {
-            for has_intercept in [false, true] {
+            for intercept in INTERCEPTS {
                 for truth in TRUTHS {
                     for _ in 0..copies {
-                        cases.push(case(&mut rng, truth, has_intercept, decades, noise));
+                        cases.push(case(&mut rng, truth, intercept, decades, noise));
                     }
                 }
             }
@@ -81,15 +96,16 @@ pub fn corpus(copies: usize, seed: u64) -> Vec<Case> {
 }
 
 /// Four sizes a decade from 100 on, each moved by up to 10 % so that they miss no step.
-fn case(rng: &mut Rng, truth: Truth, has_intercept: bool, decades: u32, noise: f64) -> Case {
+fn case(rng: &mut Rng, truth: Truth, intercept: Intercept, decades: u32, noise: f64) -> Case {
     let n_max = 100.0 * 10_f64.powi(decades as i32);
-    // The input's share at the largest size is 1 to 20 times the intercept's.
-    let intercept = if has_intercept || truth.class == LawClass::Constant {
-        64.0 * MIB
-    } else {
-        0.0
+    // What the program needs for no items, and what the items add up to at the largest size.
+    let (base, rise) = match intercept {
+        Intercept::None if truth.class != LawClass::Constant => {
+            (0.0, 64.0 * MIB * 20_f64.powf(rng.f64()))
+        }
+        Intercept::None | Intercept::Small => (64.0 * MIB, 64.0 * MIB * 20_f64.powf(rng.f64())),
+        Intercept::Large => (256.0 * MIB, 25.6 * MIB * 10_f64.powf(rng.f64())),
     };
-    let rise = 64.0 * MIB * 20_f64.powf(rng.f64());
     let mut points = Vec::new();
     for k in 0..=4 * decades {
         let jitter = 0.9 + 0.2 * rng.f64();
@@ -100,14 +116,14 @@ fn case(rng: &mut Rng, truth: Truth, has_intercept: bool, decades: u32, noise: f
             truth.shape(n) / truth.shape(n_max)
         };
         for _ in 0..REPEATS {
-            let bytes = (intercept + rise * share) * (1.0 + noise * normal(rng));
+            let bytes = (base + rise * share) * (1.0 + noise * normal(rng));
             let bytes = (bytes.max(0.0) / 4096.0).ceil() * 4096.0;
             points.push(SizedPeak { n, bytes });
         }
     }
     Case {
         truth,
-        has_intercept,
+        intercept,
         decades,
         noise,
         points,

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::page::escaped;
 use crate::amount::{bytes, number};
+use crate::markup::escaped;
 
 /// Units of the drawing; the page stretches it to its width.
 pub(super) const WIDTH: f64 = 760.0;

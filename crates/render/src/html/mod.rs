@@ -5,8 +5,11 @@
 //! nothing of any network: its content security policy forbids it.
 
 mod chart;
+mod check;
 mod data;
+mod leak;
 mod page;
+mod plot;
 mod receipt;
 mod scale;
 mod tables;
@@ -15,10 +18,14 @@ use std::io::{self, Write};
 
 use plimsoll_model::{Breakdown, Bytes, ProcessTable, Recorded, Scope};
 
+use crate::markup::escaped;
 use crate::quantity::{count, date, marked, peak_exactness, percent, span};
 use crate::run::{Run, facts};
 use data::PageData;
-use page::{Head, Page, escaped};
+use page::{Head, Page};
+
+pub(crate) use check::check;
+pub(crate) use leak::leak;
 pub(crate) use receipt::receipt;
 pub(crate) use scale::scale;
 

@@ -8,9 +8,10 @@ use plimsoll_model::{CompareReport, Measure, MeasuredReceipt, Step};
 
 use super::chart::{WIDTH, drawing};
 use super::data::PageData;
-use super::page::{Cell, Head, Page, escaped};
+use super::page::{Cell, Head, Page};
 use crate::amount::{bytes, estimated};
 use crate::claim_words::Told;
+use crate::markup::escaped;
 use crate::quantity::count;
 use crate::receipt::{
     arm_words, changed_owners, method, notes, receipt as receipt_of, repeats, value_of, verdict,

@@ -7,11 +7,12 @@ use plimsoll_model::{AxisLaw, Law, ScaleReport};
 
 use super::chart::{Chart, Scaling};
 use super::data::PageData;
-use super::page::{Cell, Head, Page, escaped};
+use super::page::{Cell, Head, Page};
 use crate::amount::{bytes, estimated, number, range, share, weight};
 use crate::claim_words::target;
 use crate::law_curve::{bytes_at, bytes_per_item, kept};
 use crate::law_words::{distance, facts, law_names, undetermined};
+use crate::markup::escaped;
 use crate::scale::{Scale, Spread, along, doubt_words, size_cell};
 
 /// Points of a drawn law.

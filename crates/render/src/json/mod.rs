@@ -2,13 +2,15 @@
 //! the model can change without breaking readers.
 //!
 //! Every key is always there; `null` is a reading that is missing or does not apply. Sizes are
-//! integers of bytes, times are seconds, and the keys say so. docs/reference/json.md documents
+//! integers of bytes, times are seconds, growth is bytes per unit of work, and the keys say so. docs/reference/json.md documents
 //! every key; a test compares the two.
 
 mod breakdown;
+mod check;
 mod compare;
 mod estimate;
 mod law;
+mod leak;
 mod parts;
 mod process_table;
 mod recording;
@@ -17,7 +19,9 @@ mod trial;
 
 use std::io::{self, Write};
 
-use plimsoll_model::{Breakdown, CompareReport, ProcessTable, Recorded, ScaleReport};
+use plimsoll_model::{
+    Breakdown, CheckReport, CompareReport, LeakReport, ProcessTable, Recorded, ScaleReport,
+};
 use serde::Serialize;
 
 pub(crate) use breakdown::BreakdownJson;
@@ -56,6 +60,14 @@ pub(crate) fn scale(report: &ScaleReport, w: &mut dyn Write) -> io::Result<()> {
 
 pub(crate) fn compare(report: &CompareReport, w: &mut dyn Write) -> io::Result<()> {
     document("compare", compare::CompareJson::of(report), w)
+}
+
+pub(crate) fn leak(report: &LeakReport, w: &mut dyn Write) -> io::Result<()> {
+    document("leak", leak::LeakJson::of(report), w)
+}
+
+pub(crate) fn check(report: &CheckReport, w: &mut dyn Write) -> io::Result<()> {
+    document("check", check::CheckJson::of(report), w)
 }
 
 fn document(kind: &'static str, content: impl Serialize, w: &mut dyn Write) -> io::Result<()> {

@@ -2,7 +2,9 @@
 
 mod breakdown;
 mod cgroup;
+mod check;
 mod law;
+mod leak;
 mod page;
 mod plot;
 mod process_table;
@@ -11,8 +13,11 @@ mod recorded;
 mod scale;
 mod table;
 mod time_line;
+mod work_chart;
 
 pub(crate) use breakdown::breakdown;
+pub(crate) use check::check;
+pub(crate) use leak::leak;
 pub(crate) use process_table::process_table;
 pub(crate) use receipt::receipt;
 pub(crate) use recorded::recorded;
