@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plimsoll_render::{
-    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_leak,
-    render_process_table, render_recorded,
+    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_compare, render_leak,
+    render_process_table, render_recorded, render_scale,
 };
 use serde_json::Value;
 
@@ -160,6 +160,30 @@ fn a_check_report_opens() {
     assert_eq!(seen["faults"], Value::Array(Vec::new()), "{seen}");
     assert_eq!(seen["alerts"], 0, "{seen}");
     assert!(seen["wider"].as_i64() <= Some(0), "{seen}");
+}
+
+#[test]
+fn experiments_open() {
+    let options = TextOptions::plain(80);
+    let mut scale = Vec::new();
+    render_scale(
+        &fixture::morphometrics(),
+        Format::Html,
+        &options,
+        &mut scale,
+    )
+    .unwrap();
+    let mut compare = Vec::new();
+    render_compare(&fixture::added_up(), Format::Html, &options, &mut compare).unwrap();
+    for (name, page) in [("scale", scale), ("compare", compare)] {
+        let Some(seen) = look(name, &page) else {
+            return;
+        };
+        assert_eq!(seen["faults"], Value::Array(Vec::new()), "{seen}");
+        assert_eq!(seen["requests"], 0, "{seen}");
+        assert_eq!(seen["themed"], true, "{seen}");
+        assert!(seen["wider"].as_i64() <= Some(0), "{seen}");
+    }
 }
 
 #[test]

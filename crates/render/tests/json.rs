@@ -13,10 +13,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use plimsoll_model::{Breakdown, CheckReport, LeakReport, ProcessTable, Recorded};
+use plimsoll_model::{
+    Breakdown, CheckReport, CompareReport, LeakReport, ProcessTable, Recorded, ScaleReport,
+};
 use plimsoll_render::{
-    CheckFormat, Format, SCHEMA_VERSION, TextOptions, render_breakdown, render_check, render_leak,
-    render_process_table, render_recorded,
+    CheckFormat, Format, SCHEMA_VERSION, TextOptions, render_breakdown, render_check,
+    render_compare, render_leak, render_process_table, render_recorded, render_scale,
 };
 use serde_json::Value;
 
@@ -49,6 +51,37 @@ fn check_json(report: &CheckReport) -> String {
     let mut out = Vec::new();
     render_check(report, format, &options, &mut out).unwrap();
     String::from_utf8(out).unwrap()
+}
+
+fn scale_json(report: &ScaleReport) -> String {
+    let mut out = Vec::new();
+    render_scale(report, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn compare_json(report: &CompareReport) -> String {
+    let mut out = Vec::new();
+    render_compare(report, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_scale() {
+    let mut report = fixture::morphometrics();
+    report.cells.truncate(1);
+    report.cells[0].trials.truncate(1);
+    report.laws.truncate(1);
+    report.targets.truncate(1);
+    insta::assert_snapshot!(scale_json(&report));
+}
+
+#[test]
+fn a_comparison() {
+    let mut report = fixture::fewer_threads(146.2, 0.6);
+    for arm in &mut report.arms {
+        arm.trials.truncate(1);
+    }
+    insta::assert_snapshot!(compare_json(&report));
 }
 
 #[test]
@@ -159,6 +192,19 @@ fn every_written_key_is_documented_and_every_documented_key_is_written() {
         ("check_document", check_json(&fixture::check_report())),
         ("check_document", check_json(&fixture::hostile_check())),
         ("leak_document", leak_json(&fixture::hostile_leak())),
+        ("scale_document", scale_json(&fixture::full_scale())),
+        (
+            "scale_document",
+            scale_json(&fixture::hostile_scale(fixture::HOSTILE[0])),
+        ),
+        (
+            "compare_document",
+            compare_json(&fixture::full_comparison()),
+        ),
+        (
+            "compare_document",
+            compare_json(&fixture::hostile_comparison()),
+        ),
     ];
     for (definition, text) in documents.into_iter().chain(leaks) {
         let document: Value = serde_json::from_str(&text).unwrap();
@@ -383,7 +429,7 @@ fn type_words(rule: &Value) -> String {
         }
         Value::String(word) if word == "array" => match rule["items"].get("$ref") {
             Some(_) => format!("array of {}", link(&rule["items"])),
-            None => "array of string".to_owned(),
+            None => format!("array of {}", rule["items"]["type"].as_str().unwrap()),
         },
         word => word.as_str().unwrap().to_owned(),
     }
