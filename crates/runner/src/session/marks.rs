@@ -29,6 +29,8 @@ impl Session<'_> {
         if cut.parts.rss.is_zero() {
             // A line of output that came after the subject's end.
             cut.parts = self.counts.parts;
+        } else {
+            self.counts.parts = cut.parts;
         }
         let stage = self.stages.mark(mark.label.clone(), mark.source, now, &cut);
         self.observer.stage(&stage);
