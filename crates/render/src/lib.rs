@@ -9,14 +9,17 @@
 //! prints such a name without a renderer passes it through [`printable()`].
 
 mod component_words;
+mod conditions;
 mod csv;
 mod html;
 mod json;
+mod lifecycle;
+mod moments;
 mod options;
 mod printable;
 mod quantity;
 mod run;
-mod stages;
+mod stage_words;
 mod text;
 
 use std::io::{self, BufWriter, Write};

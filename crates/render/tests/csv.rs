@@ -47,6 +47,15 @@ fn a_run() {
     insta::assert_snapshot!(recorded_csv(&recorded));
 }
 
+#[test]
+fn a_run_in_stages() {
+    let mut recorded = fixture::staged_recorded();
+    recorded
+        .samples
+        .retain(|sample| sample.at.as_secs() % 50 < 3);
+    insta::assert_snapshot!(recorded_csv(&recorded));
+}
+
 /// Records of RFC 4180: quoted fields, doubled quotes, CRLF line ends.
 fn records(text: &str) -> Vec<Vec<String>> {
     let mut records = vec![vec![String::new()]];
@@ -91,6 +100,7 @@ fn hostile_names_are_one_harmless_field() {
     for text in [
         breakdown_csv(&fixture::hostile_breakdown()),
         table_csv(&fixture::hostile_table()),
+        recorded_csv(&fixture::hostile_recorded()),
     ] {
         let records = records(&text);
         for record in &records {

@@ -53,6 +53,17 @@ fn a_run() {
 }
 
 #[test]
+fn a_run_in_stages() {
+    let page = recorded_page(&fixture::killed_recorded());
+    let fixed = fixed_part(&page);
+    let start = fixed.find("<p class=\"condition\"").unwrap();
+    let end = fixed.find("<section id=\"picked\"").unwrap();
+    insta::assert_snapshot!(&fixed[start..end]);
+    let data = &page[page.find("id=\"data\">").unwrap()..];
+    assert!(data.contains(r#""stages":[[0.0,2.04,"(start)","#));
+}
+
+#[test]
 fn hostile_names_stay_text() {
     for page in [
         breakdown_page(&fixture::hostile_breakdown()),
@@ -101,5 +112,6 @@ fn write_pages() {
     write("breakdown", breakdown_page(&fixture::service()));
     write("processes", table_page(&fixture::process_groups()));
     write("run", recorded_page(&fixture::recorded()));
+    write("stages", recorded_page(&fixture::killed_recorded()));
     write("hostile", recorded_page(&fixture::hostile_recorded()));
 }

@@ -85,6 +85,54 @@ fn a_run_at_120_columns() {
 }
 
 #[test]
+fn a_run_in_stages_at_80_columns() {
+    let text = recorded_text(&fixture::staged_recorded(), &TextOptions::plain(80));
+    insta::assert_snapshot!(stages_of(&text));
+}
+
+#[test]
+fn a_run_in_stages_at_120_columns_that_was_killed() {
+    let text = recorded_text(&fixture::killed_recorded(), &TextOptions::plain(120));
+    insta::assert_snapshot!(stages_of(&text));
+}
+
+/// Conditions and stages of a report: what is above and below them has snapshots of its own.
+fn stages_of(text: &str) -> String {
+    let conditions = text.find("Cap: ").unwrap();
+    let at_peak = text.find("at the peak:").unwrap();
+    let stages = text.find("\nstages ").unwrap();
+    let lines = text.find("\neach to its own").unwrap();
+    format!("{}{}", &text[conditions..at_peak], &text[stages..lines])
+}
+
+#[test]
+fn a_thousand_cycles_are_summed_up() {
+    let mut recorded = fixture::staged_recorded();
+    let cycle = recorded.stages[3].clone();
+    let last = recorded.stages.pop().unwrap();
+    for number in 0..1000 {
+        let mut cycle = cycle.clone();
+        cycle.label = ["fill", "drain"][number % 2].to_owned();
+        recorded.stages.push(cycle);
+    }
+    recorded.stages.push(last);
+    let text = recorded_text(&recorded, &TextOptions::plain(80));
+    let table = &text[text.find("\nstages ").unwrap()..];
+    let table = &table[..table.find("\n\n").unwrap()];
+    assert!(table.lines().count() < 40, "{table}");
+    // What is there once is not hidden by what repeats.
+    for once in ["load", "warm the database", "release"] {
+        assert!(table.contains(once), "{once}: {table}");
+    }
+    assert!(table.contains("994 more stages"), "{table}");
+    assert!(text.contains("stages that repeat"), "{text}");
+    let fill = text
+        .lines()
+        .find(|line| line.starts_with("fill   ") && line.contains(" 500 "));
+    assert!(fill.is_some(), "{text}");
+}
+
+#[test]
 fn a_count_of_processes_that_may_be_more_says_so() {
     use plimsoll_model::ProcessCount;
     let text_of = |count, complete| {
@@ -135,6 +183,7 @@ fn hostile_names_neither_widen_lines_nor_reach_the_terminal() {
                 table_text(&fixture::hostile_table(), &options),
                 table_text(&fixture::process_groups(), &options),
                 recorded_text(&fixture::hostile_recorded(), &options),
+                recorded_text(&fixture::killed_recorded(), &options),
             ] {
                 assert!(widest(&text) <= usize::from(width), "{width}:\n{text}");
                 let control = text.chars().find(|c| c.is_control() && *c != '\n');

@@ -9,6 +9,7 @@ mod breakdown;
 mod parts;
 mod process_table;
 mod recording;
+mod stages;
 
 use std::io::{self, Write};
 

@@ -5,6 +5,7 @@ mod cgroup;
 mod page;
 mod process_table;
 mod recorded;
+mod stages;
 mod table;
 mod time_line;
 
