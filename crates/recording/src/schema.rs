@@ -101,6 +101,7 @@ impl Word for GapReason {
         (GapReason::Malformed, "malformed"),
         (GapReason::Changed, "changed"),
         (GapReason::Bounded, "bounded"),
+        (GapReason::Absent, "absent"),
     ];
 }
 

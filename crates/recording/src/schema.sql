@@ -170,6 +170,7 @@ CREATE TABLE event (
 CREATE TABLE gap (
     at_us  INTEGER NOT NULL,
     what   TEXT    NOT NULL,
-    reason TEXT    NOT NULL,  -- denied | vanished | unsupported | malformed | changed | bounded
+    reason TEXT    NOT NULL,  -- denied | vanished | unsupported | malformed | changed | bounded |
+                              -- absent (not in version 1)
     detail TEXT    NOT NULL
 );

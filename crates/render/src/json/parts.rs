@@ -107,6 +107,7 @@ impl<'a> GapJson<'a> {
                     GapReason::Malformed => "malformed",
                     GapReason::Changed => "changed",
                     GapReason::Bounded => "bounded",
+                    GapReason::Absent => "absent",
                 },
                 detail: &gap.detail,
             })
