@@ -137,7 +137,8 @@ pub(crate) fn stage_difference(recorded: &Recorded, index: usize) -> Option<Diff
 }
 
 /// Which owners hold what is left at the end: from the breakdown nearest to the first mark to the
-/// last one, if that was taken after the last stage had begun.
+/// last one, if that was taken after the last stage had begun, or saw the RSS that there is at the
+/// end: short stages that follow each other fast are not all read.
 pub(crate) fn remainder(recorded: &Recorded) -> Option<Difference<'_>> {
     let mut marked = recorded.stages.iter().filter(|stage| is_marked(stage));
     let first = marked.next()?;
@@ -147,7 +148,8 @@ pub(crate) fn remainder(recorded: &Recorded) -> Option<Difference<'_>> {
         .iter()
         .min_by_key(|timed| timed.at.abs_diff(first.start))?;
     let to = breakdowns.iter().rfind(|to| to.at <= last.end)?;
-    (to.at >= last.start && to.at > from.at).then(|| difference(from, to))
+    let tells_the_end = to.at >= last.start || is_near(to, last.at_end.rss);
+    (tells_the_end && to.at > from.at).then(|| difference(from, to))
 }
 
 /// Labels of more than one stage, in the order of their first one.

@@ -58,7 +58,7 @@ pub(crate) fn lifecycle_words(recorded: &Recorded) -> Vec<String> {
         words.push(match remainder(recorded) {
             Some(difference) => remainder_words(recorded, &freed, &difference),
             None => "Which owners hold the rest is not known: no breakdown was taken after the \
-                     last stage had begun."
+                     last stage had begun, nor one that saw as much."
                 .to_owned(),
         });
     }

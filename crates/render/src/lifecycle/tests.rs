@@ -246,6 +246,14 @@ fn what_is_left_is_told_by_owner() {
     let mut early = all.clone();
     early.breakdowns.truncate(2);
     assert_eq!(remainder(&early), None);
+    // But for one that saw what there is at the end.
+    early.stages[1].end = Duration::from_millis(2400);
+    early.stages[2].start = Duration::from_millis(2400);
+    early
+        .breakdowns
+        .push(breakdown(2350, &[("heap", 20, 0, 0)]));
+    let found = remainder(&early).unwrap();
+    assert_eq!(found.to.at, Duration::from_millis(2350));
     assert_eq!(remainder(&recorded(stages(&rows), Vec::new())), None);
 }
 
