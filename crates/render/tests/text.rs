@@ -106,6 +106,69 @@ fn stages_of(text: &str) -> String {
 }
 
 #[test]
+fn a_cap_tells_only_what_is_known_of_it() {
+    use plimsoll_model::{CapMechanism, Recorded};
+    let told = |change: &dyn Fn(&mut Recorded)| {
+        let mut recorded = fixture::staged_recorded();
+        change(&mut recorded);
+        recorded_text(&recorded, &TextOptions::plain(400))
+    };
+    let check = |change: &dyn Fn(&mut Recorded), there: &[&str], absent: &[&str]| {
+        let text = told(change);
+        for words in there {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        for words in absent {
+            assert!(!text.contains(words), "{words}: {text}");
+        }
+    };
+    let kill = "Just before the end";
+    check(
+        &|_| {},
+        &["It was never reached.", "killed no process"],
+        &[kill],
+    );
+    check(&|run| run.cap = None, &[], &["Cap:", kill]);
+    check(&|run| run.pressure.clear(), &[], &["memory pressure"]);
+    // Killed, but not by the kernel for this cap.
+    check(
+        &|run| run.meta.exit_signal = Some(9),
+        &["SIGKILL came from somewhere else", kill],
+        &[],
+    );
+    check(
+        &|run| {
+            let cap = run.cap.as_mut().unwrap();
+            cap.mechanism = CapMechanism::DataLimit;
+            (cap.charge_peak, cap.limit_hits, cap.oom_kills) = (None, None, None);
+            cap.refused.clear();
+        },
+        &["by RLIMIT_DATA, for each process alone"],
+        &[
+            "Highest charge",
+            "reached",
+            "killed",
+            "Nothing stronger",
+            kill,
+        ],
+    );
+    // A child of a run that goes on was killed before anything was read.
+    check(
+        &|run| {
+            run.cap.as_mut().unwrap().oom_kills = Some(2);
+            run.samples.clear();
+            run.breakdowns.clear();
+        },
+        &[
+            "The kernel killed 2 processes",
+            "no sample was taken",
+            "no breakdown was taken",
+        ],
+        &[],
+    );
+}
+
+#[test]
 fn a_thousand_cycles_are_summed_up() {
     let mut recorded = fixture::staged_recorded();
     let cycle = recorded.stages[3].clone();

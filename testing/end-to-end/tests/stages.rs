@@ -6,7 +6,7 @@
     reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
 )]
 
-use plimsoll_end_to_end::{Call, MIB, Plimsoll, Scratch, executable, program, skip};
+use plimsoll_end_to_end::{Call, MIB, Plimsoll, Scratch, executable, program, skip, until};
 use serde_json::Value;
 
 /// Marks as any program can, in a few lines: takes 40 MiB, gives them back, and goes on.
@@ -174,6 +174,37 @@ fn lines_of_output_begin_stages_and_pass_through() {
     assert!(!call.stderr.contains("no line of output"), "{call:?}");
     let csv = report(&folder, "csv").ok();
     assert_eq!(csv.matches(",stage,").count(), 3 + 1, "{csv}");
+}
+
+/// What a killed recorder has written are the stages that had ended.
+#[test]
+fn stages_survive_a_kill_of_the_recorder() {
+    let folder = Scratch::new("stages-killed");
+    let plimsoll = executable().to_str().unwrap();
+    let script = format!("'{plimsoll}' mark a; '{plimsoll}' mark b; echo marked; exec cat");
+    let arguments = [
+        "run",
+        "--recording",
+        "run.plimsoll",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ];
+    let mut running = Plimsoll::new(arguments).in_folder(folder.path()).start();
+    assert_eq!(running.line(), "marked");
+    until("two stages are in the file", || {
+        stages(&report(&folder, "json").json()).len() == 2
+    });
+    running.signal(libc::SIGKILL);
+    assert_eq!(running.end().signal, Some(libc::SIGKILL));
+    let json = report(&folder, "json").json();
+    assert_eq!(json["complete"], false);
+    assert_eq!(labels(&json), ["(start)", "a"]);
+    let end = stages(&json)[1]["end_seconds"].as_f64().unwrap();
+    assert!(json["length_seconds"].as_f64().unwrap() >= end);
+    let text = report(&folder, "text").ok();
+    assert!(text.contains("the last stage that was recorded") || text.contains("did not rise"));
 }
 
 /// A mistake in the expression must not look like a run that has no stages.
