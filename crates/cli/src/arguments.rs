@@ -115,6 +115,10 @@ pub(crate) struct Run {
     /// expression, or all that matched, is its label
     #[arg(long, value_name = "REGEX")]
     pub(crate) stage_from_log: Option<LinePattern>,
+    /// Print a line to standard error at the end of each stage, for `grep MEMSTATS`: what it held
+    /// then, and its peak
+    #[arg(long)]
+    pub(crate) stage_lines: bool,
     /// Write the report here instead of to standard error, which the command's output leaves free
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

@@ -6,11 +6,16 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use plimsoll_model::{Breakdown, Event, Gap, ProcessId, ProcessRecord, RecordingMeta, Sample};
+use plimsoll_model::{
+    Breakdown, Event, Gap, GapReason, PressureSample, ProcessId, ProcessRecord, RecordingMeta,
+    Sample, Stage, StageSource,
+};
 use plimsoll_recording::{RecordingError, RecordingWriter};
+use plimsoll_render::printable;
 use plimsoll_runner::{BreakdownReason, Observer, Outcome, Progress};
 
 use crate::arguments::Sampling;
+use crate::stage_line::stage_line;
 
 /// Names tried before giving up on finding a free one: `make.plimsoll`, `make-2.plimsoll`, ….
 const NAMES_TRIED: u32 = 10_000;
@@ -24,6 +29,20 @@ pub(crate) struct Keeper {
     temporary: bool,
     stop_after: Option<Duration>,
     progress: Option<ProgressLine>,
+    /// The expression that lines of output are to match, until one did.
+    unmatched: Option<String>,
+    /// Whether to print a line at the end of each stage.
+    stage_lines: bool,
+    stages: u64,
+}
+
+/// What is said about stages while a command runs, and at its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StageTalk<'a> {
+    /// Lines of output that match begin stages.
+    pub(crate) pattern: Option<&'a str>,
+    /// A line at the end of each stage.
+    pub(crate) lines: bool,
 }
 
 impl Keeper {
@@ -71,7 +90,15 @@ impl Keeper {
             temporary: sampling.no_recording,
             stop_after,
             progress: ProgressLine::wanted(sampling.quiet),
+            unmatched: None,
+            stage_lines: false,
+            stages: 0,
         })
+    }
+
+    pub(crate) fn follow_stages(&mut self, talk: StageTalk<'_>) {
+        self.unmatched = talk.pattern.map(str::to_owned);
+        self.stage_lines = talk.lines;
     }
 
     /// Closes the recording and says on standard error where it is.
@@ -79,6 +106,7 @@ impl Keeper {
         if let Some(progress) = &mut self.progress {
             progress.clear();
         }
+        self.tell_unmatched(outcome.length);
         self.meta.root = outcome.root;
         self.meta.started_at = outcome.started_at;
         self.meta.length = outcome.length;
@@ -100,6 +128,20 @@ impl Keeper {
             path: self.path,
             temporary: self.temporary,
         }
+    }
+
+    /// An expression with a mistake in it is not to look like a run without stages.
+    fn tell_unmatched(&mut self, at: Duration) {
+        let Some(pattern) = self.unmatched.take() else {
+            return;
+        };
+        let mut told = format!("no line of output matched {pattern}");
+        if self.stages == 0 {
+            told.push_str(": the run was not cut into stages");
+        }
+        eprintln!("plimsoll: {}", printable(&told));
+        let gap = Gap::new("stages by lines of output", GapReason::Absent, told);
+        Self::noted(self.writer.gap(at, &gap));
     }
 
     /// Nothing ran: the empty recording goes.
@@ -197,6 +239,25 @@ impl Observer for Keeper {
 
     fn breakdown(&mut self, at: Duration, _reason: BreakdownReason, breakdown: Breakdown) {
         Self::noted(self.writer.breakdown(at, &breakdown));
+    }
+
+    fn stage(&mut self, stage: &Stage) {
+        self.stages += 1;
+        if stage.source == StageSource::Log {
+            self.unmatched = None;
+        }
+        if self.stage_lines {
+            if let Some(progress) = &mut self.progress {
+                progress.clear();
+            }
+            // Whoever reads it may be gone; the run must not care.
+            let _ = io::stderr().write_all(stage_line(stage).as_bytes());
+        }
+        Self::noted(self.writer.stage(stage));
+    }
+
+    fn pressure(&mut self, sample: &PressureSample) {
+        Self::noted(self.writer.pressure(sample));
     }
 
     fn event(&mut self, event: &Event) {

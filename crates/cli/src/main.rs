@@ -12,6 +12,7 @@ mod output;
 mod ps;
 mod record;
 mod report;
+mod stage_line;
 mod subject;
 mod watch;
 
