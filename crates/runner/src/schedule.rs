@@ -22,7 +22,8 @@ pub const NEW_MAXIMUM_WAIT: Duration = Duration::from_secs(10);
 const BIG_STEP_PERCENT: u64 = 20;
 /// While a subject grows by big steps, readings take up to a tenth of a core.
 pub const BIG_STEP_PAUSE_PER_COST: u32 = 10;
-/// Readings at marks take up to a twentieth of a core: the subject asked for them, and waits.
+/// Once the credit is used up, readings at marks take up to a twentieth of a core: the subject asked
+/// for them, and waits.
 const MARK_PAUSE_PER_COST: u32 = 20;
 /// Reading is nearly free until it has cost this much in all: most first runs are short, and what
 /// their peak was made of is the answer that they are run for.
@@ -137,14 +138,12 @@ impl BreakdownSchedule {
     /// is for, but a subject that marks a thousand times a second must not be stopped by it.
     #[must_use]
     pub fn mark_due(&self, now: Duration) -> bool {
-        self.last.is_none_or(|last| {
-            let per_cost = if self.spent < STARTING_CREDIT {
-                CREDIT_PAUSE_PER_COST
-            } else {
-                MARK_PAUSE_PER_COST
-            };
-            now.saturating_sub(last.at) >= last.cost.saturating_mul(per_cost)
-        })
+        let pause = |last: &Taken| last.cost.saturating_mul(MARK_PAUSE_PER_COST);
+        self.spent < STARTING_CREDIT
+            || self
+                .last
+                .as_ref()
+                .is_none_or(|last| now.saturating_sub(last.at) >= pause(last))
     }
 
     /// A reading that began when RSS was `rss` ended `at` this time. One that failed counts too:
