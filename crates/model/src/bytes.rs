@@ -3,6 +3,7 @@
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +88,108 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A size as a user writes it: `512MiB`, `1.5 GiB`, `64M` (the same as `64MiB`), `4096` (bytes).
+///
+/// K, M, G and T stand for 1024 and its powers, as they do for other tools that set limits. "MB" is
+/// refused: it means 10^6 to some and 2^20 to others. A part of a byte is cut off.
+impl FromStr for Bytes {
+    type Err = ParseBytesError;
+
+    fn from_str(text: &str) -> Result<Bytes, ParseBytesError> {
+        let error = |reason| ParseBytesError {
+            given: text.to_owned(),
+            reason,
+        };
+        let trimmed = text.trim();
+        if trimmed.starts_with('-') {
+            return Err(error(ParseBytesReason::Negative));
+        }
+        let digits = trimmed
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(trimmed.len());
+        let (number, unit) = trimmed.split_at(digits);
+        let factor: u128 = match unit.trim_start().to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "k" | "kib" => 1 << 10,
+            "m" | "mib" => 1 << 20,
+            "g" | "gib" => 1 << 30,
+            "t" | "tib" => 1 << 40,
+            "kb" | "mb" | "gb" | "tb" => return Err(error(ParseBytesReason::Ambiguous)),
+            _ => return Err(error(ParseBytesReason::Form)),
+        };
+        let (whole, fraction) = match number.split_once('.') {
+            Some((whole, fraction)) if factor > 1 && !fraction.is_empty() => (whole, fraction),
+            Some(_) => return Err(error(ParseBytesReason::Form)),
+            None => (number, ""),
+        };
+        if whole.is_empty() || fraction.contains('.') {
+            return Err(error(ParseBytesReason::Form));
+        }
+        // Digits only, so all that can be wrong is their number.
+        let whole: u64 = whole
+            .parse()
+            .map_err(|_| error(ParseBytesReason::TooLarge))?;
+        // The 18th digit behind the point of a TiB is less than a byte.
+        let fraction = &fraction[..fraction.len().min(18)];
+        let part = fraction
+            .bytes()
+            .fold(0_u128, |sum, digit| sum * 10 + u128::from(digit - b'0'))
+            * factor
+            / 10_u128.pow(u32::try_from(fraction.len()).unwrap_or(0));
+        let bytes = u64::try_from(u128::from(whole) * factor + part)
+            .map_err(|_| error(ParseBytesReason::TooLarge))?;
+        if bytes == 0 {
+            return Err(error(ParseBytesReason::Zero));
+        }
+        Ok(Bytes(bytes))
+    }
+}
+
+/// What is wrong with a size that a user wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseBytesError {
+    given: String,
+    reason: ParseBytesReason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ParseBytesReason {
+    Form,
+    Negative,
+    Zero,
+    TooLarge,
+    Ambiguous,
+}
+
+impl fmt::Display for ParseBytesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given = &self.given;
+        match self.reason {
+            ParseBytesReason::Form => write!(
+                f,
+                "{given:?} is no size: give a number with its unit, like 512MiB, 1.5GiB or 64M, or \
+                 whole bytes without one"
+            ),
+            ParseBytesReason::Negative => write!(f, "{given:?} is negative: a size is above 0"),
+            ParseBytesReason::Zero => {
+                write!(f, "{given:?} is less than a byte: a size is above 0")
+            }
+            ParseBytesReason::TooLarge => {
+                write!(
+                    f,
+                    "{given:?} is too large: the largest size is below 16777216TiB"
+                )
+            }
+            ParseBytesReason::Ambiguous => write!(
+                f,
+                "{given:?} can mean powers of 1000 or of 1024: write KiB, MiB, GiB or TiB"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ParseBytesError {}
+
 impl Add for Bytes {
     type Output = Bytes;
     fn add(self, other: Bytes) -> Bytes {
@@ -143,7 +246,80 @@ impl PageSize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[test]
+    fn sizes_are_read_exactly() {
+        let check = |text: &str, expected: Bytes| {
+            assert_eq!(text.parse::<Bytes>(), Ok(expected), "{text}");
+        };
+        check("4096", Bytes(4096));
+        check("1", Bytes(1));
+        check("7B", Bytes(7));
+        check("512MiB", Bytes::mib(512));
+        check("512 MiB", Bytes::mib(512));
+        check(" 512mib\n", Bytes::mib(512));
+        check("64M", Bytes::mib(64));
+        check("64m", Bytes::mib(64));
+        check("8k", Bytes::kib(8));
+        check("1.5GiB", Bytes::mib(1536));
+        check("0.1KiB", Bytes(102));
+        check("2T", Bytes::gib(2048));
+        check("0.50000000000000000000000000000MiB", Bytes::kib(512));
+        check("18446744073709551615", Bytes(u64::MAX));
+        check("16777215.999TiB", Bytes(18_446_744_072_610_039_988));
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused_with_its_reason() {
+        let check = |text: &str, reason: &str| {
+            let message = text.parse::<Bytes>().unwrap_err().to_string();
+            assert!(message.contains(reason), "{text}: {message}");
+        };
+        for text in [
+            "", "MiB", "NaN", "inf", "1e6", "1.5", "1.MiB", ".5MiB", "1.2.3MiB", "1,5GiB", "+5M",
+            "5 M iB", "0x10", "12XiB", "½GiB", "5MiB/s", ".", "..M",
+        ] {
+            check(text, "no size");
+        }
+        check("-1", "negative");
+        check("-0.5GiB", "negative");
+        check("0", "above 0");
+        check("0.0001KiB", "above 0");
+        check("0MiB", "above 0");
+        check("512MB", "write KiB, MiB");
+        check("18446744073709551616", "too large");
+        check("16777216TiB", "too large");
+        check("99999999999999999999999999TiB", "too large");
+    }
+
+    proptest! {
+        #[test]
+        fn reading_a_size_never_panics(text in "\\PC{0,40}") {
+            let _ = text.parse::<Bytes>();
+        }
+
+        #[test]
+        fn numbers_with_any_unit_never_panic(
+            whole in "[0-9]{0,24}", fraction in "(\\.[0-9]{0,40})?", unit in "( ?[kmgtKMGT](iB)?)?",
+        ) {
+            if let Ok(bytes) = format!("{whole}{fraction}{unit}").parse::<Bytes>() {
+                prop_assert!(bytes > Bytes::ZERO);
+            }
+        }
+
+        #[test]
+        fn whole_bytes_come_back(bytes in 1..=u64::MAX) {
+            prop_assert_eq!(bytes.to_string().parse(), Ok(Bytes(bytes)));
+        }
+
+        #[test]
+        fn whole_mebibytes_come_back(count in 1..1_u64 << 44) {
+            prop_assert_eq!(format!("{count}MiB").parse(), Ok(Bytes::mib(count)));
+        }
+    }
 
     #[test]
     fn display_keeps_three_digits() {

@@ -30,7 +30,7 @@ mod trial;
 
 pub use address::AddressRange;
 pub use breakdown::{Breakdown, Scope, Totals};
-pub use bytes::{Bytes, PageSize};
+pub use bytes::{Bytes, PageSize, ParseBytesError};
 pub use cap::{CapMechanism, CapRecord};
 pub use cgroup::{Cgroup, CgroupLevel, CgroupVersion};
 pub use component::{Component, Exactness, Kind, Reclaim, ReclaimClass, Sharing, Usage, Used};
