@@ -9,6 +9,7 @@
 mod child;
 mod clock;
 mod error;
+mod interrupts;
 mod launch;
 mod marks;
 mod observer;
@@ -22,8 +23,10 @@ mod signals;
 mod stages;
 mod ticker;
 mod tree;
+mod trial;
 
 pub use error::RunnerError;
+pub use interrupts::Interrupts;
 pub use launch::{Launch, LineMatcher, Streams};
 pub use marks::{MARKS_VARIABLE, send_mark};
 pub use observer::{End, Observer, Outcome, Progress};
@@ -34,3 +37,4 @@ pub use schedule::{
     BIG_STEP_PAUSE_PER_COST, BreakdownReason, BreakdownSchedule, NEW_MAXIMUM_WAIT, PAUSE_PER_COST,
 };
 pub use session::{record, run};
+pub use trial::{no_breakdowns, run_trial};

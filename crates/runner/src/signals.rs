@@ -49,7 +49,7 @@ pub(crate) struct SignalPipe {
     previous: Vec<(libc::c_int, PreviousAction)>,
 }
 
-struct PreviousAction(libc::sigaction);
+pub(crate) struct PreviousAction(pub(crate) libc::sigaction);
 
 impl std::fmt::Debug for PreviousAction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -243,7 +243,10 @@ fn open_pipe() -> io::Result<(libc::c_int, libc::c_int)> {
 }
 
 /// sigaction(2): the action before, which stays when there is no `next`.
-fn exchange(signal: libc::c_int, next: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
+pub(crate) fn exchange(
+    signal: libc::c_int,
+    next: Option<&libc::sigaction>,
+) -> io::Result<libc::sigaction> {
     let next = next.map_or(std::ptr::null(), std::ptr::from_ref);
     let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: `next` is null or valid, `previous` is writable; the handler in `next` is
