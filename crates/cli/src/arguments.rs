@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use plimsoll_model::{Bytes, CapMechanism};
 use plimsoll_render::Format;
 use plimsoll_runner::{INTERVAL_MAX, INTERVAL_MIN};
 
@@ -101,6 +102,12 @@ pub(crate) struct Run {
     /// expression, or all that matched, is its label
     #[arg(long, value_name = "REGEX")]
     pub(crate) stage_from_log: Option<LinePattern>,
+    /// A hard cap on the memory of the command and all it starts, e.g. 512MiB, 1.5GiB, 64M (MiB)
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) limit: Option<Bytes>,
+    /// What enforces the cap
+    #[arg(long, value_enum, default_value = "auto", requires = "limit")]
+    pub(crate) mechanism: Mechanism,
     /// Write the report here instead of to standard error, which the command's output leaves free
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
@@ -192,6 +199,30 @@ pub(crate) enum Method {
     Smaps,
     /// Page flags in small steps with pauses: the target hardly waits
     Walk,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mechanism {
+    /// The strongest that works here
+    Auto,
+    /// A cgroup of the command's own: all its processes together, page cache counted
+    CgroupV2,
+    /// The same in version 1
+    CgroupV1,
+    /// RLIMIT_DATA: each process alone, private writable memory that is mapped
+    DataLimit,
+}
+
+impl Mechanism {
+    /// `None` for the strongest that works.
+    pub(crate) fn wanted(self) -> Option<CapMechanism> {
+        match self {
+            Mechanism::Auto => None,
+            Mechanism::CgroupV2 => Some(CapMechanism::CgroupV2),
+            Mechanism::CgroupV1 => Some(CapMechanism::CgroupV1),
+            Mechanism::DataLimit => Some(CapMechanism::DataLimit),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,11 +6,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use plimsoll_model::{Breakdown, Event, Gap, ProcessId, ProcessRecord, RecordingMeta, Sample};
+use plimsoll_model::{
+    Breakdown, CapRecord, Event, Gap, ProcessId, ProcessRecord, RecordingMeta, Sample,
+};
 use plimsoll_recording::{RecordingError, RecordingWriter};
 use plimsoll_runner::{BreakdownReason, Observer, Outcome, Progress};
 
 use crate::arguments::Sampling;
+use crate::cap;
 
 /// Names tried before giving up on finding a free one: `make.plimsoll`, `make-2.plimsoll`, ….
 const NAMES_TRIED: u32 = 10_000;
@@ -178,6 +181,10 @@ fn create_numbered(
 }
 
 impl Observer for Keeper {
+    fn capped(&mut self, record: &CapRecord, place: &str) {
+        cap::tell_start(record, place);
+    }
+
     fn started(&mut self, root: ProcessId, started_at: Duration) {
         Self::noted(self.writer.subject_started(root, started_at));
     }

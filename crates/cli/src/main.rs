@@ -1,6 +1,7 @@
 //! The `plimsoll` command: arguments → readings → breakdown → renderer → exit code.
 
 mod arguments;
+mod cap;
 mod examiner;
 mod facilities;
 mod inspect;

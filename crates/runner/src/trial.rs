@@ -104,7 +104,7 @@ impl TrialObserver {
             at_end: self.last,
             at_peak: self.peak.map_or_else(Vec::new, |reading| reading.owners),
             stages: self.stages,
-            cap: None,
+            cap: outcome.cap,
             errors: outcome.errors,
         }
     }
