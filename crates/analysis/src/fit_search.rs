@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plimsoll_model::{Bytes, CapMechanism, Fit, FitEnd, FitPoint, FitRun};
+use plimsoll_model::{Bytes, CapMechanism, Fit, FitEnd, FitPoint, FitRun, FitTiming};
 
 /// Caps are multiples of it: of a page on every machine, and small against any resolution.
 const STEP: Bytes = Bytes::kib(64);
@@ -228,6 +228,7 @@ impl FitSearch {
             failed,
             comfortable: comfortable.filter(|_| end == FitEnd::Found),
             points,
+            uncapped: timing(&self.baseline.iter().collect::<Vec<_>>()),
             baseline: self.baseline,
             runs: self.runs,
         }
@@ -242,9 +243,7 @@ impl FitSearch {
                 succeeded: tally.succeeded,
                 failed: tally.failed,
                 failure: of_cap.filter_map(|run| run.failure).next(),
-                length: median(well.iter().map(|run| run.length)),
-                cpu: median(well.iter().map(|run| run.cpu)),
-                major_faults: median(well.iter().map(|run| run.major_faults)),
+                timing: timing(&well),
                 timed: tally.succeeded >= self.plan.repeat,
             }
         };
@@ -263,10 +262,18 @@ fn comfortable(baseline: &[FitRun], points: &[FitPoint], failed: Option<Bytes>) 
         .filter(|point| point.timed)
         .take_while(|point| {
             failed.is_none_or(|failed| point.cap > failed)
-                && point.length.is_some_and(|length| length <= longest)
+                && point.timing.is_some_and(|timing| timing.length <= longest)
         })
         .last()
         .map(|point| point.cap)
+}
+
+fn timing(runs: &[&FitRun]) -> Option<FitTiming> {
+    Some(FitTiming {
+        length: median(runs.iter().map(|run| run.length))?,
+        cpu: median(runs.iter().map(|run| run.cpu))?,
+        major_faults: median(runs.iter().map(|run| run.major_faults))?,
+    })
 }
 
 /// The middle one; of an even number the lower of the two in the middle, which was measured.

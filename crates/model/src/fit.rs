@@ -21,6 +21,8 @@ pub struct Fit {
     pub timeout: Duration,
     /// Without a cap, in their order.
     pub baseline: Vec<FitRun>,
+    /// The medians of the runs without a cap.
+    pub uncapped: Option<FitTiming>,
     /// Under caps, in their order.
     pub runs: Vec<FitRun>,
     pub end: FitEnd,
@@ -69,6 +71,14 @@ pub enum FitFailure {
     LostProcess,
 }
 
+/// Medians of runs that succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FitTiming {
+    pub length: Duration,
+    pub cpu: Duration,
+    pub major_faults: u64,
+}
+
 /// All runs under one cap.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FitPoint {
@@ -77,10 +87,8 @@ pub struct FitPoint {
     /// Failed runs, by what became of the first of them.
     pub failed: u32,
     pub failure: Option<FitFailure>,
-    /// Medians of the runs that succeeded; `None` where none did.
-    pub length: Option<Duration>,
-    pub cpu: Option<Duration>,
-    pub major_faults: Option<u64>,
+    /// `None` where none succeeded.
+    pub timing: Option<FitTiming>,
     /// Whether it has as many runs as a timing needs.
     pub timed: bool,
 }

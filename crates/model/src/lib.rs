@@ -39,7 +39,7 @@ pub use cost::{Method, ReadingCost};
 pub use counters::{Counters, CountersSource};
 pub use estimate::Estimate;
 pub use file::{CacheState, FileId, MappedFile, Package, PackageManager, ProcessCount};
-pub use fit::{Fit, FitEnd, FitFailure, FitPoint, FitRun};
+pub use fit::{Fit, FitEnd, FitFailure, FitPoint, FitRun, FitTiming};
 pub use gap::{Gap, GapReason};
 pub use image::{Image, Segment, Symbol};
 pub use mapping::{Backing, Mapping, Permissions, VmFlags};

@@ -7,9 +7,10 @@
 use std::io::{self, Write};
 
 use plimsoll_model::{
-    Breakdown, Bytes, Component, Exactness, ProcessTable, Reclaim, Recorded, Usage,
+    Breakdown, Bytes, Component, Exactness, Fit, ProcessTable, Reclaim, Recorded, Usage,
 };
 
+use crate::fit_words;
 use crate::printable::printable;
 
 /// Between the names of a path. Not a slash: names are often paths of files themselves.
@@ -163,6 +164,40 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
                 sample.file.0.to_string(),
                 sample.shmem.0.to_string(),
                 sample.swap.0.to_string(),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// One row per run, those without a cap first.
+pub(crate) fn fit(fit: &Fit, w: &mut dyn Write) -> io::Result<()> {
+    write_row(
+        w,
+        &[
+            "cap_bytes",
+            "outcome",
+            "length_seconds",
+            "cpu_seconds",
+            "major_faults",
+            "charge_peak_bytes",
+            "rss_peak_bytes",
+            "limit_hits",
+        ]
+        .map(str::to_owned),
+    )?;
+    for run in fit.baseline.iter().chain(&fit.runs) {
+        write_row(
+            w,
+            &[
+                optional(run.cap.map(|cap| cap.0)),
+                fit_words::outcome(run.failure),
+                format!("{:.6}", run.length.as_secs_f64()),
+                format!("{:.6}", run.cpu.as_secs_f64()),
+                run.major_faults.to_string(),
+                optional(run.charge_peak.map(|peak| peak.0)),
+                run.rss_peak.0.to_string(),
+                optional(run.limit_hits),
             ],
         )?;
     }

@@ -10,6 +10,7 @@
 
 mod component_words;
 mod csv;
+mod fit_words;
 mod html;
 mod json;
 mod options;
@@ -21,7 +22,7 @@ mod text;
 
 use std::io::{self, BufWriter, Write};
 
-use plimsoll_model::{Breakdown, ProcessTable, Recorded};
+use plimsoll_model::{Breakdown, Fit, ProcessTable, Recorded};
 
 pub use options::{Format, TextOptions, UnknownFormat};
 pub use printable::printable;
@@ -71,6 +72,21 @@ pub fn render_recorded(
         Format::Json => json::recorded(recorded, w),
         Format::Csv => csv::recorded(recorded, w),
         Format::Html => html::recorded(recorded, w),
+    })
+}
+
+/// Writes what `fit` found: the smallest cap, and the time under the caps above it.
+pub fn render_fit(
+    fit: &Fit,
+    format: Format,
+    options: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    buffered(w, |w| match format {
+        Format::Text => text::fit(fit, options, w),
+        Format::Json => json::fit(fit, w),
+        Format::Csv => csv::fit(fit, w),
+        Format::Html => html::fit(fit, w),
     })
 }
 

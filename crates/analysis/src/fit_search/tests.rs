@@ -242,7 +242,7 @@ proptest! {
             prop_assert!(fit.minimum.is_some());
         }
         for point in &fit.points {
-            prop_assert_eq!(point.length.is_some(), point.succeeded > 0);
+            prop_assert_eq!(point.timing.is_some(), point.succeeded > 0);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! nothing of any network: its content security policy forbids it.
 
 mod data;
+mod fit;
 mod page;
 mod tables;
 
@@ -15,6 +16,7 @@ use plimsoll_model::{Breakdown, Bytes, ProcessTable, Recorded, Scope};
 use crate::quantity::{count, date, marked, peak_exactness, percent, span};
 use crate::run::{Run, facts};
 use data::PageData;
+pub(crate) use fit::fit;
 use page::{Head, Page, escaped};
 
 /// Rows that the first sentence about a process table names.

@@ -6,13 +6,14 @@
 //! every key; a test compares the two.
 
 mod breakdown;
+mod fit;
 mod parts;
 mod process_table;
 mod recording;
 
 use std::io::{self, Write};
 
-use plimsoll_model::{Breakdown, ProcessTable, Recorded};
+use plimsoll_model::{Breakdown, Fit, ProcessTable, Recorded};
 use serde::Serialize;
 
 pub(crate) use breakdown::BreakdownJson;
@@ -42,6 +43,10 @@ pub(crate) fn process_table(table: &ProcessTable, w: &mut dyn Write) -> io::Resu
 
 pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()> {
     document("recording", recording::RecordingJson::of(recorded), w)
+}
+
+pub(crate) fn fit(fit: &Fit, w: &mut dyn Write) -> io::Result<()> {
+    document("fit", fit::FitJson::of(fit), w)
 }
 
 fn document(kind: &'static str, content: impl Serialize, w: &mut dyn Write) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 mod breakdown;
 mod cgroup;
+mod fit;
 mod page;
 mod process_table;
 mod recorded;
@@ -9,5 +10,6 @@ mod table;
 mod time_line;
 
 pub(crate) use breakdown::breakdown;
+pub(crate) use fit::fit;
 pub(crate) use process_table::process_table;
 pub(crate) use recorded::recorded;
