@@ -15,7 +15,8 @@ use crate::line_pattern::LinePattern;
 #[derive(Debug, Parser)]
 #[command(name = "plimsoll", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 ran, 2 could not run; `run` passes the command's own code on.\n\
+    after_help = "Exit codes: 0 ran, 2 could not run, 3 ran without an answer (fit); `run` passes the \
+    command's own code on.\n\
     Documentation: docs/ in the source tree."
 )]
 pub(crate) struct Arguments {
@@ -31,6 +32,8 @@ pub(crate) enum Verb {
     Ps(Ps),
     /// Run a command, follow its memory and report its peak
     Run(Run),
+    /// Find the smallest memory cap under which a command succeeds, and its time on the way down
+    Fit(Fit),
     /// Follow the memory of a running process until it ends or you press Ctrl-C
     Record(Record),
     /// Show a process's memory live in the terminal
@@ -114,6 +117,39 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) output: Output,
     /// The command and its arguments, after `--`
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fit {
+    /// The smallest cap to try, e.g. 64MiB
+    #[arg(long, value_name = "SIZE", default_value = "512KiB")]
+    pub(crate) from: Bytes,
+    /// The largest cap to try [default: the machine's RAM]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) to: Option<Bytes>,
+    /// Runs that must succeed at the smallest cap; also runs without a cap and for each timing
+    #[arg(long, value_name = "RUNS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) repeat: u32,
+    /// How far the largest cap that fails may be below the answer [default: 1MiB, or 2% of the peak
+    /// if that is more]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) resolution: Option<Bytes>,
+    /// A run that takes longer is killed and counts as failed [default: ten times the run without a
+    /// cap, at least 2s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// What enforces the caps
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) mechanism: Mechanism,
+    /// Print no progress line
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// The command and its arguments, after `--`. It is run many times, without input; its output
+    /// is not shown. What it leaves running is killed after each run
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
 }
