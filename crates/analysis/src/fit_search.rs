@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use plimsoll_model::{Bytes, CapMechanism, Fit, FitEnd, FitPoint, FitRun, FitTiming};
+use plimsoll_model::{Bytes, CapFit, CapMechanism, FitEnd, FitPoint, FitRun, FitTiming};
 
 /// Caps are multiples of it: of a page on every machine, and small against any resolution.
 const STEP: Bytes = Bytes::kib(64);
@@ -213,11 +213,11 @@ impl FitSearch {
         mechanism: CapMechanism,
         refused: Vec<String>,
         timeout: Duration,
-    ) -> Fit {
+    ) -> CapFit {
         let (failed, minimum) = self.bracket();
         let points = self.points();
         let comfortable = comfortable(&self.baseline, &points, failed);
-        Fit {
+        CapFit {
             command,
             mechanism,
             refused,
@@ -255,7 +255,7 @@ impl FitSearch {
 fn comfortable(baseline: &[FitRun], points: &[FitPoint], failed: Option<Bytes>) -> Option<Bytes> {
     let usual = median(baseline.iter().map(|run| run.length))?;
     let slowest = baseline.iter().map(|run| run.length).max()?;
-    let longest = usual.mul_f64(Fit::COMFORTABLE).max(slowest);
+    let longest = usual.mul_f64(CapFit::COMFORTABLE).max(slowest);
     points
         .iter()
         .rev()

@@ -1,5 +1,7 @@
 //! The command line as data: verbs, flags and their units. Help is generated from here.
 
+mod experiments;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use plimsoll_render::Format;
 use plimsoll_runner::{INTERVAL_MAX, INTERVAL_MIN};
 
 use crate::line_pattern::LinePattern;
+pub(crate) use experiments::{Ballast, Check, Compare, Leak, Scale, Trials};
 
 /// Shows where a program's memory really goes, from outside, without changing or stopping it.
 #[derive(Debug, Parser)]
@@ -40,6 +43,17 @@ pub(crate) enum Verb {
     Watch(Watch),
     /// Print the report of a recording
     Report(Report),
+    /// Find out whether memory grows with the work that is done, and by how much
+    Leak(Leak),
+    /// Run a command at several sizes: how its memory grows, and where a budget is crossed
+    Scale(Scale),
+    /// Run two or more commands in turns: what each change saved, if the noise allows to say so
+    Compare(Compare),
+    /// Hold a program to the rules of a file: a gate for CI
+    Check(Check),
+    /// Wrap a command in a known fault; `check --self-test` does
+    #[command(hide = true)]
+    Ballast(Ballast),
     /// Begin a stage, from inside a command that `run`, `leak`, `scale` or `compare` started
     Mark(Mark),
     /// Say which kernel facilities work here, and what is lost without the others

@@ -3,6 +3,7 @@
 mod arguments;
 mod cap;
 mod examiner;
+mod experiments;
 mod facilities;
 mod fit;
 mod inspect;
@@ -47,6 +48,11 @@ fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Record(arguments) => record::record(arguments),
         Verb::Watch(arguments) => watch::watch(arguments),
         Verb::Report(arguments) => report::report(arguments),
+        Verb::Scale(arguments) => experiments::scale::scale(arguments),
+        Verb::Compare(arguments) => experiments::compare::compare(arguments),
+        Verb::Leak(arguments) => experiments::leak::leak(arguments),
+        Verb::Check(arguments) => experiments::check::check(arguments),
+        Verb::Ballast(arguments) => experiments::ballast::ballast(arguments),
         Verb::Mark(arguments) => mark::mark(arguments),
         Verb::Facilities => facilities::facilities(),
     }

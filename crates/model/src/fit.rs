@@ -10,7 +10,7 @@ use crate::{Bytes, CapMechanism};
 
 /// The answer with all runs that it stands on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Fit {
+pub struct CapFit {
     pub command: Vec<String>,
     pub mechanism: CapMechanism,
     /// Why a stronger mechanism was not used, one sentence each.
@@ -30,14 +30,14 @@ pub struct Fit {
     pub minimum: Option<Bytes>,
     /// The largest cap under which a run failed.
     pub failed: Option<Bytes>,
-    /// The smallest cap that was timed from which on the median time is within [`Fit::COMFORTABLE`]
+    /// The smallest cap that was timed from which on the median time is within [`CapFit::COMFORTABLE`]
     /// of that without a cap, or within what the runs without a cap differed.
     pub comfortable: Option<Bytes>,
     /// Cap by cap, the smallest first.
     pub points: Vec<FitPoint>,
 }
 
-impl Fit {
+impl CapFit {
     /// So many times the time without a cap is still comfortable.
     pub const COMFORTABLE: f64 = 1.10;
 }

@@ -28,8 +28,10 @@ pub struct Trial {
     pub at_end: RssParts,
     /// PSS of the last full reading, with its RSS as a share of `at_end`.
     pub pss_end: Option<Seen>,
-    /// Owners at the full reading that stands for the peak, the largest first.
+    /// Owners at the full reading with the highest RSS, the largest first.
     pub at_peak: Vec<OwnerSize>,
+    /// RSS at that reading as a share of `rss_peak`; `None` when there was no full reading.
+    pub peak_reading_share: Option<f64>,
     /// Cut by marks; empty without any.
     pub stages: Vec<Stage>,
     pub cap: Option<CapRecord>,

@@ -4,14 +4,20 @@
 //! Names are foreign text: control characters are escaped, and a name that a spreadsheet would
 //! run as a formula gets a leading apostrophe, which spreadsheets take as "this is text".
 
+mod check;
+mod leak;
+
 use std::io::{self, Write};
 
 use plimsoll_model::{
-    Breakdown, Bytes, Component, Exactness, Fit, ProcessTable, Reclaim, Recorded, Usage,
+    Breakdown, Bytes, CapFit, Component, Exactness, ProcessTable, Reclaim, Recorded, Usage,
 };
 
 use crate::fit_words;
 use crate::printable::printable;
+
+pub(crate) use check::check;
+pub(crate) use leak::leak;
 
 /// Between the names of a path. Not a slash: names are often paths of files themselves.
 const PATH_SEPARATOR: &str = " > ";
@@ -171,7 +177,7 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
 }
 
 /// One row per run, those without a cap first.
-pub(crate) fn fit(fit: &Fit, w: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn fit(fit: &CapFit, w: &mut dyn Write) -> io::Result<()> {
     write_row(
         w,
         &[

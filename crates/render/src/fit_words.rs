@@ -1,12 +1,12 @@
 //! What a search for the smallest cap found, in words: the verdict and the notes that text, HTML and
 //! JSON share.
 
-use plimsoll_model::{Bytes, CapMechanism, Fit, FitEnd, FitFailure, FitPoint};
+use plimsoll_model::{Bytes, CapFit, CapMechanism, FitEnd, FitFailure, FitPoint};
 
 use crate::quantity::{count, span};
 
 /// The answer in one sentence.
-pub(crate) fn verdict(fit: &Fit) -> String {
+pub(crate) fn verdict(fit: &CapFit) -> String {
     let by = fit.mechanism.name();
     match fit.end {
         FitEnd::Found => format!("{} ({by})", found(fit)),
@@ -30,7 +30,7 @@ pub(crate) fn verdict(fit: &Fit) -> String {
     }
 }
 
-fn found(fit: &Fit) -> String {
+fn found(fit: &CapFit) -> String {
     let minimum = fit.minimum.unwrap_or_default();
     let needs = if fit.failed.is_some() {
         format!("needs {minimum}")
@@ -46,7 +46,7 @@ fn found(fit: &Fit) -> String {
     }
 }
 
-fn bracket(fit: &Fit) -> String {
+fn bracket(fit: &CapFit) -> String {
     match (fit.failed, fit.minimum) {
         (Some(failed), Some(minimum)) => format!("needs between {failed} and {minimum}"),
         (Some(failed), None) => format!("needs more than {failed}"),
@@ -56,7 +56,7 @@ fn bracket(fit: &Fit) -> String {
 }
 
 /// What must be known to read the answer rightly.
-pub(crate) fn notes(fit: &Fit) -> Vec<String> {
+pub(crate) fn notes(fit: &CapFit) -> Vec<String> {
     let mut notes = vec![meaning(fit.mechanism).to_owned()];
     if fit.mechanism == CapMechanism::DataLimit {
         let refused = fit.refused.iter();
@@ -126,14 +126,14 @@ pub(crate) fn outcome(failure: Option<FitFailure>) -> String {
 }
 
 /// The time of a point beside that without a cap: "1.05x".
-pub(crate) fn ratio(fit: &Fit, point: &FitPoint) -> Option<String> {
+pub(crate) fn ratio(fit: &CapFit, point: &FitPoint) -> Option<String> {
     let usual = fit.uncapped?.length.as_secs_f64();
     let length = point.timing?.length.as_secs_f64();
     (usual > 0.0).then(|| format!("{:.2}x", length / usual))
 }
 
 /// The runs without a cap: time, spread, and what was charged.
-pub(crate) fn baseline(fit: &Fit) -> String {
+pub(crate) fn baseline(fit: &CapFit) -> String {
     let Some(timing) = fit.uncapped else {
         return "no run without a cap has ended".to_owned();
     };
@@ -156,7 +156,7 @@ pub(crate) fn baseline(fit: &Fit) -> String {
     )
 }
 
-pub(crate) fn rss_peak(fit: &Fit) -> Bytes {
+pub(crate) fn rss_peak(fit: &CapFit) -> Bytes {
     let peaks = fit.baseline.iter().map(|run| run.rss_peak);
     peaks.max().unwrap_or_default()
 }

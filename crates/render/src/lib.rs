@@ -1,18 +1,24 @@
-//! Model values to text, JSON, CSV and HTML.
+//! Model values to text, JSON, CSV and HTML; checks to JUnit XML, too.
 //!
 //! Pure: everything is written into the `Write` that is passed in. No file, clock or environment
 //! is read; what depends on the reader's terminal is in [`TextOptions`]. The only thing that can
 //! fail is that writer, so results are `io::Result`.
 //!
 //! Names of files and processes are foreign: no renderer lets a control character of theirs
-//! reach the reader, and HTML, CSV and the embedded JSON quote them for their own format. Who
+//! reach the reader, and HTML, XML, CSV and the embedded JSON quote them for their own format. Who
 //! prints such a name without a renderer passes it through [`printable()`].
 
+mod check_words;
 mod component_words;
 mod csv;
+mod estimate_words;
 mod fit_words;
 mod html;
 mod json;
+mod junit;
+mod leak_series;
+mod leak_words;
+mod markup;
 mod options;
 mod printable;
 mod quantity;
@@ -22,10 +28,11 @@ mod text;
 
 use std::io::{self, BufWriter, Write};
 
-use plimsoll_model::{Breakdown, Fit, ProcessTable, Recorded};
+use plimsoll_model::{Breakdown, CapFit, CheckReport, LeakReport, ProcessTable, Recorded};
 
-pub use options::{Format, TextOptions, UnknownFormat};
+pub use options::{CheckFormat, Format, TextOptions, UnknownFormat};
 pub use printable::printable;
+pub use quantity::span;
 
 /// The `schema_version` of every JSON document written here.
 pub const SCHEMA_VERSION: u32 = json::SCHEMA_VERSION;
@@ -77,7 +84,7 @@ pub fn render_recorded(
 
 /// Writes what `fit` found: the smallest cap, and the time under the caps above it.
 pub fn render_fit(
-    fit: &Fit,
+    fit: &CapFit,
     format: Format,
     options: &TextOptions,
     w: &mut dyn Write,
@@ -90,6 +97,43 @@ pub fn render_fit(
     })
 }
 
+/// Writes what `leak` found: whether the program's own memory grows with work, and the evidence.
+pub fn render_leak(
+    report: &LeakReport,
+    format: Format,
+    options: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    buffered(w, |w| match format {
+        Format::Text => text::leak(report, options, w),
+        Format::Json => json::leak(report, w),
+        Format::Csv => csv::leak(report, w),
+        Format::Html => html::leak(report, w),
+    })
+}
+
+/// Writes what `check` found: each rule with its verdict.
+pub fn render_check(
+    report: &CheckReport,
+    format: CheckFormat,
+    options: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    buffered(w, |w| match format {
+        CheckFormat::Shared(Format::Text) => text::check(report, options, w),
+        CheckFormat::Shared(Format::Json) => json::check(report, w),
+        CheckFormat::Shared(Format::Csv) => csv::check(report, w),
+        CheckFormat::Shared(Format::Html) => html::check(report, w),
+        CheckFormat::Junit => junit::check(report, w),
+    })
+}
+
+/// The verdict of a leak report in one or two sentences.
+#[must_use]
+pub fn leak_verdict(report: &LeakReport) -> String {
+    leak_words::verdict(report)
+}
+
 /// Renderers write in small pieces; callers may pass a bare file or pipe.
 fn buffered(
     w: &mut dyn Write,
@@ -98,4 +142,22 @@ fn buffered(
     let mut buffer = BufWriter::new(w);
     render(&mut buffer)?;
     buffer.flush()
+}
+
+// TEMPORARY
+pub fn render_scale(
+    r: &plimsoll_model::ScaleReport,
+    _f: Format,
+    _o: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(w, "{}", serde_json::to_string_pretty(r)?)
+}
+pub fn render_compare(
+    r: &plimsoll_model::CompareReport,
+    _f: Format,
+    _o: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(w, "{}", serde_json::to_string_pretty(r)?)
 }

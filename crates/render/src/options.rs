@@ -40,20 +40,65 @@ impl FromStr for Format {
         Format::ALL
             .into_iter()
             .find(|format| format.name() == name)
-            .ok_or_else(|| UnknownFormat(name.to_owned()))
+            .ok_or_else(|| UnknownFormat {
+                word: name.to_owned(),
+                known: "text, json, csv or html",
+            })
+    }
+}
+
+/// An output format of a check: those of every report, and the one that build servers read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckFormat {
+    Shared(Format),
+    Junit,
+}
+
+impl CheckFormat {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            CheckFormat::Shared(format) => format.name(),
+            CheckFormat::Junit => "junit",
+        }
+    }
+}
+
+impl fmt::Display for CheckFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for CheckFormat {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<CheckFormat, UnknownFormat> {
+        if name == CheckFormat::Junit.name() {
+            return Ok(CheckFormat::Junit);
+        }
+        let shared = name.parse().map(CheckFormat::Shared);
+        shared.map_err(|unknown: UnknownFormat| UnknownFormat {
+            known: "text, json, csv, html or junit",
+            ..unknown
+        })
     }
 }
 
 /// A word that names no format.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownFormat(String);
+pub struct UnknownFormat {
+    word: String,
+    /// Those that there are.
+    known: &'static str,
+}
 
 impl fmt::Display for UnknownFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "read {:?} as an output format: use text, json, csv or html",
-            self.0
+            "read {:?} as an output format: use {}",
+            self.word, self.known
         )
     }
 }
@@ -105,5 +150,9 @@ mod tests {
         }
         let error = "yaml".parse::<Format>().unwrap_err();
         assert!(error.to_string().contains("\"yaml\""));
+        assert_eq!("junit".parse(), Ok(CheckFormat::Junit));
+        assert_eq!("csv".parse(), Ok(CheckFormat::Shared(Format::Csv)));
+        let error = "xml".parse::<CheckFormat>().unwrap_err();
+        assert!(error.to_string().ends_with("html or junit"));
     }
 }

@@ -47,6 +47,8 @@ fn is_hidden(c: char) -> bool {
                 | 0x2060..=0x206f
                 | 0xfeff
                 | 0xfff0..=0xfffb
+                // No characters; XML has no place for them.
+                | 0xfffe..=0xffff
                 | 0xe0000..=0xe0fff
         )
 }
@@ -194,6 +196,7 @@ mod tests {
         check("\u{9b}31m", "\\u{9b}31m");
         check("evil\u{202e}gpj.exe", "evil\\u{202e}gpj.exe");
         check("日本語.db", "日本語.db");
+        check("\u{fffe}\u{fffd}", "\\u{fffe}\u{fffd}");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use plimsoll_model::{Breakdown, Bytes, Exactness};
 
 /// A length of time in three digits or two units.
-pub(crate) fn span(time: Duration) -> String {
+#[must_use]
+pub fn span(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let three = |value: f64, unit: &str| {
         let digits = if value < 9.995 {

@@ -102,6 +102,10 @@ impl TrialObserver {
                 share: reading.rss.ratio_of(self.last.rss),
             }),
             at_end: self.last,
+            peak_reading_share: self
+                .peak
+                .as_ref()
+                .map(|reading| reading.rss.ratio_of(rss_peak)),
             at_peak: self.peak.map_or_else(Vec::new, |reading| reading.owners),
             stages: self.stages,
             cap: outcome.cap,

@@ -10,6 +10,7 @@ pub mod arguments;
 pub mod children;
 pub mod histogram;
 pub mod malloc;
+pub mod marks;
 pub mod memory;
 pub mod stage;
 

@@ -37,7 +37,7 @@ fn plan(guess: Bytes) -> FitPlan {
 }
 
 /// Searches to the end. `program`: cap and number of the run to its time, `None` for a failure.
-fn search(plan: FitPlan, mut program: impl FnMut(Bytes, usize) -> Option<Duration>) -> Fit {
+fn search(plan: FitPlan, mut program: impl FnMut(Bytes, usize) -> Option<Duration>) -> CapFit {
     let mut search = FitSearch::new(plan, baseline());
     for number in 0.. {
         assert!(number < 2000, "the search ends: {:?}", search.bracket());

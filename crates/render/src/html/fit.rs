@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use plimsoll_model::{Bytes, Fit, FitPoint, FitTiming};
+use plimsoll_model::{Bytes, CapFit, FitPoint, FitTiming};
 
 use super::data::PageData;
-use super::page::{Head, Page, escaped};
+use super::page::{Head, Page};
 use crate::fit_words;
+use crate::markup::escaped;
 use crate::quantity::{count, span};
 
-pub(crate) fn fit(fit: &Fit, w: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn fit(fit: &CapFit, w: &mut dyn Write) -> io::Result<()> {
     let program = fit.command.first().map_or("", String::as_str);
     let mut page = Page::start(
         w,
@@ -40,7 +41,7 @@ pub(crate) fn fit(fit: &Fit, w: &mut dyn Write) -> io::Result<()> {
     page.finish(&PageData::empty())
 }
 
-fn figures(page: &mut Page<'_>, fit: &Fit) -> io::Result<()> {
+fn figures(page: &mut Page<'_>, fit: &CapFit) -> io::Result<()> {
     let known = |bytes: Option<Bytes>| bytes.map_or_else(|| "-".to_owned(), |b| b.to_string());
     page.figures(&[
         (
@@ -83,7 +84,7 @@ struct Scale {
 }
 
 impl Scale {
-    fn of(fit: &Fit) -> Scale {
+    fn of(fit: &CapFit) -> Scale {
         let caps = || fit.points.iter().map(|point| (point.cap.0 as f64).log2());
         let timings = fit.points.iter().filter_map(|point| point.timing);
         let lengths = timings
@@ -111,7 +112,7 @@ impl Scale {
     }
 }
 
-fn drawing(fit: &Fit) -> String {
+fn drawing(fit: &CapFit) -> String {
     let scale = Scale::of(fit);
     let floor = HEIGHT - BOTTOM;
     let mut svg = format!(
@@ -180,7 +181,7 @@ fn draw_point(svg: &mut String, scale: &Scale, point: &FitPoint) {
 }
 
 /// The longest time and the caps that the verdict names; those at the edge stay inside.
-fn draw_names(svg: &mut String, fit: &Fit, scale: &Scale) {
+fn draw_names(svg: &mut String, fit: &CapFit, scale: &Scale) {
     let longest = fit.points.iter().filter_map(|point| point.timing);
     if let Some(longest) = longest.map(|timing| timing.length).max() {
         let _ = writeln!(
@@ -214,7 +215,7 @@ fn draw_names(svg: &mut String, fit: &Fit, scale: &Scale) {
     }
 }
 
-fn table(page: &mut Page<'_>, fit: &Fit) -> io::Result<()> {
+fn table(page: &mut Page<'_>, fit: &CapFit) -> io::Result<()> {
     page.raw(
         "<div class=\"scroll\"><table>\n<thead><tr><th>cap<th>outcome<th class=\"n\">succeeded\
          <th class=\"n\">failed<th class=\"n\">time<th class=\"n\">to without a cap\

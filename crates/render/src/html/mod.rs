@@ -4,20 +4,27 @@
 //! the chart over time and sorting, from a JSON block in the page ([`data`]). The page asks
 //! nothing of any network: its content security policy forbids it.
 
+mod check;
 mod data;
 mod fit;
+mod leak;
 mod page;
+mod plot;
 mod tables;
 
 use std::io::{self, Write};
 
 use plimsoll_model::{Breakdown, Bytes, ProcessTable, Recorded, Scope};
 
+use crate::markup::escaped;
 use crate::quantity::{count, date, marked, peak_exactness, percent, span};
 use crate::run::{Run, facts};
 use data::PageData;
+use page::{Head, Page};
+
+pub(crate) use check::check;
 pub(crate) use fit::fit;
-use page::{Head, Page, escaped};
+pub(crate) use leak::leak;
 
 /// Rows that the first sentence about a process table names.
 const LARGEST_NAMED: usize = 3;

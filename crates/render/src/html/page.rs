@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use plimsoll_model::{Bytes, Cgroup, Gap, ReadingCost, Reclaim, ReclaimClass, SystemMemory};
 
 use super::data::PageData;
-use crate::printable::printable;
+use crate::markup::escaped;
 use crate::quantity::{percent, span};
 
 const STYLE: &str = include_str!("../../assets/page.css");
@@ -239,23 +239,6 @@ fn kept_together(text: &str) -> String {
             out.push_str(if bound { "&nbsp;" } else { " " });
         }
         out.push_str(word);
-    }
-    out
-}
-
-/// Foreign text as HTML text or as a quoted attribute.
-pub(super) fn escaped(raw: &str) -> String {
-    let safe = printable(raw);
-    let mut out = String::with_capacity(safe.len() + 8);
-    for c in safe.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
     }
     out
 }

@@ -6,7 +6,8 @@ use std::io;
 use plimsoll_model::{Breakdown, Bytes, Component, ProcessRow, ProcessTable, Recorded};
 
 use super::data::{class_of, notes, nothing_unattributed};
-use super::page::{Page, class_name, escaped};
+use super::page::{Page, class_name};
+use crate::markup::escaped;
 use crate::quantity::{change, count, marked, percent, span};
 use crate::run::Run;
 use crate::stages::Stages;

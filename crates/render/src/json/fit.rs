@@ -1,6 +1,6 @@
 //! What `fit` found as JSON: the answer, cap by cap, and every run.
 
-use plimsoll_model::{Fit, FitFailure, FitPoint, FitRun, FitTiming};
+use plimsoll_model::{CapFit, FitFailure, FitPoint, FitRun, FitTiming};
 use serde::Serialize;
 
 use crate::fit_words;
@@ -61,7 +61,7 @@ struct FitFailureJson {
 }
 
 impl<'a> FitJson<'a> {
-    pub(super) fn of(fit: &'a Fit) -> FitJson<'a> {
+    pub(super) fn of(fit: &'a CapFit) -> FitJson<'a> {
         FitJson {
             command: &fit.command,
             verdict: fit_words::verdict(fit),
@@ -71,7 +71,7 @@ impl<'a> FitJson<'a> {
             minimum_bytes: fit.minimum.map(|bytes| bytes.0),
             failed_bytes: fit.failed.map(|bytes| bytes.0),
             comfortable_bytes: fit.comfortable.map(|bytes| bytes.0),
-            comfortable_ratio: Fit::COMFORTABLE,
+            comfortable_ratio: CapFit::COMFORTABLE,
             repeat: fit.repeat,
             timeout_seconds: fit.timeout.as_secs_f64(),
             uncapped: fit.uncapped.map(FitTimingJson::of),
@@ -137,7 +137,7 @@ impl FitFailureJson {
     }
 }
 
-fn mechanism_name(fit: &Fit) -> &'static str {
+fn mechanism_name(fit: &CapFit) -> &'static str {
     use plimsoll_model::CapMechanism::{CgroupV1, CgroupV2, DataLimit};
     match fit.mechanism {
         CgroupV2 => "cgroup_v2",

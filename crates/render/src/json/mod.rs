@@ -2,18 +2,20 @@
 //! the model can change without breaking readers.
 //!
 //! Every key is always there; `null` is a reading that is missing or does not apply. Sizes are
-//! integers of bytes, times are seconds, and the keys say so. docs/reference/json.md documents
+//! integers of bytes, times are seconds, growth is bytes per unit of work, and the keys say so. docs/reference/json.md documents
 //! every key; a test compares the two.
 
 mod breakdown;
+mod check;
 mod fit;
+mod leak;
 mod parts;
 mod process_table;
 mod recording;
 
 use std::io::{self, Write};
 
-use plimsoll_model::{Breakdown, Fit, ProcessTable, Recorded};
+use plimsoll_model::{Breakdown, CapFit, CheckReport, LeakReport, ProcessTable, Recorded};
 use serde::Serialize;
 
 pub(crate) use breakdown::BreakdownJson;
@@ -45,8 +47,16 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
     document("recording", recording::RecordingJson::of(recorded), w)
 }
 
-pub(crate) fn fit(fit: &Fit, w: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn fit(fit: &CapFit, w: &mut dyn Write) -> io::Result<()> {
     document("fit", fit::FitJson::of(fit), w)
+}
+
+pub(crate) fn leak(report: &LeakReport, w: &mut dyn Write) -> io::Result<()> {
+    document("leak", leak::LeakJson::of(report), w)
+}
+
+pub(crate) fn check(report: &CheckReport, w: &mut dyn Write) -> io::Result<()> {
+    document("check", check::CheckJson::of(report), w)
 }
 
 fn document(kind: &'static str, content: impl Serialize, w: &mut dyn Write) -> io::Result<()> {

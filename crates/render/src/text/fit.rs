@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use plimsoll_model::{Fit, FitTiming};
+use plimsoll_model::{CapFit, FitTiming};
 
 use super::page::{Page, Tone};
 use super::table::{Align, Row, Table};
@@ -14,7 +14,7 @@ use crate::quantity::span;
 /// What the columns of figures take at most, with the gaps.
 const FIGURES: usize = 60;
 
-pub(crate) fn fit(fit: &Fit, options: &TextOptions, w: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn fit(fit: &CapFit, options: &TextOptions, w: &mut dyn Write) -> io::Result<()> {
     let mut page = Page::new(w, options);
     page.paragraph(Tone::Bold, "", &fit_words::verdict(fit))?;
     page.blank()?;
@@ -32,7 +32,7 @@ pub(crate) fn fit(fit: &Fit, options: &TextOptions, w: &mut dyn Write) -> io::Re
 }
 
 /// The way down: no cap, then the largest first.
-fn points(fit: &Fit, width: usize) -> Table {
+fn points(fit: &CapFit, width: usize) -> Table {
     let timings = fit.points.iter().filter_map(|point| point.timing);
     let longest = timings
         .chain(fit.uncapped)

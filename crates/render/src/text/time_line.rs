@@ -5,7 +5,7 @@ use std::time::Duration;
 use plimsoll_model::Bytes;
 
 /// Eighths of a cell. Nothing is a space, so that "0" and "a little" differ.
-const BLOCKS: [char; 9] = [
+pub(super) const BLOCKS: [char; 9] = [
     ' ', '\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}',
     '\u{2588}',
 ];

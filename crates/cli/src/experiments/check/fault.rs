@@ -1,0 +1,231 @@
+//! Known faults: for each rule one that it must not let pass.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use anyhow::Context;
+use plimsoll_model::{Bytes, LawClass};
+
+use super::baseline::Baseline;
+use super::file::{CheckRules, needs_one_size};
+
+/// What is injected above a limit, so that the limit is certainly passed.
+const ABOVE: Bytes = Bytes::mib(16);
+/// At the largest size, what is injected by the wrong law: far above what the program itself needs
+/// would be better, but must fit on any machine.
+const LARGEST: Bytes = Bytes::mib(512);
+/// A leak for each unit of work: a few pages, so that the judge needs no luck.
+const LEAK: Bytes = Bytes::kib(64);
+/// More than this is not injected: it could take the machine down.
+const HOLD_MAX: Bytes = Bytes::gib(8);
+
+/// A fault of known size.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Fault {
+    /// So much more, from start to end.
+    Hold(Bytes),
+    /// So much more for each unit of work.
+    Leak(Bytes),
+    /// So much more for each item.
+    PerItem(Bytes),
+    /// Growth by this power of the size, to [`LARGEST`] at the largest.
+    Power { exponent: i32, n_max: u64 },
+}
+
+impl Fault {
+    /// The command with the fault around it.
+    pub(crate) fn around(
+        &self,
+        words: Vec<OsString>,
+        n: Option<u64>,
+    ) -> anyhow::Result<Vec<OsString>> {
+        let own = std::env::current_exe().context("find this program")?;
+        let n = n.unwrap_or(0);
+        let (flag, bytes) = match self {
+            Fault::Hold(bytes) => ("--hold", *bytes),
+            Fault::Leak(bytes) => ("--each", *bytes),
+            Fault::PerItem(bytes) => ("--hold", Bytes(bytes.0.saturating_mul(n))),
+            Fault::Power { exponent, n_max } => {
+                let share = (n as f64 / *n_max as f64).powi(*exponent);
+                ("--hold", Bytes((LARGEST.0 as f64 * share) as u64 + 1))
+            }
+        };
+        let mut wrapped: Vec<OsString> = vec![
+            own.into(),
+            "ballast".into(),
+            flag.into(),
+            bytes.0.max(1).to_string().into(),
+            "--".into(),
+        ];
+        wrapped.extend(words);
+        Ok(wrapped)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Hold(bytes) => write!(f, "{bytes} more"),
+            Fault::Leak(bytes) => write!(f, "a leak of {bytes} for each unit of work"),
+            Fault::PerItem(bytes) => write!(f, "{bytes} more for each item"),
+            Fault::Power { exponent, .. } => write!(f, "growth by n^{exponent}"),
+        }
+    }
+}
+
+/// A fault, or the rule that none can be made for, and why.
+type Made = Result<Fault, (String, String)>;
+
+/// Each rule of a check alone, with its fault.
+pub(crate) fn single_rules(check: &CheckRules, baseline: &Baseline) -> Vec<(CheckRules, Made)> {
+    let bare = CheckRules {
+        peak: None,
+        own_peak: None,
+        pss_peak: None,
+        end: None,
+        stages: Default::default(),
+        scale: None,
+        leak: None,
+        regression: None,
+        ..check.clone()
+    };
+    let mut singles: Vec<(CheckRules, Made)> = Vec::new();
+    let mut limit = |single: CheckRules, rule: String, limit: Bytes| {
+        debug_assert!(needs_one_size(&single), "a limit is a rule about one size");
+        singles.push((single, hold(rule, limit + ABOVE)));
+    };
+    if let Some(peak) = check.peak {
+        let single = CheckRules {
+            peak: Some(peak),
+            ..bare.clone()
+        };
+        limit(single, "peak RSS".to_owned(), peak);
+    }
+    if let Some(own_peak) = check.own_peak {
+        let single = CheckRules {
+            own_peak: Some(own_peak),
+            ..bare.clone()
+        };
+        limit(single, "peak of own memory".to_owned(), own_peak);
+    }
+    if let Some(pss_peak) = check.pss_peak {
+        let single = CheckRules {
+            pss_peak: Some(pss_peak),
+            ..bare.clone()
+        };
+        limit(single, "peak PSS".to_owned(), pss_peak);
+    }
+    if let Some(end) = check.end {
+        let single = CheckRules {
+            end: Some(end),
+            ..bare.clone()
+        };
+        limit(single, "RSS at the end".to_owned(), end);
+    }
+    for (label, stage) in &check.stages {
+        let single = CheckRules {
+            stages: [(label.clone(), *stage)].into(),
+            ..bare.clone()
+        };
+        limit(single, format!("peak in stage {label}"), stage.0);
+    }
+    if let Some(rule) = &check.regression {
+        let single = CheckRules {
+            regression: Some(rule.clone()),
+            ..bare.clone()
+        };
+        let made = match baseline.history(&check.name).last() {
+            Some(last) => {
+                // Twice the tolerance, and what no noise hides.
+                let more = last.rss_peak_median_bytes * 2.0 * rule.tolerance;
+                hold("regression".to_owned(), Bytes(more as u64) + ABOVE)
+            }
+            None => Err((
+                "regression".to_owned(),
+                "there is no baseline yet; make one with --update-baseline".to_owned(),
+            )),
+        };
+        singles.push((single, made));
+    }
+    singles.extend(scale_singles(check, &bare));
+    if let Some(rule) = &check.leak {
+        let single = CheckRules {
+            leak: Some(rule.clone()),
+            ..bare
+        };
+        let least = rule.ignore_below.map_or(0, |bytes| bytes.0 * 4);
+        singles.push((single, Ok(Fault::Leak(LEAK.max(Bytes(least))))));
+    }
+    singles
+}
+
+fn scale_singles(check: &CheckRules, bare: &CheckRules) -> Vec<(CheckRules, Made)> {
+    let Some(rule) = &check.scale else {
+        return Vec::new();
+    };
+    let n_max = rule.n.iter().copied().max().unwrap_or(1);
+    let mut singles = Vec::new();
+    if let Some(most) = rule.at_most {
+        let exponent = match most.0 {
+            LawClass::Constant | LawClass::Logarithmic => 1,
+            LawClass::Quadratic | LawClass::Power => 3,
+            _ => 2,
+        };
+        let mut single = bare.clone();
+        single.scale = Some(super::file::ScaleRule {
+            per_item: None,
+            ..rule.clone()
+        });
+        singles.push((single, Ok(Fault::Power { exponent, n_max })));
+    }
+    if let Some(per_item) = rule.per_item {
+        let mut single = bare.clone();
+        single.scale = Some(super::file::ScaleRule {
+            at_most: None,
+            ..rule.clone()
+        });
+        let each = Bytes(per_item.0.saturating_mul(2));
+        let whole = Bytes(each.0.saturating_mul(n_max));
+        let made = hold("per item".to_owned(), whole).map(|_| Fault::PerItem(each));
+        singles.push((single, made));
+    }
+    singles
+}
+
+fn hold(rule: String, bytes: Bytes) -> Made {
+    if bytes > HOLD_MAX {
+        let found = format!("the fault would have to hold {bytes}, which is not tried");
+        return Err((rule, found));
+    }
+    Ok(Fault::Hold(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_goes_around_the_command() {
+        let check = |fault: Fault, n, expected: &str| {
+            let words = fault.around(vec!["x".into(), "y".into()], n).unwrap();
+            let words: Vec<_> = words[1..]
+                .iter()
+                .map(|word| word.to_string_lossy())
+                .collect();
+            assert_eq!(words.join(" "), expected);
+        };
+        check(Fault::Hold(Bytes(7)), None, "ballast --hold 7 -- x y");
+        check(Fault::Leak(Bytes(8)), None, "ballast --each 8 -- x y");
+        check(
+            Fault::PerItem(Bytes(3)),
+            Some(5),
+            "ballast --hold 15 -- x y",
+        );
+        let square = Fault::Power {
+            exponent: 2,
+            n_max: 10,
+        };
+        let expected = format!("ballast --hold {} -- x y", LARGEST.0 / 4 + 1);
+        check(square, Some(5), &expected);
+    }
+}

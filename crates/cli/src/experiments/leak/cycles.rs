@@ -1,0 +1,179 @@
+//! A command that marks its cycles, or writes a line for each unit of work.
+
+use std::ffi::OsString;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use anyhow::bail;
+use plimsoll_model::{
+    Breakdown, Drive, Event, Gap, GapReason, MemoryPoint, MemorySeries, OwnersPoint, ProcessId,
+    ProcessRecord, Sample, Stage, StageSource,
+};
+use plimsoll_runner::{
+    BreakdownReason, INTERVAL_MAX, Launch, Observer, Options, Progress, Streams, run,
+};
+
+use super::Driven;
+use super::readings::{Line, owner_levels};
+use crate::arguments::Method;
+use crate::examiner::{Examiner, Sharers};
+use crate::experiments::template::Template;
+use crate::line_pattern::LinePattern;
+
+/// Points of one series: 60 bytes each. A program that marks a million cycles is judged on the
+/// first of them, and told so.
+const POINTS_MAX: usize = 1_000_000;
+
+/// What is to be run.
+pub(crate) struct Asked<'a> {
+    pub(crate) command: Vec<OsString>,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// Lines that are units of work; without it, marks are.
+    pub(crate) pattern: Option<&'a LinePattern>,
+    /// Whether labels may hold the work done so far.
+    pub(crate) counts_from_log: bool,
+    pub(crate) interval: Duration,
+    pub(crate) quiet: bool,
+}
+
+/// Runs the command once, to do `units` units of work.
+pub(crate) fn run_once(asked: &Asked<'_>, units: u32) -> anyhow::Result<Driven> {
+    let count = units.to_string();
+    let command = Template::new(&asked.command).fill(&[("i", &count)]);
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    let subject = words.join(" ");
+    let mut environment = asked.environment.clone();
+    environment.push(("PLIMSOLL_ITERATIONS".into(), count.into()));
+    let launch = Launch {
+        environment,
+        streams: Streams::Silent(asked.pattern.map(LinePattern::matcher)),
+        ..Launch::new(command)
+    };
+    let options = Options::new(asked.interval, INTERVAL_MAX)?;
+    let mut examiner = Examiner::new(Method::Auto, Sharers::Uncounted);
+    let read = move |processes: &[ProcessId]| {
+        let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
+        examiner.processes(&pids)
+    };
+    let mut observer = Cycles {
+        series: MemorySeries::default(),
+        counts_from_log: asked.counts_from_log,
+        surplus: 0,
+        line: Line::wanted(asked.quiet),
+        units,
+    };
+    let outcome = run(&options, &launch, read, &mut observer)?;
+    observer.line.clear();
+    let mut gaps = Vec::new();
+    let interrupted = outcome.interrupted.is_some();
+    if outcome.end.exit_status() != 0 && !interrupted {
+        let detail = format!(
+            "it ended with exit code {}: {}",
+            outcome.end.exit_status(),
+            if outcome.errors.is_empty() {
+                "and wrote nothing to standard error"
+            } else {
+                &outcome.errors
+            }
+        );
+        if observer.series.points.is_empty() {
+            bail!("leak: {subject}: {detail}");
+        }
+        gaps.push(Gap::new("the command", GapReason::Changed, detail));
+    }
+    if observer.series.points.is_empty() && !interrupted {
+        bail!("{}", nothing_marked(asked, &subject));
+    }
+    if observer.surplus > 0 {
+        let detail = format!("{} marks after the first {POINTS_MAX}", observer.surplus);
+        gaps.push(Gap::new("marks", GapReason::Bounded, detail));
+    }
+    Ok(Driven {
+        subject,
+        drive: if asked.pattern.is_some() {
+            Drive::Log
+        } else {
+            Drive::Marks
+        },
+        series: observer.series,
+        control: None,
+        started_at: outcome.started_at,
+        length: outcome.length,
+        interrupted,
+        gaps,
+    })
+}
+
+fn nothing_marked(asked: &Asked<'_>, subject: &str) -> String {
+    let how = if asked.pattern.is_some() {
+        "no line of its output matched the expression"
+    } else {
+        "it made no mark; call `plimsoll mark cycle` once for each unit of work, or say which \
+         lines of its output are one"
+    };
+    format!("leak: {subject}: no unit of work was seen: {how}")
+}
+
+/// Takes a point at each mark.
+struct Cycles {
+    series: MemorySeries,
+    /// Whether labels may hold the work done so far.
+    counts_from_log: bool,
+    surplus: u64,
+    line: Line,
+    units: u32,
+}
+
+impl Observer for Cycles {
+    fn started(&mut self, _root: ProcessId, _started_at: Duration) {}
+
+    fn process_started(&mut self, _process: &ProcessRecord) {}
+
+    fn process_ended(&mut self, _process: &ProcessRecord) {}
+
+    fn sample(&mut self, _sample: &Sample) {}
+
+    /// A full reading in the middle of a cycle is at another phase of it and no point of the series.
+    fn breakdown(&mut self, _at: Duration, reason: BreakdownReason, breakdown: Breakdown) {
+        if reason == BreakdownReason::Mark {
+            let work = self
+                .series
+                .points
+                .last()
+                .map_or(0.0, |point| point.work + 1.0);
+            self.series.owners.push(OwnersPoint {
+                work,
+                owners: owner_levels(&breakdown),
+            });
+        }
+    }
+
+    fn event(&mut self, _event: &Event) {}
+
+    fn gap(&mut self, _at: Duration, _gap: &Gap) {}
+
+    /// A stage that ended began with a mark: the figures of that instant are the point.
+    fn stage(&mut self, stage: &Stage) {
+        if stage.source == StageSource::Start {
+            return;
+        }
+        if self.series.points.len() >= POINTS_MAX {
+            self.surplus += 1;
+            return;
+        }
+        let counted = self.series.points.len() as f64 + 1.0;
+        let told: Option<f64> = stage.label.parse().ok().filter(|_| self.counts_from_log);
+        self.series.points.push(MemoryPoint {
+            work: told.unwrap_or(counted),
+            at: stage.start,
+            parts: stage.at_start,
+        });
+    }
+
+    fn ticked(&mut self, progress: &Progress) -> ControlFlow<()> {
+        let done = self.series.points.len();
+        self.line
+            .show(progress.at, done, self.units as usize, progress.rss);
+        ControlFlow::Continue(())
+    }
+}

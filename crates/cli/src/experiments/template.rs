@@ -1,0 +1,95 @@
+//! A command with placeholders: `./import --rows {n}`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use anyhow::bail;
+
+/// The words of a command in which `{name}` stands for a value.
+#[derive(Clone, Debug)]
+pub(crate) struct Template<'a> {
+    words: &'a [OsString],
+}
+
+impl<'a> Template<'a> {
+    pub(crate) fn new(words: &'a [OsString]) -> Template<'a> {
+        Template { words }
+    }
+
+    /// Refuses a command in which a value would go nowhere: every cell would be the same run.
+    pub(crate) fn require(&self, name: &str) -> anyhow::Result<()> {
+        let placeholder = format!("{{{name}}}");
+        let found = self.words.iter().any(|word| {
+            let mut windows = word.as_bytes().windows(placeholder.len());
+            windows.any(|window| window == placeholder.as_bytes())
+        });
+        if !found {
+            bail!(
+                "vary {name}: the command has no {placeholder}, so its value would go nowhere; put \
+                 {placeholder} where the size belongs"
+            );
+        }
+        Ok(())
+    }
+
+    /// The command with each `{name}` replaced.
+    pub(crate) fn fill(&self, values: &[(&str, &str)]) -> Vec<OsString> {
+        let fill_word = |word: &OsString| {
+            let mut bytes = word.as_bytes().to_vec();
+            for (name, value) in values {
+                bytes = replace(&bytes, format!("{{{name}}}").as_bytes(), value.as_bytes());
+            }
+            OsString::from_vec(bytes)
+        };
+        self.words.iter().map(fill_word).collect()
+    }
+
+    /// As the user gave it.
+    pub(crate) fn text(&self) -> Vec<String> {
+        let words = self.words.iter();
+        words
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
+    }
+}
+
+fn replace(bytes: &[u8], placeholder: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut filled = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(first) = rest.first() {
+        if rest.starts_with(placeholder) {
+            filled.extend_from_slice(value);
+            rest = &rest[placeholder.len()..];
+        } else {
+            filled.push(*first);
+            rest = &rest[1..];
+        }
+    }
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_filled_wherever_they_stand() {
+        let check = |words: &[&str], expected: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let filled = Template::new(&words).fill(&[("n", "10"), ("p", "x{n}")]);
+            assert_eq!(filled, expected);
+        };
+        check(&["a", "{n}", "--x={n}-{n}"], &["a", "10", "--x=10-10"]);
+        check(&["{m}", "{", "n}", "{}"], &["{m}", "{", "n}", "{}"]);
+        check(&["{p}"], &["x{n}"]);
+    }
+
+    #[test]
+    fn a_value_that_goes_nowhere_is_refused() {
+        let words = vec![OsString::from("run"), OsString::from("n={n}")];
+        let template = Template::new(&words);
+        assert!(template.require("n").is_ok());
+        let error = template.require("p").unwrap_err().to_string();
+        assert!(error.contains("no {p}"), "{error}");
+    }
+}

@@ -1,0 +1,35 @@
+//! The check report as CSV: one row for each rule.
+
+use std::io::{self, Write};
+
+use plimsoll_model::CheckReport;
+
+use super::{text, write_row};
+
+pub(crate) fn check(report: &CheckReport, w: &mut dyn Write) -> io::Result<()> {
+    let titles = [
+        "file",
+        "self_test",
+        "check",
+        "rule",
+        "verdict",
+        "found",
+        "length_seconds",
+    ];
+    write_row(w, &titles.map(str::to_owned))?;
+    for result in &report.results {
+        write_row(
+            w,
+            &[
+                text(&report.file),
+                report.self_test.to_string(),
+                text(&result.check),
+                text(&result.rule),
+                result.verdict.name().to_owned(),
+                text(&result.found),
+                format!("{:.3}", result.length.as_secs_f64()),
+            ],
+        )?;
+    }
+    Ok(())
+}
