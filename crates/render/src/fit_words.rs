@@ -104,7 +104,8 @@ const fn meaning(mechanism: CapMechanism) -> &'static str {
     match mechanism {
         CapMechanism::CgroupV2 | CapMechanism::CgroupV1 => {
             "The cap holds for RAM of all processes of the command together, page cache and kernel \
-             memory included."
+             memory included. Pages of files that were in the page cache before stay charged to who \
+             read them first, and are not in it."
         }
         CapMechanism::DataLimit => {
             "RLIMIT_DATA is not about RAM: it holds for each process alone, and counts private \

@@ -13,9 +13,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use plimsoll_model::{Breakdown, ProcessTable, Recorded};
+use plimsoll_model::{Breakdown, CapFit, ProcessTable, Recorded};
 use plimsoll_render::{
-    Format, SCHEMA_VERSION, TextOptions, render_breakdown, render_process_table, render_recorded,
+    Format, SCHEMA_VERSION, TextOptions, render_breakdown, render_fit, render_process_table,
+    render_recorded,
 };
 use serde_json::Value;
 
@@ -34,6 +35,12 @@ fn table_json(table: &ProcessTable) -> String {
 fn recorded_json(recorded: &Recorded) -> String {
     let mut out = Vec::new();
     render_recorded(recorded, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn fit_json(fit: &CapFit) -> String {
+    let mut out = Vec::new();
+    render_fit(fit, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -138,6 +145,8 @@ fn every_written_key_is_documented_and_every_documented_key_is_written() {
             "recording_document",
             recorded_json(&fixture::cut_off_before_its_start()),
         ),
+        ("fit_document", fit_json(&fixture::fit())),
+        ("fit_document", fit_json(&fixture::full_fit())),
     ] {
         let document: Value = serde_json::from_str(&text).unwrap();
         let rule = schema.definition(definition);
