@@ -120,7 +120,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "REGEX")]
     pub(crate) stage_from_log: Option<LinePattern>,
     /// A hard cap on the memory of the command and all it starts, e.g. 512MiB, 1.5GiB, 64M (MiB)
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) limit: Option<Bytes>,
     /// What enforces the cap
     #[arg(long, value_enum, default_value = "auto", requires = "limit")]
@@ -138,17 +138,22 @@ pub(crate) struct Run {
 #[derive(Debug, Args)]
 pub(crate) struct Fit {
     /// The smallest cap to try, e.g. 64MiB
-    #[arg(long, value_name = "SIZE", default_value = "512KiB")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        allow_negative_numbers = true,
+        default_value = "512KiB"
+    )]
     pub(crate) from: Bytes,
     /// The largest cap to try [default: the machine's RAM]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) to: Option<Bytes>,
     /// Runs that must succeed at the smallest cap; also runs without a cap and for each timing
     #[arg(long, value_name = "RUNS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) repeat: u32,
     /// How far the largest cap that fails may be below the answer [default: 1MiB, or 2% of the peak
     /// if that is more]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) resolution: Option<Bytes>,
     /// A run that takes longer is killed and counts as failed [default: ten times the run without a
     /// cap, at least 2s]

@@ -16,6 +16,9 @@ use plimsoll_probe::group_pids;
 /// How often, and how far apart, what the kernel does behind our back is looked at again: the end
 /// of killed processes, and the charges that these give back.
 const TRIES: u32 = 200;
+/// How often a group with processes in it is looked at: those that are just being killed, with or
+/// by what the kernel killed, go in that time; others stay for good.
+const OCCUPIED_TRIES: u32 = 60;
 const TRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// An own group, removed when dropped unless processes are left in it.
@@ -129,9 +132,8 @@ impl Group {
             match fs::remove_dir(&self.directory) {
                 Ok(()) => break,
                 Err(error) => {
-                    // Processes that have just ended keep it busy for a moment; others for long.
                     let occupied = group_pids(&self.directory).is_ok_and(|pids| !pids.is_empty());
-                    if occupied || tries == TRIES {
+                    if (occupied && tries >= OCCUPIED_TRIES) || tries == TRIES {
                         return Err(error);
                     }
                 }
