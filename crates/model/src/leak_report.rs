@@ -49,9 +49,9 @@ impl MeasuredGrowth {
     /// Resident pages of files.
     pub const FILES: &'static str = "mapped files";
     /// In use by the program, as its allocators' own structures tell.
-    pub const LIVE: &'static str = "allocator live";
+    pub const LIVE: &'static str = "allocator: live";
     /// Freed by the program and held for reuse.
-    pub const HELD: &'static str = "allocator held";
+    pub const HELD: &'static str = "allocator: freed but held";
 }
 
 /// What a unit of work was.

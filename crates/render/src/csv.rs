@@ -5,7 +5,9 @@
 //! run as a formula gets a leading apostrophe, which spreadsheets take as "this is text".
 
 mod check;
+mod compare;
 mod leak;
+mod scale;
 
 use std::io::{self, Write};
 
@@ -17,7 +19,9 @@ use crate::fit_words;
 use crate::printable::printable;
 
 pub(crate) use check::check;
+pub(crate) use compare::compare;
 pub(crate) use leak::leak;
+pub(crate) use scale::scale;
 
 /// Between the names of a path. Not a slash: names are often paths of files themselves.
 const PATH_SEPARATOR: &str = " > ";

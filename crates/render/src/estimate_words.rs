@@ -11,6 +11,10 @@ use crate::quantity::span;
 
 const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
+/// From here on figures are written as powers of ten: no machine has so much, but a slope that was
+/// put through two points next to each other may say so.
+const POWERS_FROM: f64 = 1e12;
+
 /// A unit, and how many digits after the point it is written with.
 #[derive(Clone, Copy)]
 struct Scale {
@@ -53,6 +57,9 @@ impl Scale {
     /// Without the unit; what rounds to nothing has no sign.
     fn figure(self, bytes: f64) -> String {
         let value = bytes / 1024f64.powi(self.unit as i32);
+        if value.abs() >= POWERS_FROM {
+            return format!("{value:.2e}");
+        }
         let words = format!("{value:.digits$}", digits = self.digits);
         if words.bytes().all(|c| matches!(c, b'-' | b'0' | b'.')) {
             "0".to_owned()
@@ -240,6 +247,9 @@ fn time(seconds: f64) -> String {
 
 /// "24,100".
 fn grouped(value: f64, digits: usize) -> String {
+    if value.abs() >= POWERS_FROM {
+        return format!("{value:.2e}");
+    }
     let words = format!("{value:.digits$}");
     let whole = words.split('.').next().map_or(0, str::len);
     let mut out = String::with_capacity(words.len() + 4);
@@ -270,6 +280,8 @@ mod tests {
         check(1023.4, "1023 B");
         check(20.3 * 1024.0, "20.3 KiB");
         check(-1000.0 * 1024.0, "-0.98 MiB");
+        check(1e285, "8.67e266 EiB");
+        check(f64::NAN, "NaN B");
         assert_eq!(signed_amount(7.1 * 1024.0), "+7.10 KiB");
         assert_eq!(signed_amount(0.0), "0 B");
     }

@@ -64,10 +64,15 @@ impl<'a> LeakSeries<'a> {
         work.ceil().max(1.0)
     }
 
-    /// Work at which the warm-up of the program's own memory was over; `None` without one.
+    /// Work at the first point after the warm-up of the program's own memory; `None` without one.
     pub(crate) fn warm_up_end(&self) -> Option<f64> {
         let steady = self.points.get(self.own.warm_up)?;
         (self.own.warm_up > 0).then_some(steady.work)
+    }
+
+    /// How much work the warm-up was.
+    pub(crate) fn warm_up_work(&self) -> Option<f64> {
+        Some(self.warm_up_end()? - self.ends()?.0)
     }
 
     /// The line through the floors, or through the steady points where there are no teeth.

@@ -2,7 +2,9 @@
 //!
 //! Names and units in them are foreign: who prints a sentence escapes it for its own format.
 
-use plimsoll_model::{Doubt, Drive, EndAverages, Growth, GrowthClass, LeakReport, MeasuredGrowth};
+use plimsoll_model::{
+    Doubt, Drive, EndAverages, Estimate, Growth, GrowthClass, LeakReport, MeasuredGrowth,
+};
 
 use crate::estimate_words::{WorkUnit, amount, between, estimate, signed_amount};
 use crate::leak_series::LeakSeries;
@@ -35,7 +37,7 @@ pub(crate) fn verdict(report: &LeakReport) -> String {
     let answer = match own.class {
         GrowthClass::Growing => growing(report, &series),
         GrowthClass::Bounded => with_limit(bounded(own, &series), own, &series),
-        GrowthClass::Flat => with_limit(flat(own, series.unit), own, &series),
+        GrowthClass::Flat => with_limit(flat(own, &series), own, &series),
         GrowthClass::Inconclusive => inconclusive(report, &series),
     };
     format!("{}: {answer}.", class_words(own.class))
@@ -55,7 +57,7 @@ fn growing(report: &LeakReport, series: &LeakSeries<'_>) -> String {
         Some(slope) => format!("{what} by {}", per_unit(slope, unit)),
         None => what,
     };
-    if let Some(end) = series.warm_up_end() {
+    if let Some(end) = series.warm_up_work() {
         words.push_str(&format!(" after {} of warm-up", unit.count(end)));
     }
     if let (Some(budget), Some(at)) = (report.budget, &own.budget_at) {
@@ -70,7 +72,7 @@ fn growing(report: &LeakReport, series: &LeakSeries<'_>) -> String {
 }
 
 /// "20.3 KiB per cycle (19.8 to 20.7)".
-fn per_unit(slope: &plimsoll_model::Estimate, unit: WorkUnit<'_>) -> String {
+fn per_unit(slope: &Estimate, unit: WorkUnit<'_>) -> String {
     let words = estimate(slope);
     match words.split_once(" (") {
         Some((value, interval)) => format!("{value} {} ({interval}", unit.per()),
@@ -80,7 +82,7 @@ fn per_unit(slope: &plimsoll_model::Estimate, unit: WorkUnit<'_>) -> String {
 
 fn bounded(own: &Growth, series: &LeakSeries<'_>) -> String {
     let unit = series.unit;
-    let movement = match (own.teeth, series.warm_up_end()) {
+    let movement = match (own.teeth, series.warm_up_work()) {
         (Some(teeth), _) => format!(
             "it goes up and down by {} every {}",
             amount(teeth.amplitude_bytes),
@@ -108,21 +110,25 @@ fn bounded(own: &Growth, series: &LeakSeries<'_>) -> String {
     }
 }
 
-fn flat(own: &Growth, unit: WorkUnit<'_>) -> String {
+fn flat(own: &Growth, series: &LeakSeries<'_>) -> String {
+    let unit = series.unit;
     if own.certainly_below.is_some() {
         return under_the_bound(own, unit);
     }
+    let after = series.warm_up_work().map_or_else(String::new, |work| {
+        format!(" after {} of warm-up", unit.count(work))
+    });
     match own.slope.filter(|slope| slope.high < 0.0) {
         Some(slope) => format!(
-            "no growth: it shrinks, by {}",
+            "no growth{after}: it shrinks, by {}",
             per_unit(&mirrored(slope), unit)
         ),
-        None => "no growth".to_owned(),
+        None => format!("no growth{after}"),
     }
 }
 
-fn mirrored(slope: plimsoll_model::Estimate) -> plimsoll_model::Estimate {
-    plimsoll_model::Estimate {
+fn mirrored(slope: Estimate) -> Estimate {
+    Estimate {
         value: -slope.value,
         low: -slope.high,
         high: -slope.low,
@@ -147,9 +153,10 @@ fn with_limit(mut words: String, own: &Growth, series: &LeakSeries<'_>) -> Strin
     let asked = own.certainly_below.is_some();
     if let Some(limit) = own.detection_limit.filter(|_| !asked) {
         words.push_str(&format!(
-            "; a leak of {} {} or more would have been seen in these {}",
+            "; a leak of {} {} or more would have been seen in {}{}",
             amount(limit),
             series.unit.per(),
+            if series.unit.is_time() { "" } else { "these " },
             series.unit.count(series.work_done())
         ));
     }
@@ -177,13 +184,13 @@ fn inconclusive(report: &LeakReport, series: &LeakSeries<'_>) -> String {
     pieces.join("; ")
 }
 
-/// The option that makes a run so long, where there is one.
+/// The option of `plimsoll leak` that makes a run so long.
 fn option_words(drive: Drive, work: f64) -> String {
     match drive {
         Drive::Actions | Drive::Marks | Drive::Log => {
             format!(" (--iterations {:.0})", work.ceil())
         }
-        Drive::Time => String::new(),
+        Drive::Time => format!(" (--duration {:.0}s)", work.ceil()),
     }
 }
 
@@ -191,7 +198,10 @@ fn option_words(drive: Drive, work: f64) -> String {
 pub(crate) fn doubt(doubt: &Doubt, growth: &Growth, unit: WorkUnit<'_>) -> String {
     match doubt {
         Doubt::NoPoints => "nothing was measured".to_owned(),
-        Doubt::NotFinite { count: 0 } => "the figures are too large to reckon with".to_owned(),
+        Doubt::NotFinite { count: 0 } => {
+            "the work between points is next to nothing, so that no slope can be reckoned"
+                .to_owned()
+        }
         Doubt::NotFinite { count } => format!(
             "{} not finite or larger than any memory",
             count_of(*count, "point is", "points are")
@@ -220,7 +230,8 @@ pub(crate) fn doubt(doubt: &Doubt, growth: &Growth, unit: WorkUnit<'_>) -> Strin
             slope,
             detection_limit,
         } => format!(
-            "it seems to grow by {} {}, but less than {} cannot be told from chance in this run",
+            "it seems to grow by {} {}, which this run cannot tell from chance (it could tell {} \
+             or more)",
             amount(*slope),
             unit.per(),
             amount(*detection_limit)
@@ -259,7 +270,7 @@ fn warm_up_not_over(steady_points: usize) -> String {
 fn halves_disagree(growth: &Growth, unit: WorkUnit<'_>) -> String {
     let halves = growth.halves.map_or_else(String::new, |[first, second]| {
         format!(
-            " ({} and {} {})",
+            " ({}, then {} {})",
             signed_amount(first.value),
             signed_amount(second.value),
             unit.per()
@@ -273,40 +284,45 @@ pub(crate) fn notes(report: &LeakReport) -> Vec<String> {
     let unit = WorkUnit(&report.unit);
     let control = report.own.growth.control_slope.map(|slope| {
         format!(
-            "The control arm, the same cycle without the work, grew by {}; that is subtracted.",
+            "The control arm, the same without the work, grew by {}; that is subtracted.",
             per_unit(&slope, unit)
         )
     });
     control.into_iter().chain(what_grows(report)).collect()
 }
 
+/// What allocators say explains the growth from this share of it on: what they do not look into,
+/// a mapping or an allocator that tells nothing, may be the rest.
+const EXPLAINING_SHARE: f64 = 0.5;
+
 /// Whose growth it is, where the measures together tell more than each alone.
 fn what_grows(report: &LeakReport) -> Option<String> {
-    let class = |name: &str| {
+    let own = &report.own.growth;
+    let of = |name: &str| {
         let measure = report.measures.iter().find(|measure| measure.name == name);
-        measure.map(|measure| measure.growth.class)
+        measure.map(|measure| &measure.growth)
     };
-    let stays = |class: Option<GrowthClass>| {
-        matches!(class, Some(GrowthClass::Flat | GrowthClass::Bounded))
+    let stays = |growth: &Growth| matches!(growth.class, GrowthClass::Flat | GrowthClass::Bounded);
+    let grows = |growth: &Growth| growth.class == GrowthClass::Growing;
+    let explains = |growth: &Growth| match (growth.slope, own.slope) {
+        (Some(part), Some(whole)) => part.value >= EXPLAINING_SHARE * whole.value,
+        _ => false,
     };
-    let grows = |class: Option<GrowthClass>| class == Some(GrowthClass::Growing);
-    let (live, held) = (class(MeasuredGrowth::LIVE), class(MeasuredGrowth::HELD));
-    let own = Some(report.own.growth.class);
-    if grows(own) && stays(live) && grows(held) {
-        return Some(
-            "What grows is held by the allocator after it was freed: fragmentation, not live \
-             memory."
-                .to_owned(),
-        );
-    }
-    if grows(own) && grows(live) {
-        return Some("What grows is live memory: it is allocated and not freed.".to_owned());
-    }
-    (stays(own) && grows(class(MeasuredGrowth::FILES))).then(|| {
+    let (live, held) = (of(MeasuredGrowth::LIVE), of(MeasuredGrowth::HELD));
+    let words = if grows(own) && live.is_some_and(|live| grows(live) && explains(live)) {
+        "What grows is live memory: it is allocated and not freed."
+    } else if grows(own)
+        && live.is_some_and(stays)
+        && held.is_some_and(|held| grows(held) && explains(held))
+    {
+        "What grows is held by the allocator after it was freed: fragmentation, not live memory."
+    } else if stays(own) && of(MeasuredGrowth::FILES).is_some_and(grows) {
         "What grows is the cache of mapped files, which the kernel drops when it needs room; the \
          program's own memory does not grow."
-            .to_owned()
-    })
+    } else {
+        return None;
+    };
+    Some(words.to_owned())
 }
 
 /// The comparison that people make by hand, and what it is worth.
@@ -326,7 +342,7 @@ pub(crate) fn by_hand(averages: &EndAverages) -> String {
 pub(crate) fn method(report: &LeakReport) -> Vec<String> {
     let (own, series) = (&report.own.growth, LeakSeries::of(report));
     let unit = series.unit;
-    let mut pieces = vec![match series.warm_up_end() {
+    let mut pieces = vec![match series.warm_up_work() {
         Some(end) => format!(
             "warm-up: {} ({}) left out",
             unit.count(end),

@@ -8,7 +8,9 @@
 //! reach the reader, and HTML, XML, CSV and the embedded JSON quote them for their own format. Who
 //! prints such a name without a renderer passes it through [`printable()`].
 
+mod amount;
 mod check_words;
+mod claim_words;
 mod component_words;
 mod csv;
 mod estimate_words;
@@ -16,19 +18,25 @@ mod fit_words;
 mod html;
 mod json;
 mod junit;
+mod law_curve;
+mod law_words;
 mod leak_series;
 mod leak_words;
 mod markup;
 mod options;
 mod printable;
 mod quantity;
+mod receipt;
 mod run;
+mod scale;
 mod stages;
 mod text;
 
 use std::io::{self, BufWriter, Write};
 
-use plimsoll_model::{Breakdown, CapFit, CheckReport, LeakReport, ProcessTable, Recorded};
+use plimsoll_model::{
+    Breakdown, CapFit, CheckReport, CompareReport, LeakReport, ProcessTable, Recorded, ScaleReport,
+};
 
 pub use options::{CheckFormat, Format, TextOptions, UnknownFormat};
 pub use printable::printable;
@@ -97,6 +105,36 @@ pub fn render_fit(
     })
 }
 
+/// Writes what `scale` shows: the law by which memory grows with the size of the input.
+pub fn render_scale(
+    report: &ScaleReport,
+    format: Format,
+    options: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    buffered(w, |w| match format {
+        Format::Text => text::scale(report, options, w),
+        Format::Json => json::scale(report, w),
+        Format::Csv => csv::scale(report, w),
+        Format::Html => html::scale(report, w),
+    })
+}
+
+/// Writes what `compare` shows: what each change to a program saved, beyond the noise.
+pub fn render_compare(
+    report: &CompareReport,
+    format: Format,
+    options: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    buffered(w, |w| match format {
+        Format::Text => text::receipt(report, options, w),
+        Format::Json => json::compare(report, w),
+        Format::Csv => csv::compare(report, w),
+        Format::Html => html::receipt(report, w),
+    })
+}
+
 /// Writes what `leak` found: whether the program's own memory grows with work, and the evidence.
 pub fn render_leak(
     report: &LeakReport,
@@ -142,22 +180,4 @@ fn buffered(
     let mut buffer = BufWriter::new(w);
     render(&mut buffer)?;
     buffer.flush()
-}
-
-// TEMPORARY
-pub fn render_scale(
-    r: &plimsoll_model::ScaleReport,
-    _f: Format,
-    _o: &TextOptions,
-    w: &mut dyn Write,
-) -> io::Result<()> {
-    writeln!(w, "{}", serde_json::to_string_pretty(r)?)
-}
-pub fn render_compare(
-    r: &plimsoll_model::CompareReport,
-    _f: Format,
-    _o: &TextOptions,
-    w: &mut dyn Write,
-) -> io::Result<()> {
-    writeln!(w, "{}", serde_json::to_string_pretty(r)?)
 }

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plimsoll_render::{
-    Format, TextOptions, render_breakdown, render_process_table, render_recorded,
+    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_compare, render_leak,
+    render_process_table, render_recorded, render_scale,
 };
 use serde_json::Value;
 
@@ -31,6 +32,11 @@ addEventListener("load", () => {
   const rows = () => all("#components tbody tr").length;
   const first = () => document.querySelector("tbody th")?.textContent ?? "";
   seen.tiles = all("button.tile").length;
+  seen.inPlot = all(".plot polyline.own").every((line) => {
+    const inner = line.getBoundingClientRect(), outer = line.closest("svg").getBoundingClientRect();
+    return inner.width > 100 && inner.left >= outer.left - 3 && inner.right <= outer.right + 3;
+  });
+  seen.plots = all(".plot .scroll > svg").length;
   seen.areas = all("#chart polygon:not(.event)").length;
   seen.wider = document.documentElement.scrollWidth - innerWidth;
   seen.rows = rows();
@@ -39,9 +45,9 @@ addEventListener("load", () => {
   document.querySelector(".fold")?.click();
   seen.rowsClosed = rows();
   document.querySelector("button.tile.opens")?.click();
-  seen.crumbs = document.querySelector(".crumbs").textContent;
-  document.querySelector(".map").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
-  seen.crumbsBack = document.querySelector(".crumbs").textContent;
+  seen.crumbs = document.querySelector(".crumbs")?.textContent;
+  document.querySelector(".map")?.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+  seen.crumbsBack = document.querySelector(".crumbs")?.textContent;
   seen.before = document.querySelector("#picked-time")?.textContent;
   const slider = document.querySelector("#chart input");
   slider?.dispatchEvent(new KeyboardEvent("keydown", { key: "Home" }));
@@ -123,6 +129,61 @@ fn processes_open() {
     assert_eq!(seen["tiles"], 5, "{seen}");
     assert_eq!(seen["sortedDown"], "systemd-journald", "{seen}");
     assert_eq!(seen["sortedUp"], "monitor_runner.py", "{seen}");
+}
+
+#[test]
+fn a_leak_report_opens() {
+    let mut page = Vec::new();
+    let options = TextOptions::plain(80);
+    render_leak(&fixture::growing(), Format::Html, &options, &mut page).unwrap();
+    let Some(seen) = look("leak", &page) else {
+        return;
+    };
+    assert_eq!(seen["faults"], Value::Array(Vec::new()), "{seen}");
+    assert_eq!(seen["requests"], 0, "{seen}");
+    assert_eq!(seen["plots"], 2, "{seen}");
+    assert_eq!(seen["inPlot"], true, "{seen}");
+    assert_eq!(seen["sortedUp"], "RSS", "{seen}");
+    assert_eq!(seen["themed"], true, "{seen}");
+    assert!(seen["wider"].as_i64() <= Some(0), "{seen}");
+}
+
+#[test]
+fn a_check_report_opens() {
+    let mut page = Vec::new();
+    let options = TextOptions::plain(80);
+    let format = CheckFormat::Shared(Format::Html);
+    render_check(&fixture::hostile_check(), format, &options, &mut page).unwrap();
+    let Some(seen) = look("check", &page) else {
+        return;
+    };
+    assert_eq!(seen["faults"], Value::Array(Vec::new()), "{seen}");
+    assert_eq!(seen["alerts"], 0, "{seen}");
+    assert!(seen["wider"].as_i64() <= Some(0), "{seen}");
+}
+
+#[test]
+fn experiments_open() {
+    let options = TextOptions::plain(80);
+    let mut scale = Vec::new();
+    render_scale(
+        &fixture::morphometrics(),
+        Format::Html,
+        &options,
+        &mut scale,
+    )
+    .unwrap();
+    let mut compare = Vec::new();
+    render_compare(&fixture::added_up(), Format::Html, &options, &mut compare).unwrap();
+    for (name, page) in [("scale", scale), ("compare", compare)] {
+        let Some(seen) = look(name, &page) else {
+            return;
+        };
+        assert_eq!(seen["faults"], Value::Array(Vec::new()), "{seen}");
+        assert_eq!(seen["requests"], 0, "{seen}");
+        assert_eq!(seen["themed"], true, "{seen}");
+        assert!(seen["wider"].as_i64() <= Some(0), "{seen}");
+    }
 }
 
 #[test]

@@ -9,7 +9,8 @@
 mod fixture;
 
 use plimsoll_render::{
-    Format, TextOptions, render_breakdown, render_process_table, render_recorded,
+    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_leak,
+    render_process_table, render_recorded,
 };
 
 fn breakdown_csv(breakdown: &plimsoll_model::Breakdown) -> String {
@@ -47,36 +48,10 @@ fn a_run() {
     insta::assert_snapshot!(recorded_csv(&recorded));
 }
 
-/// Records of RFC 4180: quoted fields, doubled quotes, CRLF line ends.
-fn records(text: &str) -> Vec<Vec<String>> {
-    let mut records = vec![vec![String::new()]];
-    let mut quoted = false;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let record = records.last_mut().unwrap();
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                record.last_mut().unwrap().push('"');
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => record.push(String::new()),
-            '\r' if !quoted => {
-                assert_eq!(chars.next(), Some('\n'), "a bare return");
-                records.push(vec![String::new()]);
-            }
-            c => record.last_mut().unwrap().push(c),
-        }
-    }
-    let last = records.pop().unwrap();
-    assert_eq!(last, [""], "the last line has its end");
-    records
-}
-
 #[test]
 fn leaves_sum_to_the_total() {
     let breakdown = fixture::service();
-    let records = records(&breakdown_csv(&breakdown));
+    let records = fixture::csv_records(&breakdown_csv(&breakdown));
     let column = records[0].iter().position(|name| name == "resident_bytes");
     let column = column.unwrap();
     let sum: u64 = records[1..]
@@ -92,7 +67,7 @@ fn hostile_names_are_one_harmless_field() {
         breakdown_csv(&fixture::hostile_breakdown()),
         table_csv(&fixture::hostile_table()),
     ] {
-        let records = records(&text);
+        let records = fixture::csv_records(&text);
         for record in &records {
             assert_eq!(record.len(), records[0].len());
             for field in record {
@@ -104,6 +79,30 @@ fn hostile_names_are_one_harmless_field() {
             }
         }
     }
-    let first = records(&table_csv(&fixture::hostile_table()));
+    let first = fixture::csv_records(&table_csv(&fixture::hostile_table()));
     assert!(first[3][0].starts_with("'=HYPERLINK"));
+}
+
+/// The tables of docs/reference/csv.md name the columns that are written, in their order.
+#[test]
+fn columns_are_documented() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/csv.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let check = |section: &str, csv: &[u8]| {
+        let (_, text) = page.split_once(&format!("\n## {section}\n")).unwrap();
+        let text = text.split("\n## ").next().unwrap();
+        let (_, table) = text.split_once("| column |").unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+        let documented: Vec<&str> = rows.map(|row| row.split('`').next().unwrap()).collect();
+        let written = String::from_utf8(csv.to_vec()).unwrap();
+        assert_eq!(fixture::csv_records(&written)[0], documented);
+    };
+    let options = TextOptions::plain(80);
+    let mut leak = Vec::new();
+    render_leak(&fixture::growing(), Format::Csv, &options, &mut leak).unwrap();
+    check("leak", &leak);
+    let mut rules = Vec::new();
+    let format = CheckFormat::Shared(Format::Csv);
+    render_check(&fixture::check_report(), format, &options, &mut rules).unwrap();
+    check("check", &rules);
 }

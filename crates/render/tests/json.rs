@@ -13,10 +13,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use plimsoll_model::{Breakdown, CapFit, ProcessTable, Recorded};
+use plimsoll_model::{
+    Breakdown, CapFit, CheckReport, CompareReport, LeakReport, ProcessTable, Recorded, ScaleReport,
+};
 use plimsoll_render::{
-    Format, SCHEMA_VERSION, TextOptions, render_breakdown, render_fit, render_process_table,
-    render_recorded,
+    CheckFormat, Format, SCHEMA_VERSION, TextOptions, render_breakdown, render_check,
+    render_compare, render_fit, render_leak, render_process_table, render_recorded, render_scale,
 };
 use serde_json::Value;
 
@@ -42,6 +44,50 @@ fn fit_json(fit: &CapFit) -> String {
     let mut out = Vec::new();
     render_fit(fit, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
     String::from_utf8(out).unwrap()
+}
+
+fn leak_json(report: &LeakReport) -> String {
+    let mut out = Vec::new();
+    render_leak(report, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn check_json(report: &CheckReport) -> String {
+    let (format, options) = (CheckFormat::Shared(Format::Json), TextOptions::plain(80));
+    let mut out = Vec::new();
+    render_check(report, format, &options, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn scale_json(report: &ScaleReport) -> String {
+    let mut out = Vec::new();
+    render_scale(report, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn compare_json(report: &CompareReport) -> String {
+    let mut out = Vec::new();
+    render_compare(report, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_scale() {
+    let mut report = fixture::morphometrics();
+    report.cells.truncate(1);
+    report.cells[0].trials.truncate(1);
+    report.laws.truncate(1);
+    report.targets.truncate(1);
+    insta::assert_snapshot!(scale_json(&report));
+}
+
+#[test]
+fn a_comparison() {
+    let mut report = fixture::fewer_threads(146.2, 0.6);
+    for arm in &mut report.arms {
+        arm.trials.truncate(1);
+    }
+    insta::assert_snapshot!(compare_json(&report));
 }
 
 #[test]
@@ -122,7 +168,11 @@ fn resident(components: &Value) -> u64 {
 fn every_written_key_is_documented_and_every_documented_key_is_written() {
     let schema = Schema::read();
     let mut written = BTreeSet::new();
-    for (definition, text) in [
+    let leaks = fixture::full_leak_reports();
+    let leaks = leaks
+        .iter()
+        .map(|report| ("leak_document", leak_json(report)));
+    let documents = [
         ("breakdown_document", breakdown_json(&fixture::service())),
         (
             "breakdown_document",
@@ -145,9 +195,26 @@ fn every_written_key_is_documented_and_every_documented_key_is_written() {
             "recording_document",
             recorded_json(&fixture::cut_off_before_its_start()),
         ),
+        ("check_document", check_json(&fixture::check_report())),
+        ("check_document", check_json(&fixture::hostile_check())),
+        ("leak_document", leak_json(&fixture::hostile_leak())),
+        ("scale_document", scale_json(&fixture::full_scale())),
+        (
+            "scale_document",
+            scale_json(&fixture::hostile_scale(fixture::HOSTILE[0])),
+        ),
+        (
+            "compare_document",
+            compare_json(&fixture::full_comparison()),
+        ),
+        (
+            "compare_document",
+            compare_json(&fixture::hostile_comparison()),
+        ),
         ("fit_document", fit_json(&fixture::fit())),
         ("fit_document", fit_json(&fixture::full_fit())),
-    ] {
+    ];
+    for (definition, text) in documents.into_iter().chain(leaks) {
         let document: Value = serde_json::from_str(&text).unwrap();
         let rule = schema.definition(definition);
         schema
@@ -370,7 +437,7 @@ fn type_words(rule: &Value) -> String {
         }
         Value::String(word) if word == "array" => match rule["items"].get("$ref") {
             Some(_) => format!("array of {}", link(&rule["items"])),
-            None => "array of string".to_owned(),
+            None => format!("array of {}", rule["items"]["type"].as_str().unwrap()),
         },
         word => word.as_str().unwrap().to_owned(),
     }

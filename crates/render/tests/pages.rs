@@ -9,7 +9,8 @@ mod fixture;
 
 use plimsoll_model::{Breakdown, ProcessTable, Recorded};
 use plimsoll_render::{
-    Format, TextOptions, render_breakdown, render_process_table, render_recorded,
+    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_leak,
+    render_process_table, render_recorded,
 };
 
 fn breakdown_page(breakdown: &Breakdown) -> String {
@@ -101,5 +102,19 @@ fn write_pages() {
     write("breakdown", breakdown_page(&fixture::service()));
     write("processes", table_page(&fixture::process_groups()));
     write("run", recorded_page(&fixture::recorded()));
+    let options = TextOptions::plain(80);
+    for (name, report) in [
+        ("growing", fixture::growing()),
+        ("floors", fixture::growing_floors()),
+        ("filled", fixture::filled()),
+    ] {
+        let mut page = Vec::new();
+        render_leak(&report, Format::Html, &options, &mut page).unwrap();
+        write(name, String::from_utf8(page).unwrap());
+    }
+    let mut page = Vec::new();
+    let format = CheckFormat::Shared(Format::Html);
+    render_check(&fixture::check_report(), format, &options, &mut page).unwrap();
+    write("check", String::from_utf8(page).unwrap());
     write("hostile", recorded_page(&fixture::hostile_recorded()));
 }

@@ -106,19 +106,6 @@ fn hostile_names_at_80_columns() {
     ));
 }
 
-/// Columns counted apart from the renderer's own count: ASCII, the block characters of time lines
-/// and Latin letters are one wide, everything else here is at most two.
-fn widest(text: &str) -> usize {
-    let width = |c: char| match c {
-        ' '..='~' | '\u{a1}'..='\u{2ff}' | '\u{2580}'..='\u{259f}' => 1,
-        _ => 2,
-    };
-    text.lines()
-        .map(|line| line.chars().map(width).sum())
-        .max()
-        .unwrap_or(0)
-}
-
 #[test]
 fn hostile_names_neither_widen_lines_nor_reach_the_terminal() {
     for width in [80, 99, 100, 133] {
@@ -136,7 +123,10 @@ fn hostile_names_neither_widen_lines_nor_reach_the_terminal() {
                 table_text(&fixture::process_groups(), &options),
                 recorded_text(&fixture::hostile_recorded(), &options),
             ] {
-                assert!(widest(&text) <= usize::from(width), "{width}:\n{text}");
+                assert!(
+                    fixture::widest(&text) <= usize::from(width),
+                    "{width}:\n{text}"
+                );
                 let control = text.chars().find(|c| c.is_control() && *c != '\n');
                 assert_eq!(control, None, "{text}");
             }
@@ -264,7 +254,7 @@ proptest::proptest! {
         breakdown.verdict = names.join(" ");
         breakdown.process.command = names;
         let text = breakdown_text(&breakdown, &TextOptions::plain(width));
-        proptest::prop_assert!(widest(&text) <= usize::from(width.max(80)), "{text}");
+        proptest::prop_assert!(fixture::widest(&text) <= usize::from(width.max(80)), "{text}");
         let hidden = |c: char| {
             (c.is_control() && c != '\n') || ('\u{200b}'..='\u{202e}').contains(&c)
         };
@@ -291,7 +281,7 @@ proptest::proptest! {
         let breakdown = fixture::breakdown_of(components);
         let options = TextOptions { top, ..TextOptions::plain(width) };
         let text = breakdown_text(&breakdown, &options);
-        proptest::prop_assert!(widest(&text) <= usize::from(width));
+        proptest::prop_assert!(fixture::widest(&text) <= usize::from(width));
         let (mut sum, mut rounding) = (0.0, 1.0);
         let rows = text
             .lines()

@@ -26,7 +26,7 @@ use crate::schedule::BreakdownSchedule;
 use crate::signals::{PASSED_ON, Received, STOPPING, SignalPipe, signal_name};
 use crate::stages::Stages;
 use crate::ticker::Ticker;
-use crate::tree::Tree;
+use crate::tree::{Look, Tree};
 use crate::{BreakdownReason, End, Observer, Options, Outcome, Progress, RunnerError};
 
 /// A peak that the kernel reports at the end of a process is a gap when it is this much above all
@@ -322,13 +322,7 @@ impl Session<'_> {
     fn tick(&mut self, now: Duration) {
         self.end_if_overdue(now);
         let look = self.tree.look(now);
-        for (record, renamed) in &look.found {
-            if *renamed {
-                self.observer.process_started(record);
-            } else {
-                self.tell_started(record, now);
-            }
-        }
+        self.tell_found(&look, now);
         let mut parts = RssParts::default();
         look.samples.iter().for_each(|sample| parts.add(sample));
         // All that is left may just be ending: what it held is told by the look before.
@@ -361,6 +355,16 @@ impl Session<'_> {
         };
         if let ControlFlow::Break(()) = self.observer.ticked(&progress) {
             self.stopping = true;
+        }
+    }
+
+    fn tell_found(&mut self, look: &Look, now: Duration) {
+        for (record, renamed) in &look.found {
+            if *renamed {
+                self.observer.process_started(record);
+            } else {
+                self.tell_started(record, now);
+            }
         }
     }
 

@@ -81,6 +81,7 @@ impl Stages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::Look;
 
     fn cut(rss: u64, peaks: &[u64]) -> Cut {
         Cut {
@@ -90,7 +91,7 @@ mod tests {
                 ..RssParts::default()
             },
             peaks: peaks.iter().map(|peak| Bytes::mib(*peak)).collect(),
-            gaps: Vec::new(),
+            look: Look::default(),
         }
     }
 

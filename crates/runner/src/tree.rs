@@ -62,8 +62,8 @@ pub(crate) struct Cut {
     pub(crate) parts: RssParts,
     /// Highest RSS of each process since the last cut.
     pub(crate) peaks: Vec<Bytes>,
-    /// Processes whose mark the kernel would not reset.
-    pub(crate) gaps: Vec<Gap>,
+    /// Processes that were not known yet, and those whose mark the kernel would not reset.
+    pub(crate) look: Look,
 }
 
 /// A process that ended.
@@ -191,12 +191,14 @@ impl Tree {
         })
     }
 
-    /// Reads all processes once more and begins their peaks anew.
+    /// Reads all processes once more, new ones too, and begins their peaks anew.
     pub(crate) fn cut(&mut self, now: Duration) -> Cut {
         let mut cut = Cut {
             peaks: std::mem::take(&mut self.ended_peaks),
             ..Cut::default()
         };
+        // The subject waits for it, and a cycle may be shorter than the time between two looks.
+        self.find_new(now, &mut cut.look);
         for live in self.live.iter_mut().filter(|live| live.counts()) {
             // One that is gone or refused is told by the next look.
             if let Ok(Some(figures)) = live.sampler.read() {
@@ -208,7 +210,7 @@ impl Tree {
             let refused = live.sampler.reset_peak().err();
             if let Some(error) = refused.filter(|_| !live.mark_is_old) {
                 live.mark_is_old = true;
-                cut.gaps.push(Gap::new(
+                cut.look.gaps.push(Gap::new(
                     format!("peaks inside stages of {}", live.record.name),
                     GapReason::Denied,
                     format!("{error}; they are the highest of the samples only"),

@@ -21,6 +21,12 @@ const BLOCKS_MIN: usize = 15;
 /// Computational Statistics & Data Analysis 2022), so plain BIC (1) would cut too often.
 const PENALTY: f64 = 2.5;
 
+/// The greatest slope of lines that are one course, over the least of them.
+const ALIKE: f64 = 1.25;
+
+/// What a step between two lines of one course may be, as a share of their rise.
+const JUMP_MAX: f64 = 0.1;
+
 /// A straight stretch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stretch {
@@ -33,6 +39,9 @@ pub(crate) struct Stretch {
     /// Bytes of its line at its first and its last block.
     pub(crate) from: f64,
     pub(crate) to: f64,
+    /// The least and the greatest slope of the lines that were joined.
+    least: f64,
+    most: f64,
 }
 
 /// Cuts `bytes` over `work` into the stretches that explain it best.
@@ -70,12 +79,43 @@ pub(crate) fn stretches(work: &[f64], bytes: &[f64], resolution: f64) -> Vec<Str
             start: start * length,
             end: (end * length).min(work.len()),
             slope,
+            least: slope,
+            most: slope,
             from,
             to: from + slope * (at[end - 1] - at[start]),
         });
         end = start;
     }
     stretches.reverse();
+    join_alike(work, stretches)
+}
+
+/// Joins the last stretches while all of them rise alike, without a jump between them.
+///
+/// A leak of a changing number of pages wanders about its line, and the more exactly it is measured,
+/// the more of that is seen: but rising by 75 KiB and then by 74 is one course. A cache that fills
+/// rises by less and less, and is soon outside of [`ALIKE`].
+fn join_alike(work: &[f64], mut stretches: Vec<Stretch>) -> Vec<Stretch> {
+    while let [.., one, other] = stretches.as_slice() {
+        let rise = other.to - one.from;
+        let gap = work[other.start] - work[one.end - 1];
+        let jump = other.from - one.to - gap * f64::midpoint(one.slope, other.slope);
+        let (least, most) = (one.least.min(other.least), one.most.max(other.most));
+        if least <= 0.0 || most > ALIKE * least || jump.abs() > JUMP_MAX * rise {
+            break;
+        }
+        let joined = Stretch {
+            start: one.start,
+            end: other.end,
+            slope: rise / (work[other.end - 1] - work[one.start]).max(f64::MIN_POSITIVE),
+            from: one.from,
+            to: other.to,
+            least,
+            most,
+        };
+        stretches.truncate(stretches.len() - 2);
+        stretches.push(joined);
+    }
     stretches
 }
 
@@ -87,7 +127,9 @@ fn deviation(level: &[f64], resolution: f64) -> f64 {
         .collect();
     let range = order::quantile(level, 1.0) - order::quantile(level, 0.0);
     (order::robust_deviation(&bends) / 6_f64.sqrt())
-        .max(resolution / 12_f64.sqrt())
+        // A whole step of the counter, not its rounding error: where nothing else moves, one page
+        // more or less (a thread cache, a stack that grew) is no change of course.
+        .max(resolution)
         .max(range * 1e-6)
 }
 

@@ -1,5 +1,7 @@
 //! A leak judgement on the program's own memory, and on each part of what it holds.
 
+use std::cmp::Ordering;
+
 use plimsoll_model::{
     Bytes, GrowthClass, GrowthPoint, MeasuredGrowth, MemoryPoint, MemorySeries, OwnerLevel,
     RssParts,
@@ -62,7 +64,7 @@ pub fn judge_all(
         .into_iter()
         .map(|name| measured(&name, &owner_points(series, &name), &part))
         .collect();
-    owners.sort_by(|one, other| rank(other).total_cmp(&rank(one)));
+    owners.sort_by(by_growth);
     Judged {
         own: quick("own memory", RssParts::own),
         measures,
@@ -79,12 +81,11 @@ fn measured(name: &str, points: &[GrowthPoint], options: &LeakOptions) -> Measur
 }
 
 /// What grows first, then by slope.
-fn rank(measured: &MeasuredGrowth) -> f64 {
-    let slope = measured.growth.slope.map_or(0.0, |slope| slope.value);
-    match measured.growth.class {
-        GrowthClass::Growing => f64::MAX / 4.0 + slope,
-        _ => slope,
-    }
+fn by_growth(one: &MeasuredGrowth, other: &MeasuredGrowth) -> Ordering {
+    let grows = |measured: &MeasuredGrowth| measured.growth.class == GrowthClass::Growing;
+    let slope = |measured: &MeasuredGrowth| measured.growth.slope.map_or(0.0, |slope| slope.value);
+    let by_slope = slope(other).total_cmp(&slope(one));
+    grows(other).cmp(&grows(one)).then(by_slope)
 }
 
 fn points_of(points: &[MemoryPoint], of: fn(&RssParts) -> Bytes) -> Vec<GrowthPoint> {

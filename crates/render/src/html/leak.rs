@@ -13,6 +13,15 @@ use crate::leak_series::{LeakSeries, SlopeLine};
 use crate::leak_words::{by_hand, class_words, confidence, doubt, facts, method, notes, verdict};
 use crate::markup::escaped;
 
+/// Marks of the legend, 24 by 10.
+const OWN_KEY: &str = r#"<line class="own" x1="0" x2="24" y1="5" y2="5"/>"#;
+const RSS_KEY: &str = r#"<line class="rss" x1="0" x2="24" y1="5" y2="5"/>"#;
+const FILE_KEY: &str = r#"<line class="file" x1="0" x2="24" y1="5" y2="5"/>"#;
+const SLOPE_KEY: &str = r#"<line class="slope" x1="0" x2="24" y1="5" y2="5"/>"#;
+const BAND_KEY: &str = r#"<rect class="band" width="24" height="10"/>"#;
+const WARM_UP_KEY: &str = r#"<rect class="warm-up" width="24" height="10"/>"#;
+const FLOOR_KEY: &str = r#"<circle class="floor" cx="12" cy="5" r="3.5"/>"#;
+
 pub(crate) fn leak(report: &LeakReport, w: &mut dyn Write) -> io::Result<()> {
     let subject = [report.subject.clone()];
     let mut page = Page::start(
@@ -61,36 +70,26 @@ fn own_course(page: &mut Page<'_>, report: &LeakReport, series: &LeakSeries<'_>)
         .iter()
         .map(|floor| (floor.work, floor.bytes))
         .collect();
-    let mut keys = vec![(
-        "<line class=\"own\" x1=\"0\" x2=\"24\" y1=\"5\" y2=\"5\"/>",
-        "own memory",
-    )];
+    let mut keys = vec![(OWN_KEY, "own memory")];
     if let Some(mut plot) = plot(series, &[&own], false) {
         if let (Some(end), Some((from, _))) = (series.warm_up_end(), series.ends()) {
             plot.shade("warm-up", from, end);
-            keys.push((
-                "<rect class=\"warm-up\" width=\"24\" height=\"10\"/>",
-                "warm-up, left out",
-            ));
+            keys.push((WARM_UP_KEY, "warm-up, left out"));
         }
-        if let Some(line) = series.slope_line() {
-            slope(&mut plot, &line);
-            keys.push((
-                "<line class=\"slope\" x1=\"0\" x2=\"24\" y1=\"5\" y2=\"5\"/>",
-                "slope",
-            ));
-            keys.push((
-                "<rect class=\"band\" width=\"24\" height=\"10\"/>",
-                "its interval",
-            ));
+        let line = series.slope_line();
+        if let Some(line) = &line {
+            fan(&mut plot, line);
         }
         plot.line("own", &own);
+        if let Some(line) = &line {
+            let at = |work: f64| (work, line.at(work, line.slope.value));
+            plot.line("slope", &[at(line.from), at(line.to)]);
+            keys.push((SLOPE_KEY, "slope"));
+            keys.push((BAND_KEY, "its interval"));
+        }
         if !floors.is_empty() {
             plot.dots("floor", &floors);
-            keys.push((
-                "<circle class=\"floor\" cx=\"12\" cy=\"5\" r=\"3.5\"/>",
-                "floors",
-            ));
+            keys.push((FLOOR_KEY, "floors"));
         }
         page.raw("<div class=\"scroll\">")?;
         page.raw(&plot.finish(&format!("Own memory over work. {}", verdict(report))))?;
@@ -103,8 +102,8 @@ fn own_course(page: &mut Page<'_>, report: &LeakReport, series: &LeakSeries<'_>)
     page.raw("</section>\n")
 }
 
-/// The slope through the steady part and the fan of its interval.
-fn slope(plot: &mut Plot<'_>, line: &SlopeLine) {
+/// What the interval of the slope allows, on both sides of where the lines cross.
+fn fan(plot: &mut Plot<'_>, line: &SlopeLine) {
     let at = |work: f64, slope: f64| (work, line.at(work, slope));
     let (from, to, slope) = (line.from, line.to, line.slope);
     plot.area(
@@ -118,7 +117,6 @@ fn slope(plot: &mut Plot<'_>, line: &SlopeLine) {
             at(from, slope.high),
         ],
     );
-    plot.line("slope", &[at(from, slope.value), at(to, slope.value)]);
 }
 
 /// Own memory beside RSS and mapped files, from zero.
@@ -140,18 +138,9 @@ fn all_courses(page: &mut Page<'_>, series: &LeakSeries<'_>) -> io::Result<()> {
     legend(
         page,
         &[
-            (
-                "<line class=\"own\" x1=\"0\" x2=\"24\" y1=\"5\" y2=\"5\"/>",
-                "own memory",
-            ),
-            (
-                "<line class=\"rss\" x1=\"0\" x2=\"24\" y1=\"5\" y2=\"5\"/>",
-                "RSS",
-            ),
-            (
-                "<line class=\"file\" x1=\"0\" x2=\"24\" y1=\"5\" y2=\"5\"/>",
-                "mapped files",
-            ),
+            (OWN_KEY, "own memory"),
+            (RSS_KEY, "RSS"),
+            (FILE_KEY, "mapped files"),
         ],
     )?;
     page.raw("</section>\n")
@@ -230,7 +219,7 @@ fn growth_row(
     let cell = |figure: Option<f64>, words: Option<String>| {
         format!(
             "<td class=\"n\" data-v=\"{}\">{}</td>",
-            figure.unwrap_or(f64::MIN),
+            figure.map_or_else(|| "-1e308".to_owned(), |figure| figure.to_string()),
             escaped(&words.unwrap_or_else(|| "-".to_owned()))
         )
     };

@@ -4,12 +4,15 @@
 //! the chart over time and sorting, from a JSON block in the page ([`data`]). The page asks
 //! nothing of any network: its content security policy forbids it.
 
+mod chart;
 mod check;
 mod data;
 mod fit;
 mod leak;
 mod page;
 mod plot;
+mod receipt;
+mod scale;
 mod tables;
 
 use std::io::{self, Write};
@@ -25,6 +28,8 @@ use page::{Head, Page};
 pub(crate) use check::check;
 pub(crate) use fit::fit;
 pub(crate) use leak::leak;
+pub(crate) use receipt::receipt;
+pub(crate) use scale::scale;
 
 /// Rows that the first sentence about a process table names.
 const LARGEST_NAMED: usize = 3;

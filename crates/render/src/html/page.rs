@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use plimsoll_model::{Bytes, Cgroup, Gap, ReadingCost, Reclaim, ReclaimClass, SystemMemory};
 
 use super::data::PageData;
+use crate::amount::bytes;
 use crate::markup::escaped;
 use crate::quantity::{percent, span};
 
@@ -25,6 +26,35 @@ pub(super) struct Head<'a> {
     pub(super) facts: &'a [String],
     pub(super) command: &'a [String],
     pub(super) verdict: &'a str,
+}
+
+/// A cell of a table: its words, and by what it sorts where it is a figure.
+pub(super) struct Cell {
+    words: String,
+    value: Option<f64>,
+}
+
+impl Cell {
+    pub(super) fn text(words: String) -> Cell {
+        Cell { words, value: None }
+    }
+
+    pub(super) fn valued(value: f64, words: String) -> Cell {
+        let value = value.is_finite().then_some(value);
+        Cell { words, value }
+    }
+
+    pub(super) fn count(count: usize) -> Cell {
+        Cell::valued(count as f64, count.to_string())
+    }
+
+    /// Bytes, or "-" where they are not known.
+    pub(super) fn bytes(amount: Option<f64>) -> Cell {
+        match amount {
+            Some(amount) => Cell::valued(amount, bytes(amount)),
+            None => Cell::text("-".to_owned()),
+        }
+    }
 }
 
 impl<'w> Page<'w> {
@@ -196,6 +226,62 @@ impl<'w> Page<'w> {
             writeln!(self.w, "<li>{}</li>", escaped(&gap.to_string()))?;
         }
         self.raw("</ul></section>\n")
+    }
+
+    /// A section with a sentence an item; nothing without sentences.
+    pub(super) fn list(
+        &mut self,
+        title: &str,
+        sentences: impl IntoIterator<Item = String>,
+    ) -> io::Result<()> {
+        let items: Vec<String> = sentences
+            .into_iter()
+            .map(|sentence| format!("<li>{}</li>\n", escaped(&sentence)))
+            .collect();
+        if items.is_empty() {
+            return Ok(());
+        }
+        let title = escaped(title);
+        self.raw(&format!(
+            "<section><h2>{title}</h2>\n<ul>\n{}</ul></section>\n",
+            items.concat()
+        ))
+    }
+
+    /// A section with a table that the script makes sortable; the first column names the rows.
+    /// After [`Page::table_end`] the section is still open.
+    pub(super) fn table_start(&mut self, title: &str, titles: &[&str]) -> io::Result<()> {
+        self.raw(&format!(
+            "<section><h2>{}</h2>\n<div class=\"scroll\"><table class=\"sortable\">\n\
+             <thead><tr>",
+            escaped(title)
+        ))?;
+        for title in titles {
+            self.raw(&format!("<th>{}", escaped(title)))?;
+        }
+        self.raw("</tr></thead>\n<tbody>\n")
+    }
+
+    pub(super) fn table_row(&mut self, name: &Cell, cells: &[Cell]) -> io::Result<()> {
+        let sorts = name
+            .value
+            .map_or_else(String::new, |value| format!(" data-v=\"{value}\""));
+        self.raw(&format!(
+            "<tr><th scope=\"row\"{sorts}>{}</th>",
+            escaped(&name.words)
+        ))?;
+        for cell in cells {
+            let words = escaped(&cell.words);
+            self.raw(&match cell.value {
+                Some(value) => format!("<td class=\"n\" data-v=\"{value}\">{words}</td>"),
+                None => format!("<td>{words}</td>"),
+            })?;
+        }
+        self.raw("</tr>\n")
+    }
+
+    pub(super) fn table_end(&mut self) -> io::Result<()> {
+        self.raw("</tbody></table></div>\n")
     }
 
     pub(super) fn cost(&mut self, cost: &ReadingCost) -> io::Result<()> {

@@ -6,6 +6,7 @@ use plimsoll_model::{
 };
 use serde::Serialize;
 
+use super::estimate::EstimateJson;
 use super::parts::GapJson;
 use crate::estimate_words::WorkUnit;
 use crate::leak_words::{class_name, doubt, notes, verdict};
@@ -45,13 +46,6 @@ struct MeasuredGrowthJson<'a> {
     doubts: Vec<DoubtJson>,
     more_points: Option<usize>,
     budget_at_units: Option<EstimateJson>,
-}
-
-#[derive(Serialize)]
-struct EstimateJson {
-    value: f64,
-    low: f64,
-    high: f64,
 }
 
 #[derive(Serialize)]
@@ -144,10 +138,10 @@ impl<'a> MeasuredGrowthJson<'a> {
             name: &measured.name,
             points: measured.points,
             class: class_name(growth.class),
-            slope_bytes_per_unit: growth.slope.and_then(EstimateJson::of),
+            slope_bytes_per_unit: growth.slope.and_then(finite),
             detection_limit_bytes_per_unit: growth.detection_limit,
             certainly_below_bytes_per_unit: growth.certainly_below,
-            control_slope_bytes_per_unit: growth.control_slope.and_then(EstimateJson::of),
+            control_slope_bytes_per_unit: growth.control_slope.and_then(finite),
             halves: growth.halves.and_then(HalvesJson::of),
             warm_up_points: growth.warm_up,
             teeth: growth.teeth.map(TeethJson::of),
@@ -157,25 +151,23 @@ impl<'a> MeasuredGrowthJson<'a> {
                 .map(|doubt| DoubtJson::of(doubt, growth, unit))
                 .collect(),
             more_points: growth.more_points,
-            budget_at_units: growth.budget_at.and_then(EstimateJson::of),
+            budget_at_units: growth.budget_at.and_then(finite),
         }
     }
 }
 
-impl EstimateJson {
-    /// `None` if it has no end: JSON has no infinity.
-    fn of(estimate: Estimate) -> Option<EstimateJson> {
-        let Estimate { value, low, high } = estimate;
-        let finite = [value, low, high].iter().all(|figure| figure.is_finite());
-        finite.then_some(EstimateJson { value, low, high })
-    }
+/// None where a figure is not a number.
+fn finite(estimate: Estimate) -> Option<EstimateJson> {
+    let Estimate { value, low, high } = estimate;
+    let all = value.is_finite() && low.is_finite() && high.is_finite();
+    all.then(|| EstimateJson::of(estimate))
 }
 
 impl HalvesJson {
     fn of([first, second]: [Estimate; 2]) -> Option<HalvesJson> {
         Some(HalvesJson {
-            first_bytes_per_unit: EstimateJson::of(first)?,
-            second_bytes_per_unit: EstimateJson::of(second)?,
+            first_bytes_per_unit: finite(first)?,
+            second_bytes_per_unit: finite(second)?,
         })
     }
 }

@@ -7,18 +7,26 @@
 
 mod breakdown;
 mod check;
+mod compare;
+mod estimate;
 mod fit;
+mod law;
 mod leak;
 mod parts;
 mod process_table;
 mod recording;
+mod scale;
+mod trial;
 
 use std::io::{self, Write};
 
-use plimsoll_model::{Breakdown, CapFit, CheckReport, LeakReport, ProcessTable, Recorded};
+use plimsoll_model::{
+    Breakdown, CapFit, CheckReport, CompareReport, LeakReport, ProcessTable, Recorded, ScaleReport,
+};
 use serde::Serialize;
 
 pub(crate) use breakdown::BreakdownJson;
+pub(crate) use estimate::{claim_name, measure_kind};
 
 /// Raised when a key is removed, renamed or changes its meaning; not when one is added.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
@@ -49,6 +57,14 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
 
 pub(crate) fn fit(fit: &CapFit, w: &mut dyn Write) -> io::Result<()> {
     document("fit", fit::FitJson::of(fit), w)
+}
+
+pub(crate) fn scale(report: &ScaleReport, w: &mut dyn Write) -> io::Result<()> {
+    document("scale", scale::ScaleJson::of(report), w)
+}
+
+pub(crate) fn compare(report: &CompareReport, w: &mut dyn Write) -> io::Result<()> {
+    document("compare", compare::CompareJson::of(report), w)
 }
 
 pub(crate) fn leak(report: &LeakReport, w: &mut dyn Write) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! A table of text in columns: figures right-aligned at their natural width, one column of names
 //! that takes what is left, and notes below a row.
 
+use std::borrow::Cow;
 use std::io;
 
 use super::page::{Page, Tone};
@@ -22,7 +23,7 @@ pub(super) enum Align {
 }
 
 pub(super) struct Table {
-    columns: Vec<(&'static str, Align)>,
+    columns: Vec<(Cow<'static, str>, Align)>,
     rows: Vec<Row>,
 }
 
@@ -48,9 +49,13 @@ impl Row {
 }
 
 impl Table {
-    pub(super) fn new(columns: Vec<(&'static str, Align)>) -> Table {
+    /// Titles are ours, or escaped and short.
+    pub(super) fn new<T: Into<Cow<'static, str>>>(columns: Vec<(T, Align)>) -> Table {
+        let columns = columns.into_iter();
         Table {
-            columns,
+            columns: columns
+                .map(|(title, align)| (title.into(), align))
+                .collect(),
             rows: Vec::new(),
         }
     }
@@ -65,7 +70,7 @@ impl Table {
         let titles: Vec<String> = self
             .columns
             .iter()
-            .map(|(title, _)| (*title).to_owned())
+            .map(|(title, _)| title.clone().into_owned())
             .collect();
         page.line(Tone::Bold, &self.layout(&titles, 0, &widths))?;
         for row in &self.rows {

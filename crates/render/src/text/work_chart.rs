@@ -49,7 +49,9 @@ impl WorkChart<'_> {
         let lowest = bytes().fold(f64::INFINITY, f64::min);
         let highest = bytes().fold(f64::NEG_INFINITY, f64::max);
         page.blank()?;
-        page.line(Tone::Bold, self.title)?;
+        // Of a narrow range both labels are alike.
+        let apart = amount(highest - lowest);
+        page.line(Tone::Bold, &format!("{}, {apart} apart", self.title))?;
         for line in 0..LINES {
             let label = match line {
                 0 => amount(highest),

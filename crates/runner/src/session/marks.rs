@@ -32,7 +32,8 @@ impl Session<'_> {
         }
         let stage = self.stages.mark(mark.label.clone(), mark.source, now, &cut);
         self.observer.stage(&stage);
-        for gap in cut.gaps {
+        self.tell_found(&cut.look, now);
+        for gap in cut.look.gaps {
             self.gap(now, gap);
         }
         let due = self.end.is_none() && self.schedule.mark_due(now);

@@ -1,0 +1,103 @@
+//! A fitted law as a curve: bytes at a size, and what one item more costs there. Pure arithmetic.
+
+use plimsoll_model::{AxisLaw, Fit, Law, LawClass};
+
+/// Capacity over size of a container that doubles, averaged over a doubling: 1 / ln 2.
+const CAPACITY_MEAN: f64 = std::f64::consts::LOG2_E;
+
+/// Bytes at `n` by the fit.
+pub(crate) fn bytes_at(fit: &Fit, n: f64) -> f64 {
+    let shape = match fit.class {
+        LawClass::Constant => 0.0,
+        LawClass::Logarithmic => n.ln(),
+        LawClass::Linear => n,
+        LawClass::Linearithmic => n * n.ln(),
+        LawClass::Quadratic => n * n,
+        LawClass::Power => n.powf(fit.exponent.unwrap_or(1.0)),
+        // The least power of two that is not below; a rounding error must not double it.
+        LawClass::Staircase => ((n * load(fit)).log2() - 1e-9).ceil().exp2(),
+    };
+    fit.intercept + fit.coefficient * shape
+}
+
+/// Bytes of one item more at `n`; of a staircase the mean over a doubling.
+pub(crate) fn bytes_per_item(fit: &Fit, n: f64) -> f64 {
+    let slope = match fit.class {
+        LawClass::Constant => 0.0,
+        LawClass::Logarithmic => 1.0 / n,
+        LawClass::Linear => 1.0,
+        LawClass::Linearithmic => n.ln() + 1.0,
+        LawClass::Quadratic => 2.0 * n,
+        LawClass::Power => {
+            let exponent = fit.exponent.unwrap_or(1.0);
+            exponent * n.powf(exponent - 1.0)
+        }
+        LawClass::Staircase => CAPACITY_MEAN * load(fit),
+    };
+    fit.coefficient * slope
+}
+
+fn load(fit: &Fit) -> f64 {
+    fit.load.unwrap_or(1.0)
+}
+
+/// The fits of the laws that were kept, best first.
+pub(crate) fn kept(law: &Law) -> Vec<&Fit> {
+    let fit = |class| law.fits.iter().find(move |fit| fit.class == class);
+    law.classes.iter().filter_map(|&class| fit(class)).collect()
+}
+
+/// The law with the largest exponent of those which have one; the first of equal ones. `None` if
+/// there is nothing to compare.
+pub(crate) fn steepest<'a>(laws: &[&'a AxisLaw]) -> Option<&'a AxisLaw> {
+    let exponent = |law: &AxisLaw| Some(law.law.as_ref()?.exponent?.value);
+    let known: Vec<(f64, &AxisLaw)> = laws
+        .iter()
+        .filter_map(|law| Some((exponent(law)?, *law)))
+        .collect();
+    if known.len() < 2 {
+        return None;
+    }
+    let most = known.iter().rev().max_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(most.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fit(class: LawClass) -> Fit {
+        Fit {
+            class,
+            intercept: 100.0,
+            coefficient: 2.0,
+            exponent: Some(1.5),
+            load: Some(1.0),
+            aicc: 0.0,
+            delta: 0.0,
+            weight: 1.0,
+            bic: 0.0,
+            residual: 0.0,
+            held_out_error: None,
+        }
+    }
+
+    #[test]
+    fn curves() {
+        let check = |class, n: f64, bytes: f64, per_item: f64| {
+            let fit = fit(class);
+            let near = |a: f64, b: f64| (a - b).abs() < 1e-9 * b.abs().max(1.0);
+            assert!(near(bytes_at(&fit, n), bytes), "{class}");
+            assert!(near(bytes_per_item(&fit, n), per_item), "{class}");
+        };
+        let e = std::f64::consts::E;
+        check(LawClass::Constant, 9.0, 100.0, 0.0);
+        check(LawClass::Logarithmic, e, 102.0, 2.0 / e);
+        check(LawClass::Linear, 9.0, 118.0, 2.0);
+        check(LawClass::Linearithmic, e, 100.0 + 2.0 * e, 4.0);
+        check(LawClass::Quadratic, 9.0, 262.0, 36.0);
+        check(LawClass::Power, 9.0, 154.0, 9.0);
+        check(LawClass::Staircase, 8.0, 116.0, 2.0 * CAPACITY_MEAN);
+        check(LawClass::Staircase, 9.0, 132.0, 2.0 * CAPACITY_MEAN);
+    }
+}
