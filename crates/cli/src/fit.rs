@@ -292,6 +292,7 @@ mod tests {
             at_end: RssParts::default(),
             pss_end: None,
             at_peak: Vec::new(),
+            peak_reading_share: None,
             stages: Vec::new(),
             cap: Some(CapRecord {
                 mechanism: CapMechanism::CgroupV1,

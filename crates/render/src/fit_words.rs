@@ -1,6 +1,8 @@
 //! What a search for the smallest cap found, in words: the verdict and the notes that text, HTML and
 //! JSON share.
 
+use std::time::Duration;
+
 use plimsoll_model::{Bytes, CapFit, CapMechanism, FitEnd, FitFailure, FitPoint};
 
 use crate::quantity::{count, span};
@@ -84,6 +86,7 @@ pub(crate) fn notes(fit: &CapFit) -> Vec<String> {
             point.cap
         ));
     }
+    notes.extend(noise(fit));
     let overdue = fit
         .runs
         .iter()
@@ -97,6 +100,35 @@ pub(crate) fn notes(fit: &CapFit) -> Vec<String> {
         )),
     }
     notes
+}
+
+/// How far times can be trusted.
+fn noise(fit: &CapFit) -> Option<String> {
+    let usual = fit.uncapped?.length.as_secs_f64();
+    if usual <= 0.0 {
+        return None;
+    }
+    let times = |length: Duration| length.as_secs_f64() / usual;
+    let lengths = fit.baseline.iter().map(|run| run.length);
+    let slowest = times(lengths.max()?);
+    let timed = fit.points.iter().filter(|point| point.timed);
+    let fastest = timed
+        .filter_map(|point| Some(times(point.timing?.length)))
+        .fold(f64::INFINITY, f64::min);
+    // A cap makes nothing faster.
+    if fastest < 1.0 / CapFit::COMFORTABLE {
+        Some(format!(
+            "Under a cap it took as little as {fastest:.2} times the time without one: the machine \
+             was busier then, and times are not comparable. Processor time is less disturbed."
+        ))
+    } else if slowest > CapFit::COMFORTABLE {
+        Some(format!(
+            "Runs without a cap took up to {slowest:.2} times their median: a slowdown below that \
+             is not told."
+        ))
+    } else {
+        None
+    }
 }
 
 /// What a cap of this mechanism counts.

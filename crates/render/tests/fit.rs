@@ -62,6 +62,27 @@ fn a_page() {
 }
 
 #[test]
+fn times_that_can_t_be_trusted_are_told() {
+    let check = |change: &dyn Fn(&mut CapFit), expected: Option<&str>| {
+        let mut fit = fixture::fit();
+        change(&mut fit);
+        let text = rendered(&fit, Format::Csv) + &rendered(&fit, Format::Html);
+        match expected {
+            Some(expected) => assert!(text.contains(expected), "{expected}"),
+            None => assert!(!text.contains("times their median") && !text.contains("busier")),
+        }
+    };
+    check(&|_| {}, None);
+    let slow = |fit: &mut CapFit| fit.baseline[2].length = std::time::Duration::from_secs(6);
+    check(&slow, Some("took up to 1.43 times their median"));
+    let fast = |fit: &mut CapFit| {
+        let timing = fit.points[5].timing.as_mut().unwrap();
+        timing.length = std::time::Duration::from_secs(2);
+    };
+    check(&fast, Some("as little as 0.48 times"));
+}
+
+#[test]
 fn the_verdict_says_no_more_than_is_known() {
     let check = |change: &dyn Fn(&mut CapFit), expected: &str| {
         let mut fit = fixture::fit();
