@@ -199,14 +199,14 @@ impl<'a> Runner<'a> {
 
     fn progress(&self, search: &FitSearch, cap: Bytes, usual: Duration) {
         let so_far = match search.bracket() {
-            (Some(failed), Some(succeeded)) => format!("between {failed} and {succeeded}"),
-            (Some(failed), None) => format!("more than {failed}"),
-            (None, Some(succeeded)) => format!("at most {succeeded}"),
-            (None, None) => "not known yet".to_owned(),
+            (Some(failed), Some(succeeded)) => format!("needs between {failed} and {succeeded}"),
+            (Some(failed), None) => format!("needs more than {failed}"),
+            (None, Some(succeeded)) => format!("needs at most {succeeded}"),
+            (None, None) => "need not known yet".to_owned(),
         };
         let left = usual * search.runs_left();
         self.say(&format!(
-            "run {} under {cap}; needs {so_far}; about {} s left",
+            "run {} under {cap}; {so_far}; about {} s left",
             self.runs + 1,
             left.as_secs() + 1
         ));
