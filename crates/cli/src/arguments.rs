@@ -119,6 +119,10 @@ pub(crate) struct Run {
     /// expression, or all that matched, is its label
     #[arg(long, value_name = "REGEX")]
     pub(crate) stage_from_log: Option<LinePattern>,
+    /// Print a line to standard error at the end of each stage, for `grep MEMSTATS`: what it held
+    /// then, and its peak
+    #[arg(long)]
+    pub(crate) stage_lines: bool,
     /// A hard cap on the memory of the command and all it starts, e.g. 512MiB, 1.5GiB, 64M (MiB)
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) limit: Option<Bytes>,

@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, CapRecord, Event, Gap, ProcessId, ProcessRecord, RecordingMeta, Sample,
+    Breakdown, CapRecord, Event, Gap, GapReason, PressureSample, ProcessId, ProcessRecord,
+    RecordingMeta, Sample, Stage, StageSource,
 };
 use plimsoll_recording::{RecordingError, RecordingWriter};
+use plimsoll_render::printable;
 use plimsoll_runner::{BreakdownReason, Observer, Outcome, Progress};
 
 use crate::arguments::Sampling;
 use crate::cap;
+use crate::stage_line::stage_line;
 
 /// Names tried before giving up on finding a free one: `make.plimsoll`, `make-2.plimsoll`, ….
 const NAMES_TRIED: u32 = 10_000;
@@ -27,6 +30,20 @@ pub(crate) struct Keeper {
     temporary: bool,
     stop_after: Option<Duration>,
     progress: Option<ProgressLine>,
+    /// The expression that lines of output are to match, until one did.
+    unmatched: Option<String>,
+    /// Whether to print a line at the end of each stage.
+    stage_lines: bool,
+    stages: u64,
+}
+
+/// What is said about stages while a command runs, and at its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StageTalk<'a> {
+    /// Lines of output that match begin stages.
+    pub(crate) pattern: Option<&'a str>,
+    /// A line at the end of each stage.
+    pub(crate) lines: bool,
 }
 
 impl Keeper {
@@ -74,7 +91,15 @@ impl Keeper {
             temporary: sampling.no_recording,
             stop_after,
             progress: ProgressLine::wanted(sampling.quiet),
+            unmatched: None,
+            stage_lines: false,
+            stages: 0,
         })
+    }
+
+    pub(crate) fn follow_stages(&mut self, talk: StageTalk<'_>) {
+        self.unmatched = talk.pattern.map(str::to_owned);
+        self.stage_lines = talk.lines;
     }
 
     /// Closes the recording and says on standard error where it is.
@@ -82,6 +107,7 @@ impl Keeper {
         if let Some(progress) = &mut self.progress {
             progress.clear();
         }
+        self.tell_unmatched(outcome.length);
         self.meta.root = outcome.root;
         self.meta.started_at = outcome.started_at;
         self.meta.length = outcome.length;
@@ -90,6 +116,9 @@ impl Keeper {
         self.meta.complete = true;
         self.meta.recorder_cpu = outcome.recorder_cpu;
         self.meta.samples_taken = outcome.samples;
+        if let Some(cap) = &outcome.cap {
+            Self::noted(self.writer.cap(cap));
+        }
         match self.writer.finish(&self.meta) {
             Ok(summary) if summary.rows_dropped > 0 => eprintln!(
                 "plimsoll: {} rows did not reach {}: the disk was too slow",
@@ -103,6 +132,20 @@ impl Keeper {
             path: self.path,
             temporary: self.temporary,
         }
+    }
+
+    /// An expression with a mistake in it is not to look like a run without stages.
+    fn tell_unmatched(&mut self, at: Duration) {
+        let Some(pattern) = self.unmatched.take() else {
+            return;
+        };
+        let mut told = format!("no line of output matched {pattern}");
+        if self.stages == 0 {
+            told.push_str(": the run was not cut into stages");
+        }
+        eprintln!("plimsoll: {}", printable(&told));
+        let gap = Gap::new("stages by lines of output", GapReason::Absent, told);
+        Self::noted(self.writer.gap(at, &gap));
     }
 
     /// Nothing ran: the empty recording goes.
@@ -183,6 +226,8 @@ fn create_numbered(
 impl Observer for Keeper {
     fn capped(&mut self, record: &CapRecord, place: &str) {
         cap::tell_start(record, place);
+        // Already now: it shall be known after a crash, too.
+        Self::noted(self.writer.cap(record));
     }
 
     fn started(&mut self, root: ProcessId, started_at: Duration) {
@@ -204,6 +249,25 @@ impl Observer for Keeper {
 
     fn breakdown(&mut self, at: Duration, _reason: BreakdownReason, breakdown: Breakdown) {
         Self::noted(self.writer.breakdown(at, &breakdown));
+    }
+
+    fn stage(&mut self, stage: &Stage) {
+        self.stages += 1;
+        if stage.source == StageSource::Log {
+            self.unmatched = None;
+        }
+        if self.stage_lines {
+            if let Some(progress) = &mut self.progress {
+                progress.clear();
+            }
+            // Whoever reads it may be gone; the run must not care.
+            let _ = io::stderr().write_all(stage_line(stage).as_bytes());
+        }
+        Self::noted(self.writer.stage(stage));
+    }
+
+    fn pressure(&mut self, sample: &PressureSample) {
+        Self::noted(self.writer.pressure(sample));
     }
 
     fn event(&mut self, event: &Event) {

@@ -23,6 +23,10 @@ impl FromStr for LinePattern {
 }
 
 impl LinePattern {
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
     /// The label in a line: the first group that took part, or all that matched.
     pub(crate) fn label(&self, line: &str) -> Option<String> {
         let found = self.0.captures(line)?;

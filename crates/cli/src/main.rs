@@ -14,6 +14,7 @@ mod output;
 mod ps;
 mod record;
 mod report;
+mod stage_line;
 mod subject;
 mod watch;
 

@@ -11,7 +11,8 @@ use plimsoll_runner::{End, Launch, Options, Outcome, RunnerError, Streams};
 use crate::arguments::{Method, Record, Run, Sampling};
 use crate::cap;
 use crate::examiner::{Examiner, Sharers};
-use crate::keeper::{Finished, Keeper};
+use crate::keeper::{Finished, Keeper, StageTalk};
+use crate::line_pattern::LinePattern;
 use crate::output::{self, Stream};
 use crate::report::SAMPLES_MAX;
 use crate::subject;
@@ -31,6 +32,10 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
         .collect();
     let program = command[0].rsplit('/').next().unwrap_or_default().to_owned();
     let mut keeper = Keeper::open(&arguments.sampling, command, &program, None)?;
+    keeper.follow_stages(StageTalk {
+        pattern: arguments.stage_from_log.as_ref().map(LinePattern::as_str),
+        lines: arguments.stage_lines,
+    });
     let launch = Launch {
         streams: match &arguments.stage_from_log {
             Some(pattern) => Streams::Watched(pattern.matcher()),

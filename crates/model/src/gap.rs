@@ -51,6 +51,8 @@ pub enum GapReason {
     Changed,
     /// A stated bound was reached.
     Bounded,
+    /// It was looked for and there is none.
+    Absent,
 }
 
 impl GapReason {
@@ -63,6 +65,7 @@ impl GapReason {
             GapReason::Malformed => "malformed",
             GapReason::Changed => "changed while read",
             GapReason::Bounded => "left out to bound the cost",
+            GapReason::Absent => "none found",
         }
     }
 }

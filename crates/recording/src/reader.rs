@@ -4,6 +4,8 @@
 //! [`BREAKDOWNS_LIMIT`] breakdowns and one row of the rest. The file is opened read-only; the one
 //! exception is a file whose recorder was killed inside a commit, which SQLite must roll back.
 
+mod stages;
+
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
@@ -13,7 +15,7 @@ use plimsoll_model::{
     Breakdown, Bytes, Event, EventKind, Gap, GapReason, ProcessId, ProcessRecord, Recorded,
     RecordingMeta, Sample, TimedBreakdown,
 };
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
 use crate::RecordingError;
@@ -23,7 +25,7 @@ use crate::thin::{Census, Thinner, thin_indexes};
 
 /// Breakdowns held in memory: at some 300 components each, about 100 MiB.
 pub const BREAKDOWNS_LIMIT: usize = 1000;
-/// Processes, events and gaps held in memory, each; a build starts tens of thousands.
+/// Processes, stages, events and gaps held in memory, each; a build starts tens of thousands.
 const ROWS_LIMIT: usize = 100_000;
 /// How long to wait while the recorder commits.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -34,10 +36,11 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// process in equal stretches of time, and the first and last tick. Samples of one tick are kept
 /// together where they make up such a total, so more processes than `max_samples` exceed it.
 pub fn read_recorded(path: &Path, max_samples: usize) -> Result<Recorded, RecordingError> {
-    let connection = open(path)?;
+    let (connection, version) = open(path)?;
     let reader = Reader {
         connection: &connection,
         path,
+        version,
     };
     // One state of the file throughout, though it may still grow.
     connection
@@ -47,7 +50,8 @@ pub fn read_recorded(path: &Path, max_samples: usize) -> Result<Recorded, Record
     reader.read(max_samples)
 }
 
-fn open(path: &Path) -> Result<Connection, RecordingError> {
+/// The file and its schema version.
+fn open(path: &Path) -> Result<(Connection, i64), RecordingError> {
     check_header(path)?;
     let connection = match open_and_touch(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
         Ok(connection) => connection,
@@ -84,7 +88,7 @@ fn open(path: &Path) -> Result<Connection, RecordingError> {
             format!("schema version {found}"),
         ));
     }
-    Ok(connection)
+    Ok((connection, found))
 }
 
 /// Tells files that can't be opened, and files of other formats, before SQLite sees them.
@@ -125,6 +129,8 @@ fn needs_rollback(error: &rusqlite::Error) -> bool {
 struct Reader<'a> {
     connection: &'a Connection,
     path: &'a Path,
+    /// Of the schema.
+    version: i64,
 }
 
 impl Reader<'_> {
@@ -156,6 +162,9 @@ impl Reader<'_> {
         let census = self.census(&ids)?;
         let samples = self.read_samples(&ids, &census, max_samples)?;
         let breakdowns = self.read_breakdowns(&mut gaps)?;
+        let stages = self.read_stages(&mut gaps)?;
+        let pressure = self.read_pressure()?;
+        let cap = self.cap_of(&facts)?;
         let events = self.read_events(&mut gaps)?;
         let processes = self.read_processes(&mut gaps)?;
         let mut stored_gaps = self.read_gaps(&mut gaps)?;
@@ -167,9 +176,9 @@ impl Reader<'_> {
             processes,
             samples,
             breakdowns,
-            stages: Vec::new(),
-            pressure: Vec::new(),
-            cap: None,
+            stages,
+            pressure,
+            cap,
             events,
             gaps: stored_gaps,
         })
@@ -178,7 +187,7 @@ impl Reader<'_> {
     fn read_facts(&self) -> Result<HashMap<String, Value>, RecordingError> {
         let mut facts = HashMap::new();
         self.each("SELECT key, value FROM plimsoll", |row| {
-            facts.insert(row.get(0)?, row.get(1)?);
+            facts.insert(row.get(0)?, value_of(row, 1)?);
             Ok(())
         })?;
         Ok(facts)
@@ -252,7 +261,7 @@ impl Reader<'_> {
 
     /// The latest time in a recording that was cut off.
     fn last_instant(&self) -> Result<Duration, RecordingError> {
-        let mut last = Duration::ZERO;
+        let mut last = self.last_stage_instant()?;
         for table in ["sample", "breakdown", "event", "gap"] {
             let query = format!("SELECT at_us FROM {table} ORDER BY rowid DESC LIMIT 1");
             self.each(&query, |row| {
@@ -482,6 +491,14 @@ impl Reader<'_> {
             Ok(())
         };
         run().map_err(|error| self.failed(&error))
+    }
+}
+
+/// A value of any type. Text is checked here: `Value` itself panics on what is not UTF-8.
+fn value_of(row: &Row<'_>, column: usize) -> Result<Value, rusqlite::Error> {
+    match row.get_ref(column)? {
+        ValueRef::Text(_) => row.get(column).map(Value::Text),
+        _ => row.get(column),
     }
 }
 

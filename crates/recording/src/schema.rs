@@ -2,7 +2,9 @@
 //!
 //! `schema.sql` beside this file is the single source of the tables.
 
-use plimsoll_model::{EventKind, Exactness, GapReason, Kind, PackageManager, Scope};
+use plimsoll_model::{
+    CapMechanism, EventKind, Exactness, GapReason, Kind, PackageManager, Scope, StageSource,
+};
 
 /// All tables of the current version, with comments.
 pub(crate) const TABLES: &str = include_str!("schema.sql");
@@ -11,7 +13,10 @@ pub(crate) const TABLES: &str = include_str!("schema.sql");
 pub(crate) const APPLICATION_ID: i64 = 0x504C_534C;
 
 /// The newest schema that this program reads, and the one that it writes (`PRAGMA user_version`).
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
+
+/// The first version that has the tables `stage` and `pressure`.
+pub(crate) const VERSION_WITH_STAGES: i64 = 2;
 
 /// How deep components may nest. Attribution makes at most four levels; a file that says more is
 /// damaged, and a bound keeps it from exhausting the stack.
@@ -96,6 +101,23 @@ impl Word for GapReason {
         (GapReason::Malformed, "malformed"),
         (GapReason::Changed, "changed"),
         (GapReason::Bounded, "bounded"),
+        (GapReason::Absent, "absent"),
+    ];
+}
+
+impl Word for StageSource {
+    const WORDS: &'static [(StageSource, &'static str)] = &[
+        (StageSource::Start, StageSource::Start.name()),
+        (StageSource::Mark, StageSource::Mark.name()),
+        (StageSource::Log, StageSource::Log.name()),
+    ];
+}
+
+impl Word for CapMechanism {
+    const WORDS: &'static [(CapMechanism, &'static str)] = &[
+        (CapMechanism::CgroupV2, "cgroup_v2"),
+        (CapMechanism::CgroupV1, "cgroup_v1"),
+        (CapMechanism::DataLimit, "data_limit"),
     ];
 }
 
@@ -113,7 +135,7 @@ mod tests {
                 let documented = TABLES
                     .lines()
                     .filter_map(|line| line.split_once("--"))
-                    .flat_map(|(_, comment)| comment.split([' ', '|', ';', ',']))
+                    .flat_map(|(_, comment)| comment.split([' ', '|', ';', ',', ':']))
                     .any(|documented| documented == *word);
                 assert!(documented, "{word} of {variant:?} is not in schema.sql");
             }
@@ -124,5 +146,7 @@ mod tests {
         check::<Scope>();
         check::<EventKind>();
         check::<GapReason>();
+        check::<StageSource>();
+        check::<CapMechanism>();
     }
 }

@@ -1,4 +1,5 @@
--- The tables of a Plimsoll recording, schema version 1.
+-- The tables of a Plimsoll recording, schema version 2. Version 1
+-- has no `stage`, no `pressure` and no facts `cap_…`; all else is the same.
 --
 -- One file holds one run. It is told apart from other SQLite files by application_id 1347179340
 -- ("PLSL"); user_version is the schema version. Rows are added while the run goes on; the only
@@ -19,6 +20,14 @@
 --   recorder_cpu_us   processor time that the recorder itself used
 --   samples_taken     rows of `sample`
 --   complete          1
+-- and, where it ran under a cap:
+--   cap_mechanism     cgroup_v2 | cgroup_v1 | data_limit: what enforced it
+--   cap_limit_bytes   the cap
+--   cap_refused       JSON array: why a stronger mechanism was not used, one sentence each
+--   cap_charge_peak_bytes   highest charge of the group
+--   cap_limit_hits    how often the group was at its limit
+--   cap_oom_kills     processes of the group that the kernel killed for it
+--                     (these three are absent where the mechanism has no such figure)
 CREATE TABLE plimsoll (
     key   TEXT PRIMARY KEY,
     value
@@ -120,6 +129,36 @@ FROM component_usage
 JOIN breakdown ON breakdown.id = component_usage.breakdown_id
 JOIN owner ON owner.id = component_usage.owner_id;
 
+-- A stage of the run, from one mark to the next: written when it ends, so the one that was open when
+-- the recorder was cut off is not there. No rows when the run was not cut into stages. Figures are
+-- sums over all processes.
+CREATE TABLE stage (
+    label              TEXT    NOT NULL,   -- what the subject called it; (start) before the first mark
+    source             TEXT    NOT NULL,   -- what began it: start | mark | log
+    start_us           INTEGER NOT NULL,
+    end_us             INTEGER NOT NULL,
+    start_rss_bytes    INTEGER NOT NULL,   -- at its start: anon + file + shmem
+    start_anon_bytes   INTEGER NOT NULL,
+    start_file_bytes   INTEGER NOT NULL,
+    start_shmem_bytes  INTEGER NOT NULL,
+    start_swap_bytes   INTEGER NOT NULL,
+    end_rss_bytes      INTEGER NOT NULL,   -- at its end
+    end_anon_bytes     INTEGER NOT NULL,
+    end_file_bytes     INTEGER NOT NULL,
+    end_shmem_bytes    INTEGER NOT NULL,
+    end_swap_bytes     INTEGER NOT NULL,
+    peak_bytes         INTEGER NOT NULL,   -- highest RSS inside it that is known
+    peak_at_most_bytes INTEGER             -- what it was at most; NULL when peak_bytes is exact
+);
+
+-- Time that tasks of the whole machine waited for memory (PSI), since the start of the recording:
+-- about one row a second, none where the kernel has no PSI.
+CREATE TABLE pressure (
+    at_us   INTEGER NOT NULL,
+    some_us INTEGER NOT NULL,   -- at least one task waited
+    full_us INTEGER NOT NULL    -- all tasks that were not idle waited at once
+);
+
 -- Something that happened.
 CREATE TABLE event (
     at_us INTEGER NOT NULL,
@@ -131,6 +170,7 @@ CREATE TABLE event (
 CREATE TABLE gap (
     at_us  INTEGER NOT NULL,
     what   TEXT    NOT NULL,
-    reason TEXT    NOT NULL,  -- denied | vanished | unsupported | malformed | changed | bounded
+    reason TEXT    NOT NULL,  -- denied | vanished | unsupported | malformed | changed | bounded |
+                              -- absent (not in version 1)
     detail TEXT    NOT NULL
 );

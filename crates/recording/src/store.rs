@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Component, Event, Gap, ProcessId, ProcessRecord, RecordingMeta, Sample,
-    TimedBreakdown,
+    Breakdown, CapRecord, Component, Event, Gap, PressureSample, ProcessId, ProcessRecord,
+    RecordingMeta, RssParts, Sample, Stage, TimedBreakdown,
 };
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
@@ -34,6 +34,9 @@ pub(crate) enum Row {
     },
     Sample(Sample),
     Breakdown(Box<TimedBreakdown>),
+    Stage(Box<Stage>),
+    Pressure(PressureSample),
+    Cap(Box<CapRecord>),
     Event(Event),
     Gap(Duration, Gap),
     Finished(Box<RecordingMeta>),
@@ -111,6 +114,9 @@ impl Store {
             Row::ProcessEnded { id, at, rss_peak } => self.put_process_end(*id, *at, *rss_peak),
             Row::Sample(sample) => self.put_sample(sample),
             Row::Breakdown(timed) => self.put_breakdown(timed),
+            Row::Stage(stage) => self.put_stage(stage),
+            Row::Pressure(sample) => self.put_pressure(sample),
+            Row::Cap(cap) => self.put_cap(cap),
             Row::Event(event) => self
                 .connection
                 .prepare_cached("INSERT INTO event (at_us, kind, text) VALUES (?1, ?2, ?3)")?
@@ -161,6 +167,64 @@ impl Store {
             self.put_fact("exit_signal", &signal)?;
         }
         self.put_fact("complete", &1)
+    }
+
+    fn put_cap(&self, cap: &CapRecord) -> Result<(), rusqlite::Error> {
+        self.put_fact("cap_mechanism", &cap.mechanism.word())?;
+        self.put_fact("cap_limit_bytes", &integer(cap.limit.0))?;
+        self.put_fact("cap_refused", &json(&cap.refused))?;
+        let figures = [
+            ("cap_charge_peak_bytes", cap.charge_peak.map(|peak| peak.0)),
+            ("cap_limit_hits", cap.limit_hits),
+            ("cap_oom_kills", cap.oom_kills),
+        ];
+        figures
+            .into_iter()
+            .filter_map(|(key, figure)| Some((key, integer(figure?))))
+            .try_for_each(|(key, figure)| self.put_fact(key, &figure))
+    }
+
+    fn put_stage(&self, stage: &Stage) -> Result<(), rusqlite::Error> {
+        let parts = |parts: &RssParts| {
+            [parts.rss, parts.anon, parts.file, parts.shmem, parts.swap]
+                .map(|bytes| integer(bytes.0))
+        };
+        let (start, end) = (parts(&stage.at_start), parts(&stage.at_end));
+        self.connection
+            .prepare_cached(
+                "INSERT INTO stage VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+                     ?14, ?15, ?16)",
+            )?
+            .execute(params![
+                stage.label,
+                stage.source.word(),
+                micros(stage.start),
+                micros(stage.end),
+                start[0],
+                start[1],
+                start[2],
+                start[3],
+                start[4],
+                end[0],
+                end[1],
+                end[2],
+                end[3],
+                end[4],
+                integer(stage.peak.0),
+                stage.peak_at_most.map(|bytes| integer(bytes.0)),
+            ])
+            .map(drop)
+    }
+
+    fn put_pressure(&self, sample: &PressureSample) -> Result<(), rusqlite::Error> {
+        self.connection
+            .prepare_cached("INSERT INTO pressure VALUES (?1, ?2, ?3)")?
+            .execute(params![
+                micros(sample.at),
+                micros(sample.some),
+                micros(sample.full)
+            ])
+            .map(drop)
     }
 
     fn put_process(&mut self, record: &ProcessRecord) -> Result<(), rusqlite::Error> {

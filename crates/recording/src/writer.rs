@@ -14,8 +14,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use plimsoll_model::{
-    Breakdown, Bytes, Event, Gap, GapReason, ProcessId, ProcessRecord, RecordingMeta, Sample,
-    TimedBreakdown,
+    Breakdown, Bytes, CapRecord, Event, Gap, GapReason, PressureSample, ProcessId, ProcessRecord,
+    RecordingMeta, Sample, Stage, TimedBreakdown,
 };
 use rusqlite::{Connection, OpenFlags};
 
@@ -218,6 +218,21 @@ impl RecordingWriter {
             at,
             breakdown: breakdown.clone(),
         })))
+    }
+
+    /// A stage that ended.
+    pub fn stage(&mut self, stage: &Stage) -> Result<(), RecordingError> {
+        self.send(Row::Stage(Box::new(stage.clone())))
+    }
+
+    pub fn pressure(&mut self, sample: &PressureSample) -> Result<(), RecordingError> {
+        self.send(Row::Pressure(*sample))
+    }
+
+    /// The cap that the subject runs under. Told again, the later figures stand; one that is
+    /// `None` then does not take back what was told before.
+    pub fn cap(&mut self, cap: &CapRecord) -> Result<(), RecordingError> {
+        self.send(Row::Cap(Box::new(cap.clone())))
     }
 
     pub fn event(&mut self, event: &Event) -> Result<(), RecordingError> {

@@ -59,7 +59,7 @@ fn other_databases_and_newer_recordings_are_told_apart() {
         let error = error_of(&changed);
         assert!(error.contains(expected), "{change}: {error}");
     };
-    check("PRAGMA user_version = 2", "schema version is 2");
+    check("PRAGMA user_version = 3", "schema version is 3");
     check("PRAGMA user_version = 0", "damaged (schema version 0)");
     check("DROP TABLE event", "no such table: event");
     check(
@@ -73,6 +73,26 @@ fn other_databases_and_newer_recordings_are_told_apart() {
     check(
         "UPDATE plimsoll SET value = -1 WHERE key = 'length_us'",
         "length_us is negative",
+    );
+    check("DROP TABLE stage", "no such table: stage");
+    check("UPDATE stage SET source = 'cake'", "unknown word");
+    check("UPDATE stage SET peak_bytes = -1", "damaged");
+    check("UPDATE pressure SET some_us = 'long'", "damaged");
+    check(
+        "UPDATE plimsoll SET value = 'cake' WHERE key = 'cap_mechanism'",
+        "cap_mechanism",
+    );
+    check(
+        "DELETE FROM plimsoll WHERE key = 'cap_limit_bytes'",
+        "a cap without its limit",
+    );
+    check(
+        "UPDATE plimsoll SET value = '[' WHERE key = 'cap_refused'",
+        "cap_refused",
+    );
+    check(
+        "UPDATE plimsoll SET value = CAST(x'ff' AS TEXT) WHERE key = 'tool_version'",
+        "damaged",
     );
     check("UPDATE owner SET kind = 'cake'", "unknown word");
     check(

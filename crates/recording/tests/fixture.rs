@@ -1,8 +1,8 @@
 //! A recording of every schema version that was ever written must still be read.
 //!
-//! `fixtures/version-1.plimsoll` was made by `write_small` of this crate's tests. Until version 1
-//! is released it is made anew when the tables change (last for `sharing_complete`); from then on
-//! never: a new version of the schema gets a new fixture beside it.
+//! `fixtures/version-N.plimsoll` was made by `write_small` of this crate's tests, that of the newest
+//! version with `PLIMSOLL_MAKE_FIXTURE=1`. It is made once and then never anew: a new version of the
+//! schema gets a new fixture beside it.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,14 +11,28 @@
 
 mod made;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use made::{Folder, breakdown, meta, sample, write_small};
+use made::{Folder, breakdown, cap, meta, pressure, sample, stage, write_small};
+use plimsoll_model::{Bytes, Recorded, Stage};
 use plimsoll_recording::read_recorded;
+
+fn fixture(version: u32) -> PathBuf {
+    let name = format!("fixtures/version-{version}.plimsoll");
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
 
 #[test]
 fn version_1_is_read() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/version-1.plimsoll");
+    let recorded = read_recorded(&fixture(1), 100).unwrap();
+    check_what_all_versions_have(&recorded);
+    assert!(recorded.stages.is_empty() && recorded.pressure.is_empty());
+    assert_eq!(recorded.cap, None);
+}
+
+#[test]
+fn version_2_is_read() {
+    let fixture = fixture(2);
     if !fixture.exists() {
         // Only when the fixture of a new version is made.
         assert!(
@@ -29,6 +43,22 @@ fn version_1_is_read() {
         write_small(&fixture);
     }
     let recorded = read_recorded(&fixture, 100).unwrap();
+    check_what_all_versions_have(&recorded);
+    assert_eq!(
+        recorded.stages,
+        [
+            stage(Stage::BEGINNING, 0, 95, None),
+            stage("scan\n\"a\"", 95, 2_400_000, Some(Bytes(21_000))),
+        ]
+    );
+    assert_eq!(
+        recorded.pressure,
+        [pressure(1_000_000), pressure(2_000_000)]
+    );
+    assert_eq!(recorded.cap, Some(cap()));
+}
+
+fn check_what_all_versions_have(recorded: &Recorded) {
     assert_eq!(recorded.meta, meta());
     assert_eq!(recorded.processes.len(), 2);
     assert_eq!(

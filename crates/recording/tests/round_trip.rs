@@ -10,10 +10,12 @@ mod made;
 
 use std::time::Duration;
 
-use made::{Folder, breakdown, event, gap, id, meta, process, sample, write_small};
+use made::{
+    Folder, breakdown, cap, event, gap, id, meta, pressure, process, sample, stage, write_small,
+};
 use plimsoll_model::{
     Bytes, CacheState, Component, Exactness, Kind, Package, PackageManager, ProcessCount,
-    ProcessId, Reclaim, Recorded, RecordingMeta, Sharing, TimedBreakdown, Usage, Used,
+    ProcessId, Reclaim, Recorded, RecordingMeta, Sharing, Stage, TimedBreakdown, Usage, Used,
 };
 use plimsoll_recording::{BREAKDOWNS_LIMIT, RecordingError, RecordingWriter, read_recorded};
 use proptest::collection::vec;
@@ -44,9 +46,12 @@ fn a_small_run_comes_back_whole() {
                 breakdown: breakdown(9001),
             },
         ],
-        stages: Vec::new(),
-        pressure: Vec::new(),
-        cap: None,
+        stages: vec![
+            stage(Stage::BEGINNING, 0, 95, None),
+            stage("scan\n\"a\"", 95, 2_400_000, Some(Bytes(21_000))),
+        ],
+        pressure: vec![pressure(1_000_000), pressure(2_000_000)],
+        cap: Some(cap()),
         events: vec![event(70)],
         gaps: vec![gap()],
     };
@@ -170,6 +175,60 @@ fn a_long_run_is_thinned_and_keeps_its_peak() {
             .iter()
             .any(|gap| gap.what == "breakdowns of the recording")
     );
+}
+
+#[test]
+fn what_was_cut_off_lasts_to_the_last_stage_or_pressure() {
+    let check = |write: &dyn Fn(&mut RecordingWriter), expected: u64| {
+        let folder = Folder::new();
+        let mut writer = RecordingWriter::create(&folder.file(), &meta()).unwrap();
+        writer.sample(&sample(1000, 41, 4096)).unwrap();
+        write(&mut writer);
+        drop(writer);
+        let recorded = read_recorded(&folder.file(), 10).unwrap();
+        assert!(!recorded.meta.complete);
+        assert_eq!(recorded.meta.length, Duration::from_micros(expected));
+    };
+    check(&|_| {}, 1000);
+    check(
+        &|writer| writer.stage(&stage("load", 10, 5000, None)).unwrap(),
+        5000,
+    );
+    check(&|writer| writer.pressure(&pressure(7000)).unwrap(), 7000);
+    check(&|writer| writer.pressure(&pressure(500)).unwrap(), 1000);
+}
+
+#[test]
+fn pressure_of_days_is_thinned_and_keeps_its_totals() {
+    let folder = Folder::new();
+    let mut writer = RecordingWriter::create(&folder.file(), &meta()).unwrap();
+    for second in 1..=9001 {
+        writer.pressure(&pressure(second * 1_000_000)).unwrap();
+        if second % 1000 == 0 {
+            writer.flush().unwrap();
+        }
+    }
+    writer.finish(&meta()).unwrap();
+    let kept = read_recorded(&folder.file(), 10).unwrap().pressure;
+    assert!((3000..=4001).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept.last(), Some(&pressure(9_001_000_000)));
+    assert!(kept.is_sorted_by_key(|sample| sample.at));
+}
+
+#[test]
+fn a_cap_told_again_keeps_what_is_no_longer_known() {
+    let folder = Folder::new();
+    let mut writer = RecordingWriter::create(&folder.file(), &meta()).unwrap();
+    writer.cap(&cap()).unwrap();
+    let last = plimsoll_model::CapRecord {
+        oom_kills: Some(1),
+        limit_hits: None,
+        ..cap()
+    };
+    writer.cap(&last).unwrap();
+    writer.finish(&meta()).unwrap();
+    let read = read_recorded(&folder.file(), 10).unwrap().cap.unwrap();
+    assert_eq!((read.oom_kills, read.limit_hits), (Some(1), Some(12)));
 }
 
 /// Written down in the reference: what a sample and a repeated breakdown cost.

@@ -240,11 +240,22 @@
     // What nobody owns is always named, also when it is nothing.
     return [...shown, { name: "unattributed", colour: UNOWNED, values: left(true) }];
   }
+  // Borders of stages with their labels, and each one's peak as a bar across it. A label that has
+  // no room is in the title of its bar.
+  function drawStages(svg, x, y, top, bottom) {
+    for (const [start, end, label, peak] of data.stages) {
+      const from = x(start), to = Math.max(x(end), from + 1), words = `${label}: ${time(start)} to ${time(end)}, peak ${bytes(peak)}`;
+      svg.append(make("line", { class: "stage", x1: from, x2: from, y1: top, y2: bottom }, make("title", {}, words)),
+        make("line", { class: "stage-peak", x1: from, x2: to, y1: y(peak), y2: y(peak) }, make("title", {}, words)));
+      const room = Math.floor((to - from - 6) / 7);
+      if (room >= 3) svg.append(make("text", { class: "stage-label", x: from + 4, y: top + 11 }, label.length > room ? `${label.slice(0, room - 1)}\u2026` : label, make("title", {}, words)));
+    }
+  }
   let moved = null;
   function drawChart() {
     const w = Math.max(chart.clientWidth, 280), h = Math.max(220, Math.min(340, w * 0.45)), left = 62, right = 8, top = 24, bottom = 34;
     const all = layers(), length = data.length || 1;
-    const highest = Math.max(1, ...data.outline.map((point) => point[1]), ...data.breakdowns.map((b) => sum(b.components, (c) => c.u[0])));
+    const highest = Math.max(1, ...data.outline.map((point) => point[1]), ...data.breakdowns.map((b) => sum(b.components, (c) => c.u[0])), ...data.stages.map((stage) => stage[3]));
     const x = (at) => left + at / length * (w - left - right), y = (value) => top + (1 - value / (highest * 1.04)) * (h - top - bottom);
     const svg = make("svg", { viewBox: `0 0 ${w} ${h}`, height: h, role: "img", "aria-label": `RSS by owner over time, highest ${bytes(highest)}. The slider below picks a time.` });
     const powers = Array.from({ length: 60 }, (_, power) => 2 ** power);
@@ -266,6 +277,7 @@
     for (const [at, words] of data.events) {
       svg.append(make("polygon", { class: "event", points: `${x(at) - 4},${h - bottom + 12} ${x(at) + 4},${h - bottom + 12} ${x(at)},${h - bottom + 4}` }, make("title", {}, `${time(at)}: ${words}`)));
     }
+    drawStages(svg, x, y, top, h - bottom);
     if (data.peak) {
       const at = x(data.peak[0]), end = at > w / 2;
       svg.append(make("line", { class: "peak", x1: at, x2: at, y1: top - 6, y2: h - bottom }), make("text", { class: "mark", x: at + (end ? -6 : 6), y: top - 8, "text-anchor": end ? "end" : "start" }, `peak ${bytes(data.peak[1])} at ${time(data.peak[0])}`));

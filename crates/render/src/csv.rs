@@ -10,9 +10,10 @@ mod leak;
 mod scale;
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Bytes, CapFit, Component, Exactness, ProcessTable, Reclaim, Recorded, Usage,
+    Breakdown, Bytes, CapFit, Component, Exactness, ProcessTable, Reclaim, Recorded, Stage, Usage,
 };
 
 use crate::fit_words;
@@ -146,7 +147,8 @@ pub(crate) fn process_table(table: &ProcessTable, w: &mut dyn Write) -> io::Resu
     Ok(())
 }
 
-/// One row per sample.
+/// One row per sample, then one per stage, told apart by `record`. A stage's row has the figures of
+/// all processes at its end, and its peak; it has no pid, so that rows of processes still sum.
 pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()> {
     write_row(
         w,
@@ -159,14 +161,22 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
             "file_bytes",
             "shmem_bytes",
             "swap_bytes",
+            "record",
+            "stage",
+            "stage_number",
+            "stage_start_seconds",
+            "peak_rss_bytes",
+            "peak_rss_at_most_bytes",
         ]
         .map(str::to_owned),
     )?;
     for sample in &recorded.samples {
+        let stage = stage_at(&recorded.stages, sample.at);
+        let label = stage.map_or_else(String::new, |(_, stage)| text(&stage.label));
         write_row(
             w,
             &[
-                format!("{:.3}", sample.at.as_secs_f64()),
+                seconds(sample.at),
                 sample.process.pid.to_string(),
                 sample.process.start_time.to_string(),
                 sample.rss.0.to_string(),
@@ -174,8 +184,17 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
                 sample.file.0.to_string(),
                 sample.shmem.0.to_string(),
                 sample.swap.0.to_string(),
+                "sample".to_owned(),
+                label,
+                optional(stage.map(|(number, _)| number)),
+                optional(stage.map(|(_, stage)| seconds(stage.start))),
+                String::new(),
+                String::new(),
             ],
         )?;
+    }
+    for (number, stage) in recorded.stages.iter().enumerate() {
+        stage_row(number, stage, w)?;
     }
     Ok(())
 }
@@ -212,6 +231,42 @@ pub(crate) fn fit(fit: &CapFit, w: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+fn stage_row(number: usize, stage: &Stage, w: &mut dyn Write) -> io::Result<()> {
+    let end = &stage.at_end;
+    write_row(
+        w,
+        &[
+            seconds(stage.end),
+            String::new(),
+            String::new(),
+            end.rss.0.to_string(),
+            end.anon.0.to_string(),
+            end.file.0.to_string(),
+            end.shmem.0.to_string(),
+            end.swap.0.to_string(),
+            "stage".to_owned(),
+            text(&stage.label),
+            number.to_string(),
+            seconds(stage.start),
+            stage.peak.0.to_string(),
+            optional(stage.peak_at_most.map(|bytes| bytes.0)),
+        ],
+    )
+}
+
+/// The stage that a time is in, and its number from 0.
+fn stage_at(stages: &[Stage], at: Duration) -> Option<(usize, &Stage)> {
+    let number = stages
+        .partition_point(|stage| stage.start <= at)
+        .checked_sub(1)?;
+    let stage = &stages[number];
+    (at <= stage.end).then_some((number, stage))
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.3}", time.as_secs_f64())
 }
 
 fn usage_fields(usage: &Usage) -> [String; 7] {

@@ -89,6 +89,16 @@ pub(crate) fn change(from: Bytes, to: Bytes) -> String {
     }
 }
 
+/// A change with its sign.
+pub(crate) fn signed(change: i64) -> String {
+    let bytes = Bytes(change.unsigned_abs());
+    match change {
+        0 => "0 B".to_owned(),
+        1.. => format!("+{bytes}"),
+        _ => format!("-{bytes}"),
+    }
+}
+
 /// "1 process", "12 processes": `plural` is the whole word.
 pub(crate) fn count(number: u64, one: &str, plural: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { plural })
@@ -172,5 +182,8 @@ mod tests {
         assert_eq!(change(Bytes::mib(1), Bytes::mib(3)), "+2.00 MiB");
         assert_eq!(change(Bytes::mib(3), Bytes::mib(1)), "-2.00 MiB");
         assert_eq!(change(Bytes::mib(3), Bytes::mib(3)), "0 B");
+        assert_eq!(signed(-(3 << 20)), "-3.00 MiB");
+        assert_eq!(signed(1024), "+1.00 KiB");
+        assert_eq!(signed(0), "0 B");
     }
 }

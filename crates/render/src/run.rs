@@ -153,7 +153,7 @@ impl<'a> Run<'a> {
 }
 
 /// "2.27 GiB cache.db, 184 MiB glibc heap, 46.0 MiB in others".
-fn composition_words(components: &[Component]) -> String {
+pub(crate) fn composition_words(components: &[Component]) -> String {
     let mut words: Vec<String> = components
         .iter()
         .filter(|component| !component.usage.resident.is_zero())

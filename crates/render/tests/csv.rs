@@ -49,6 +49,15 @@ fn a_run() {
 }
 
 #[test]
+fn a_run_in_stages() {
+    let mut recorded = fixture::staged_recorded();
+    recorded
+        .samples
+        .retain(|sample| sample.at.as_secs() % 50 < 3);
+    insta::assert_snapshot!(recorded_csv(&recorded));
+}
+
+#[test]
 fn leaves_sum_to_the_total() {
     let breakdown = fixture::service();
     let records = fixture::csv_records(&breakdown_csv(&breakdown));
@@ -66,6 +75,7 @@ fn hostile_names_are_one_harmless_field() {
     for text in [
         breakdown_csv(&fixture::hostile_breakdown()),
         table_csv(&fixture::hostile_table()),
+        recorded_csv(&fixture::hostile_recorded()),
     ] {
         let records = fixture::csv_records(&text);
         for record in &records {

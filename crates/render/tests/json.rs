@@ -114,6 +114,19 @@ fn a_run() {
 }
 
 #[test]
+fn a_run_in_stages() {
+    let mut recorded = fixture::killed_recorded();
+    recorded.samples.clear();
+    recorded.pressure.truncate(1);
+    let mut document: Value = serde_json::from_str(&recorded_json(&recorded)).unwrap();
+    let mut kept = serde_json::Map::new();
+    for key in ["stages", "lifecycle", "pressure", "cap"] {
+        kept.insert(key.to_owned(), document[key].take());
+    }
+    insta::assert_snapshot!(serde_json::to_string_pretty(&kept).unwrap());
+}
+
+#[test]
 fn components_and_parts_sum_to_their_totals() {
     let document: Value = serde_json::from_str(&breakdown_json(&fixture::service())).unwrap();
     let total = document["totals"]["resident_bytes"].as_u64().unwrap();

@@ -54,6 +54,17 @@ fn a_run() {
 }
 
 #[test]
+fn a_run_in_stages() {
+    let page = recorded_page(&fixture::killed_recorded());
+    let fixed = fixed_part(&page);
+    let start = fixed.find("<p class=\"condition\"").unwrap();
+    let end = fixed.find("<section id=\"picked\"").unwrap();
+    insta::assert_snapshot!(&fixed[start..end]);
+    let data = &page[page.find("id=\"data\">").unwrap()..];
+    assert!(data.contains(r#""stages":[[0.0,2.04,"(start)","#));
+}
+
+#[test]
 fn hostile_names_stay_text() {
     for page in [
         breakdown_page(&fixture::hostile_breakdown()),
@@ -116,5 +127,6 @@ fn write_pages() {
     let format = CheckFormat::Shared(Format::Html);
     render_check(&fixture::check_report(), format, &options, &mut page).unwrap();
     write("check", String::from_utf8(page).unwrap());
+    write("stages", recorded_page(&fixture::killed_recorded()));
     write("hostile", recorded_page(&fixture::hostile_recorded()));
 }

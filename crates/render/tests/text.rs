@@ -85,6 +85,117 @@ fn a_run_at_120_columns() {
 }
 
 #[test]
+fn a_run_in_stages_at_80_columns() {
+    let text = recorded_text(&fixture::staged_recorded(), &TextOptions::plain(80));
+    insta::assert_snapshot!(stages_of(&text));
+}
+
+#[test]
+fn a_run_in_stages_at_120_columns_that_was_killed() {
+    let text = recorded_text(&fixture::killed_recorded(), &TextOptions::plain(120));
+    insta::assert_snapshot!(stages_of(&text));
+}
+
+/// Conditions and stages of a report: what is above and below them has snapshots of its own.
+fn stages_of(text: &str) -> String {
+    let conditions = text.find("Cap: ").unwrap();
+    let at_peak = text.find("at the peak:").unwrap();
+    let stages = text.find("\nstages ").unwrap();
+    let lines = text.find("\neach to its own").unwrap();
+    format!("{}{}", &text[conditions..at_peak], &text[stages..lines])
+}
+
+#[test]
+fn a_cap_tells_only_what_is_known_of_it() {
+    use plimsoll_model::{CapMechanism, Recorded};
+    let told = |change: &dyn Fn(&mut Recorded)| {
+        let mut recorded = fixture::staged_recorded();
+        change(&mut recorded);
+        recorded_text(&recorded, &TextOptions::plain(400))
+    };
+    let check = |change: &dyn Fn(&mut Recorded), there: &[&str], absent: &[&str]| {
+        let text = told(change);
+        for words in there {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        for words in absent {
+            assert!(!text.contains(words), "{words}: {text}");
+        }
+    };
+    let kill = "Just before the end";
+    check(
+        &|_| {},
+        &["It was never reached.", "killed no process"],
+        &[kill],
+    );
+    check(&|run| run.cap = None, &[], &["Cap:", kill]);
+    check(&|run| run.pressure.clear(), &[], &["memory pressure"]);
+    // Killed, but not by the kernel for this cap.
+    check(
+        &|run| run.meta.exit_signal = Some(9),
+        &["SIGKILL came from somewhere else", kill],
+        &[],
+    );
+    check(
+        &|run| {
+            let cap = run.cap.as_mut().unwrap();
+            cap.mechanism = CapMechanism::DataLimit;
+            (cap.charge_peak, cap.limit_hits, cap.oom_kills) = (None, None, None);
+            cap.refused.clear();
+        },
+        &["by RLIMIT_DATA, for each process alone"],
+        &[
+            "Highest charge",
+            "reached",
+            "killed",
+            "Nothing stronger",
+            kill,
+        ],
+    );
+    // A child of a run that goes on was killed before anything was read.
+    check(
+        &|run| {
+            run.cap.as_mut().unwrap().oom_kills = Some(2);
+            run.samples.clear();
+            run.breakdowns.clear();
+        },
+        &[
+            "The kernel killed 2 processes",
+            "no sample was taken",
+            "no breakdown was taken",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn a_thousand_cycles_are_summed_up() {
+    let mut recorded = fixture::staged_recorded();
+    let cycle = recorded.stages[3].clone();
+    let last = recorded.stages.pop().unwrap();
+    for number in 0..1000 {
+        let mut cycle = cycle.clone();
+        cycle.label = ["fill", "drain"][number % 2].to_owned();
+        recorded.stages.push(cycle);
+    }
+    recorded.stages.push(last);
+    let text = recorded_text(&recorded, &TextOptions::plain(80));
+    let table = &text[text.find("\nstages ").unwrap()..];
+    let table = &table[..table.find("\n\n").unwrap()];
+    assert!(table.lines().count() < 40, "{table}");
+    // What is there once is not hidden by what repeats.
+    for once in ["load", "warm the database", "release"] {
+        assert!(table.contains(once), "{once}: {table}");
+    }
+    assert!(table.contains("994 more stages"), "{table}");
+    assert!(text.contains("stages that repeat"), "{text}");
+    let fill = text
+        .lines()
+        .find(|line| line.starts_with("fill   ") && line.contains(" 500 "));
+    assert!(fill.is_some(), "{text}");
+}
+
+#[test]
 fn a_count_of_processes_that_may_be_more_says_so() {
     use plimsoll_model::ProcessCount;
     let text_of = |count, complete| {
@@ -122,6 +233,7 @@ fn hostile_names_neither_widen_lines_nor_reach_the_terminal() {
                 table_text(&fixture::hostile_table(), &options),
                 table_text(&fixture::process_groups(), &options),
                 recorded_text(&fixture::hostile_recorded(), &options),
+                recorded_text(&fixture::killed_recorded(), &options),
             ] {
                 assert!(
                     fixture::widest(&text) <= usize::from(width),

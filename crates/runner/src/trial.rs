@@ -152,6 +152,11 @@ impl Observer for TrialObserver {
     fn gap(&mut self, _at: Duration, _gap: &Gap) {}
 
     fn stage(&mut self, stage: &Stage) {
+        // Marks are read to the instant, ticks come when they come.
+        if !stage.at_end.rss.is_zero() {
+            self.last = stage.at_end;
+            self.rss_max = self.rss_max.max(stage.at_end.rss);
+        }
         if self.stages.len() < STAGES_MAX {
             self.stages.push(stage.clone());
         }

@@ -109,6 +109,15 @@ fn a_command_that_does_not_fit_is_killed_and_told_why() {
     let line = "1 process killed by the kernel for the limit of 32.0 MiB (cgroup v1); charged at \
                 most 32.0 MiB";
     assert!(call.stderr.contains(line), "{}", call.stderr);
+    // And so does the report, with who held what.
+    for part in [
+        "Cap: 32.0 MiB by cgroup v1",
+        "The kernel killed 1 process for it.",
+        "Just before the end",
+    ] {
+        let report: Vec<&str> = call.stderr.split_whitespace().collect();
+        assert!(report.join(" ").contains(part), "{}", call.stderr);
+    }
     assert!(!group(&call).exists());
 }
 

@@ -204,8 +204,10 @@ fn the_documented_tables_are_there() {
         "gap",
         "owner",
         "plimsoll",
+        "pressure",
         "process",
         "sample",
+        "stage",
     ];
     assert_eq!(tables.keys().collect::<Vec<_>>(), expected);
     for (table, columns) in &tables {

@@ -230,10 +230,8 @@ mod tests {
     }
 
     fn claim(report: &CompareReport, measure: &Measure) -> Option<Claim> {
-        let receipts = report.receipts.iter();
-        let found = receipts
-            .filter(|receipt| receipt.measure == *measure)
-            .next()?;
+        let mut receipts = report.receipts.iter();
+        let found = receipts.find(|receipt| receipt.measure == *measure)?;
         Some(found.receipt.steps.last()?.to_first?.claim)
     }
 

@@ -45,13 +45,13 @@ pub fn judge_all(
         ..options.clone()
     };
     let mut measures = vec![
-        quick("RSS", |parts| parts.rss),
-        quick("mapped files", |parts| parts.file),
+        quick(MeasuredGrowth::RSS, |parts| parts.rss),
+        quick(MeasuredGrowth::FILES, |parts| parts.file),
     ];
     let sums = [
-        ("allocator: live", sum_of(series, |owner| owner.live)),
+        (MeasuredGrowth::LIVE, sum_of(series, |owner| owner.live)),
         (
-            "allocator: freed but held",
+            MeasuredGrowth::HELD,
             sum_of(series, |owner| owner.held_free),
         ),
     ];
@@ -66,7 +66,7 @@ pub fn judge_all(
         .collect();
     owners.sort_by(by_growth);
     Judged {
-        own: quick("own memory", RssParts::own),
+        own: quick(MeasuredGrowth::OWN, RssParts::own),
         measures,
         owners,
     }
@@ -194,8 +194,8 @@ mod tests {
     fn what_grows_is_told_apart() {
         let judged = judge_all(&series(), None, &LeakOptions::default());
         let class = |name: &str| {
-            let all = judged.measures.iter().chain(&judged.owners);
-            let found = all.filter(|measured| measured.name == name).next();
+            let mut all = judged.measures.iter().chain(&judged.owners);
+            let found = all.find(|measured| measured.name == name);
             found.map(|measured| measured.growth.class)
         };
         assert_eq!(judged.own.growth.class, GrowthClass::Growing);

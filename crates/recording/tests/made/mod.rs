@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Bytes, CacheState, Component, Event, EventKind, Exactness, Gap, GapReason, Kind,
-    Method, Package, PackageManager, ProcessCount, ProcessId, ProcessInfo, ProcessRecord,
-    ProcessState, ReadingCost, Reclaim, RecordingMeta, Sample, Scope, Sharing, SystemMemory,
-    Totals, Usage, Used,
+    Breakdown, Bytes, CacheState, CapMechanism, CapRecord, Component, Event, EventKind, Exactness,
+    Gap, GapReason, Kind, Method, Package, PackageManager, PressureSample, ProcessCount, ProcessId,
+    ProcessInfo, ProcessRecord, ProcessState, ReadingCost, Reclaim, RecordingMeta, RssParts,
+    Sample, Scope, Sharing, Stage, StageSource, SystemMemory, Totals, Usage, Used,
 };
 use plimsoll_recording::RecordingWriter;
 
@@ -198,6 +198,50 @@ pub(crate) fn event(at: u64) -> Event {
     }
 }
 
+/// From `start` to `end` in microseconds.
+pub(crate) fn stage(label: &str, start: u64, end: u64, peak_at_most: Option<Bytes>) -> Stage {
+    let parts = |factor: u64| RssParts {
+        rss: Bytes(factor * 7000),
+        anon: Bytes(factor * 4000),
+        file: Bytes(factor * 2000),
+        shmem: Bytes(factor * 1000),
+        swap: Bytes(factor * 500),
+    };
+    Stage {
+        label: label.to_owned(),
+        source: if start == 0 {
+            StageSource::Start
+        } else {
+            StageSource::Log
+        },
+        start: Duration::from_micros(start),
+        end: Duration::from_micros(end),
+        at_start: parts(1),
+        at_end: parts(2),
+        peak: Bytes(15_000),
+        peak_at_most,
+    }
+}
+
+pub(crate) fn pressure(at: u64) -> PressureSample {
+    PressureSample {
+        at: Duration::from_micros(at),
+        some: Duration::from_micros(at / 10),
+        full: Duration::from_micros(at / 100),
+    }
+}
+
+pub(crate) fn cap() -> CapRecord {
+    CapRecord {
+        mechanism: CapMechanism::CgroupV1,
+        limit: Bytes::mib(64),
+        charge_peak: Some(Bytes::mib(63)),
+        limit_hits: Some(12),
+        oom_kills: None,
+        refused: vec!["cgroup v2 is not mounted".to_owned()],
+    }
+}
+
 /// A small finished recording with a row in every table.
 pub(crate) fn write_small(path: &Path) {
     let mut writer = RecordingWriter::create(path, &meta()).unwrap();
@@ -216,5 +260,12 @@ pub(crate) fn write_small(path: &Path) {
     writer
         .process_ended(id(42), Duration::from_micros(90), Bytes(30_000))
         .unwrap();
+    writer.stage(&stage(Stage::BEGINNING, 0, 95, None)).unwrap();
+    writer
+        .stage(&stage("scan\n\"a\"", 95, 2_400_000, Some(Bytes(21_000))))
+        .unwrap();
+    writer.pressure(&pressure(1_000_000)).unwrap();
+    writer.pressure(&pressure(2_000_000)).unwrap();
+    writer.cap(&cap()).unwrap();
     writer.finish(&meta()).unwrap();
 }

@@ -21,6 +21,9 @@ use crate::run::Run;
 /// megabytes still opens at once on a phone.
 const BREAKDOWNS_MAX: usize = 120;
 
+/// Stages drawn in the chart: more would be lines without a space between them.
+const STAGES_MAX: usize = 400;
+
 /// Points of the outline: more than a screen has columns.
 const POINTS_MAX: usize = 2000;
 
@@ -40,6 +43,8 @@ pub(super) struct PageData {
     outline: Vec<(f64, u64)>,
     peak: Option<(f64, u64)>,
     events: Vec<(f64, String)>,
+    /// Start, end, label and highest RSS of each stage.
+    stages: Vec<(f64, f64, String, u64)>,
 }
 
 #[derive(Serialize)]
@@ -78,6 +83,7 @@ impl PageData {
             outline: Vec::new(),
             peak: None,
             events: Vec::new(),
+            stages: Vec::new(),
         }
     }
 
@@ -126,6 +132,7 @@ impl PageData {
                     (event.at.as_secs_f64(), text)
                 })
                 .collect(),
+            stages: stages(recorded),
         }
     }
 
@@ -138,10 +145,17 @@ impl PageData {
         } else {
             String::new()
         };
+        let stages = match recorded.stages.len() {
+            0 => "",
+            1..=STAGES_MAX => {
+                " Upright lines are where stages begin, bars across them their peaks."
+            }
+            _ => " There are too many stages to draw.",
+        };
         format!(
             "Areas are breakdowns, read at the ticks below the chart, with straight lines between \
              them{left}. The outline is the RSS of all processes together from quick samples, \
-             shared pages once in each."
+             shared pages once in each.{stages}"
         )
     }
 
@@ -282,6 +296,25 @@ fn thinned(count: usize, always: usize) -> Vec<usize> {
         kept.insert(place, always);
     }
     kept
+}
+
+/// All stages, or none when they are too many to be told apart.
+fn stages(recorded: &Recorded) -> Vec<(f64, f64, String, u64)> {
+    if recorded.stages.len() > STAGES_MAX {
+        return Vec::new();
+    }
+    recorded
+        .stages
+        .iter()
+        .map(|stage| {
+            (
+                stage.start.as_secs_f64(),
+                stage.end.as_secs_f64(),
+                printable(&stage.label).into_owned(),
+                stage.peak.0,
+            )
+        })
+        .collect()
 }
 
 /// Total RSS over time, thinned to the highest point of each stretch so that no peak is lost.

@@ -13,12 +13,14 @@ mod page;
 mod plot;
 mod receipt;
 mod scale;
+mod stages;
 mod tables;
 
 use std::io::{self, Write};
 
 use plimsoll_model::{Breakdown, Bytes, ProcessTable, Recorded, Scope};
 
+use crate::conditions::{before_the_kill, cap_words, pressure_words};
 use crate::markup::escaped;
 use crate::quantity::{count, date, marked, peak_exactness, percent, span};
 use crate::run::{Run, facts};
@@ -127,9 +129,20 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
     if let Some(note) = run.kernel_peak_note() {
         page.paragraph("note", &note)?;
     }
+    for words in [
+        cap_words(recorded),
+        before_the_kill(recorded),
+        pressure_words(recorded),
+    ]
+    .iter()
+    .flatten()
+    {
+        page.paragraph("condition", words)?;
+    }
     page.raw("<section><h2>Over time</h2>\n<div id=\"chart\"></div>\n")?;
     page.paragraph("note", &data.thinning_note(recorded))?;
     page.raw("</section>\n")?;
+    stages::stages(&mut page, recorded)?;
     if let Some(witness) = &run.witness {
         page.raw(&format!(
             "<section id=\"picked\"><h2>Who owned it at <span id=\"picked-time\">{}</span></h2>\n",
@@ -139,7 +152,7 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
         tables::components(&mut page, &witness.timed.breakdown)?;
         page.raw("</section>\n")?;
     }
-    tables::stages(&mut page, &run)?;
+    tables::moments(&mut page, &run)?;
     tables::process_records(&mut page, recorded)?;
     tables::events(&mut page, recorded)?;
     page.gaps(&run.gaps())?;

@@ -8,9 +8,9 @@ use plimsoll_model::{Breakdown, Bytes, Component, ProcessRow, ProcessTable, Reco
 use super::data::{class_of, notes, nothing_unattributed};
 use super::page::{Page, class_name};
 use crate::markup::escaped;
+use crate::moments::Moments;
 use crate::quantity::{change, count, marked, percent, span};
 use crate::run::Run;
-use crate::stages::Stages;
 
 /// Every component with all its parts, never collapsed.
 pub(super) fn components(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
@@ -74,33 +74,33 @@ fn component_rows(
 }
 
 /// Before, at the peak and at the end.
-pub(super) fn stages(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
-    let Some(stages) = Stages::of(run) else {
+pub(super) fn moments(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
+    let Some(moments) = Moments::of(run) else {
         return Ok(());
     };
     page.raw("<section><h2>Before, at the peak, after</h2>\n<div class=\"scroll\">")?;
     page.raw("<table class=\"sortable\">\n<thead><tr><th>component")?;
-    for (title, timed) in stages.titled() {
+    for (title, timed) in moments.titled() {
         page.raw(&format!(
             "<th class=\"n\">{title}<br><small>{}</small>",
             escaped(&span(timed.at))
         ))?;
     }
-    if let Some(title) = stages.change_title() {
+    if let Some(title) = moments.change_title() {
         page.raw(&format!("<th class=\"n\">change<br><small>{title}</small>"))?;
     }
     page.raw("</tr></thead>\n<tbody>\n")?;
-    for name in stages.names() {
-        let figures = stages.figures(|component| component.name == name);
-        stage_row(page, name, &figures, stages.change_title().is_some())?;
+    for name in moments.names() {
+        let figures = moments.figures(|component| component.name == name);
+        moment_row(page, name, &figures, moments.change_title().is_some())?;
     }
     page.raw("</tbody>\n<tfoot>\n")?;
-    let sums = stages.figures(|_| true);
-    stage_row(page, "sum", &sums, stages.change_title().is_some())?;
+    let sums = moments.figures(|_| true);
+    moment_row(page, "sum", &sums, moments.change_title().is_some())?;
     page.raw("</tfoot></table></div></section>\n")
 }
 
-fn stage_row(
+fn moment_row(
     page: &mut Page<'_>,
     name: &str,
     figures: &[Bytes],

@@ -16,6 +16,7 @@ mod parts;
 mod process_table;
 mod recording;
 mod scale;
+mod stages;
 mod trial;
 
 use std::io::{self, Write};

@@ -2,7 +2,7 @@
 
 use plimsoll_model::{
     Cgroup, CgroupLevel, CgroupVersion, Exactness, Gap, GapReason, Method, ProcessInfo,
-    ProcessState, ReadingCost, Reclaim, ReclaimClass, SystemMemory,
+    ProcessState, ReadingCost, Reclaim, ReclaimClass, RssParts, SystemMemory,
 };
 use serde::Serialize;
 
@@ -107,6 +107,7 @@ impl<'a> GapJson<'a> {
                     GapReason::Malformed => "malformed",
                     GapReason::Changed => "changed",
                     GapReason::Bounded => "bounded",
+                    GapReason::Absent => "absent",
                 },
                 detail: &gap.detail,
             })
@@ -217,6 +218,29 @@ impl<'a> CgroupLevelJson<'a> {
             limit_bytes: level.limit().map(|bytes| bytes.0),
             headroom_bytes: level.headroom().map(|bytes| bytes.0),
             oom_kills: level.oom_kills,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct RssPartsJson {
+    rss_bytes: u64,
+    anon_bytes: u64,
+    file_bytes: u64,
+    shmem_bytes: u64,
+    swap_bytes: u64,
+    own_bytes: u64,
+}
+
+impl RssPartsJson {
+    pub(super) fn of(parts: &RssParts) -> RssPartsJson {
+        RssPartsJson {
+            rss_bytes: parts.rss.0,
+            anon_bytes: parts.anon.0,
+            file_bytes: parts.file.0,
+            shmem_bytes: parts.shmem.0,
+            swap_bytes: parts.swap.0,
+            own_bytes: parts.own().0,
         }
     }
 }

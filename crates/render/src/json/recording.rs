@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::breakdown::BreakdownJson;
 use super::parts::GapJson;
+use super::stages::{CapJson, LifecycleJson, PressureJson, StageJson};
 use crate::run::Run;
 
 #[derive(Serialize)]
@@ -26,6 +27,10 @@ pub(super) struct RecordingJson<'a> {
     processes: Vec<ProcessRecordJson<'a>>,
     samples: Vec<SampleJson>,
     breakdowns: Vec<TimedBreakdownJson<'a>>,
+    stages: Vec<StageJson<'a>>,
+    lifecycle: Option<LifecycleJson<'a>>,
+    pressure: Vec<PressureJson>,
+    cap: Option<CapJson<'a>>,
     events: Vec<EventJson<'a>>,
     gaps: Vec<GapJson<'a>>,
 }
@@ -117,6 +122,10 @@ impl<'a> RecordingJson<'a> {
                     breakdown: BreakdownJson::of(&timed.breakdown),
                 })
                 .collect(),
+            stages: StageJson::all(recorded),
+            lifecycle: LifecycleJson::of(recorded),
+            pressure: recorded.pressure.iter().map(PressureJson::of).collect(),
+            cap: recorded.cap.as_ref().map(CapJson::of),
             events: recorded.events.iter().map(EventJson::of).collect(),
             gaps: GapJson::all(&recorded.gaps),
         }

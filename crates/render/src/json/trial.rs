@@ -1,7 +1,9 @@
 //! A trial as JSON: one execution of a command and what it took.
 
-use plimsoll_model::{CapRecord, OwnerSize, RssParts, Seen, Stage, Trial};
+use plimsoll_model::{CapRecord, OwnerSize, Seen, Stage, Trial};
 use serde::Serialize;
+
+use super::parts::RssPartsJson;
 
 #[derive(Serialize)]
 pub(super) struct TrialJson<'a> {
@@ -25,16 +27,6 @@ pub(super) struct TrialJson<'a> {
 struct SeenJson {
     seen_bytes: u64,
     share: f64,
-}
-
-#[derive(Serialize)]
-struct RssPartsJson {
-    rss_bytes: u64,
-    anon_bytes: u64,
-    file_bytes: u64,
-    shmem_bytes: u64,
-    swap_bytes: u64,
-    own_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -96,19 +88,6 @@ impl SeenJson {
         SeenJson {
             seen_bytes: seen.bytes.0,
             share: seen.share,
-        }
-    }
-}
-
-impl RssPartsJson {
-    fn of(parts: &RssParts) -> RssPartsJson {
-        RssPartsJson {
-            rss_bytes: parts.rss.0,
-            anon_bytes: parts.anon.0,
-            file_bytes: parts.file.0,
-            shmem_bytes: parts.shmem.0,
-            swap_bytes: parts.swap.0,
-            own_bytes: parts.own().0,
         }
     }
 }

@@ -12,6 +12,7 @@ mod process_table;
 mod receipt;
 mod recorded;
 mod scale;
+mod stages;
 mod table;
 mod time_line;
 mod work_chart;

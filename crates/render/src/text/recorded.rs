@@ -7,13 +7,15 @@ use plimsoll_model::{Bytes, ProcessRecord, Recorded};
 
 use super::breakdown::reclaim_pieces;
 use super::page::{Page, Tone};
+use super::stages::stages;
 use super::table::{Align, Row, Table};
 use super::time_line::{cell_of, time_line};
+use crate::conditions::{before_the_kill, cap_words, pressure_words};
+use crate::moments::{Moments, resident};
 use crate::options::TextOptions;
 use crate::printable::{columns, fit, printable};
 use crate::quantity::{change, count, span};
 use crate::run::{Run, facts};
-use crate::stages::{Stages, resident};
 
 /// Components with a time line of their own.
 const TIME_LINES: usize = 6;
@@ -34,6 +36,7 @@ pub(crate) fn recorded(
     if let Some(note) = run.kernel_peak_note() {
         page.paragraph(Tone::Plain, "", &note)?;
     }
+    conditions(&mut page, recorded)?;
     if let Some(witness) = &run.witness {
         page.blank()?;
         page.line(
@@ -47,16 +50,33 @@ pub(crate) fn recorded(
         let totals = &witness.timed.breakdown.totals;
         page.pieces(Tone::Plain, 2, ",", &reclaim_pieces(&totals.reclaim))?;
     }
-    if let Some(three) = Stages::of(&run) {
+    if let Some(three) = Moments::of(&run) {
         page.blank()?;
-        stages(&mut page, &three, options)?;
+        moments(&mut page, &three, options)?;
     }
+    stages(&mut page, recorded, options)?;
     time_lines(&mut page, &run)?;
     processes(&mut page, recorded, options)?;
     events(&mut page, recorded)?;
     page.gaps(&run.gaps())?;
     page.blank()?;
     page.paragraph(Tone::Dim, "", &run.cost_note())
+}
+
+/// The cap, who held what when it struck, and the machine's memory pressure.
+fn conditions(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
+    if let Some(cap) = cap_words(recorded) {
+        page.blank()?;
+        page.paragraph(Tone::Plain, "", &cap)?;
+    }
+    if let Some(words) = before_the_kill(recorded) {
+        page.paragraph(Tone::Bold, "", &words)?;
+    }
+    if let Some(pressure) = pressure_words(recorded) {
+        page.blank()?;
+        page.paragraph(Tone::Plain, "", &pressure)?;
+    }
+    Ok(())
 }
 
 fn head(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
@@ -78,14 +98,14 @@ fn head(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
 }
 
 /// Before, at the peak and at the end, component by component.
-fn stages(page: &mut Page<'_>, stages: &Stages<'_>, options: &TextOptions) -> io::Result<()> {
+fn moments(page: &mut Page<'_>, moments: &Moments<'_>, options: &TextOptions) -> io::Result<()> {
     let mut titles = vec![("component", Align::Name)];
     let mut times = vec![String::new()];
-    for (title, timed) in stages.titled() {
+    for (title, timed) in moments.titled() {
         titles.push((title, Align::Right));
         times.push(span(timed.at));
     }
-    if let Some(title) = stages.change_title() {
+    if let Some(title) = moments.change_title() {
         titles.push(("change", Align::Right));
         times.push(title.to_owned());
     }
@@ -93,30 +113,30 @@ fn stages(page: &mut Page<'_>, stages: &Stages<'_>, options: &TextOptions) -> io
     let mut times = Row::new(times);
     times.tone = Tone::Dim;
     table.push(times);
-    let names = stages.names();
+    let names = moments.names();
     let shown = match options.top {
         Some(top) if names.len() > top + 1 => top,
         _ => names.len(),
     };
     for name in &names[..shown] {
-        let figures = stages.figures(|component| component.name == *name);
-        table.push(stage_row(stages, &printable(name), Tone::Plain, &figures));
+        let figures = moments.figures(|component| component.name == *name);
+        table.push(moment_row(moments, &printable(name), Tone::Plain, &figures));
     }
     let rest = &names[shown..];
     if !rest.is_empty() {
         let title = format!("{} smaller components", rest.len());
-        let figures = stages.figures(|component| rest.contains(&component.name.as_str()));
-        table.push(stage_row(stages, &title, Tone::Dim, &figures));
+        let figures = moments.figures(|component| rest.contains(&component.name.as_str()));
+        table.push(moment_row(moments, &title, Tone::Dim, &figures));
     }
-    let sums = stages.figures(|_| true);
-    table.push(stage_row(stages, "sum", Tone::Bold, &sums));
+    let sums = moments.figures(|_| true);
+    table.push(moment_row(moments, "sum", Tone::Bold, &sums));
     table.write(page)
 }
 
-fn stage_row(stages: &Stages<'_>, title: &str, tone: Tone, figures: &[Bytes]) -> Row {
+fn moment_row(moments: &Moments<'_>, title: &str, tone: Tone, figures: &[Bytes]) -> Row {
     let mut cells = vec![title.to_owned()];
     cells.extend(figures.iter().map(Bytes::to_string));
-    if stages.change_title().is_some() {
+    if moments.change_title().is_some() {
         cells.push(change(figures[0], figures[figures.len() - 1]));
     }
     let mut row = Row::new(cells);

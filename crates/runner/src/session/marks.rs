@@ -29,6 +29,10 @@ impl Session<'_> {
         if cut.parts.rss.is_zero() {
             // A line of output that came after the subject's end.
             cut.parts = self.counts.parts;
+        } else {
+            // Newer than the last tick: a stage that ends before the next one ends with these.
+            self.counts.parts = cut.parts;
+            self.counts.rss_max = self.counts.rss_max.max(cut.parts.rss);
         }
         let stage = self.stages.mark(mark.label.clone(), mark.source, now, &cut);
         self.observer.stage(&stage);

@@ -84,6 +84,11 @@ pub(crate) fn run_once(asked: &Asked<'_>, units: u32) -> anyhow::Result<Driven> 
     if observer.series.points.is_empty() && !interrupted {
         bail!("{}", nothing_marked(asked, &subject));
     }
+    if asked.pattern.is_some() && !interrupted {
+        // The command does not wait for its lines to be read: at the last one it may have been
+        // giving everything back already.
+        observer.series.points.pop();
+    }
     if observer.surplus > 0 {
         let detail = format!("{} marks after the first {POINTS_MAX}", observer.surplus);
         gaps.push(Gap::new("marks", GapReason::Bounded, detail));

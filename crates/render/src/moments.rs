@@ -7,17 +7,17 @@ use plimsoll_model::{Bytes, Component, TimedBreakdown};
 
 use crate::run::Run;
 
-pub(crate) struct Stages<'a> {
+pub(crate) struct Moments<'a> {
     before: Option<&'a TimedBreakdown>,
     peak: &'a TimedBreakdown,
     end: Option<&'a TimedBreakdown>,
     peak_title: &'static str,
 }
 
-impl<'a> Stages<'a> {
+impl<'a> Moments<'a> {
     /// `None` when no breakdown was taken.
-    pub(crate) fn of(run: &Run<'a>) -> Option<Stages<'a>> {
-        Some(Stages {
+    pub(crate) fn of(run: &Run<'a>) -> Option<Moments<'a>> {
+        Some(Moments {
             before: run.before(),
             peak: run.witness.as_ref()?.timed,
             end: run.end(),
@@ -38,7 +38,7 @@ impl<'a> Stages<'a> {
             .chain(end)
     }
 
-    /// Between which two stages the change is; `None` when there is one stage only.
+    /// Between which two moments the change is; `None` when there is one only.
     pub(crate) fn change_title(&self) -> Option<&'static str> {
         match (self.before, self.end) {
             (Some(_), Some(_)) => Some("before to end"),
@@ -48,14 +48,14 @@ impl<'a> Stages<'a> {
         }
     }
 
-    /// Resident bytes of the wanted components, stage by stage.
+    /// Resident bytes of the wanted components, moment by moment.
     pub(crate) fn figures(&self, wanted: impl Fn(&Component) -> bool) -> Vec<Bytes> {
         self.titled()
             .map(|(_, timed)| resident(timed, &wanted))
             .collect()
     }
 
-    /// Every component of any stage, the largest at the peak first.
+    /// Every component of any moment, the largest at the peak first.
     pub(crate) fn names(&self) -> Vec<&'a str> {
         let mut names: Vec<&str> = Vec::new();
         for (_, timed) in self.titled() {
