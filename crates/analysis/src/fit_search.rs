@@ -216,7 +216,7 @@ impl FitSearch {
     ) -> CapFit {
         let (failed, minimum) = self.bracket();
         let points = self.points();
-        let comfortable = comfortable(&self.baseline, &points, failed);
+        let comfortable = comfortable(&self.baseline, &self.runs, &points, failed);
         CapFit {
             command,
             mechanism,
@@ -252,17 +252,35 @@ impl FitSearch {
 }
 
 /// The smallest timed cap from which on all timed ones are comfortable.
-fn comfortable(baseline: &[FitRun], points: &[FitPoint], failed: Option<Bytes>) -> Option<Bytes> {
-    let usual = median(baseline.iter().map(|run| run.length))?;
-    let slowest = baseline.iter().map(|run| run.length).max()?;
-    let longest = usual.mul_f64(CapFit::COMFORTABLE).max(slowest);
+///
+/// Measured against the runs that no cap slowed: those without one, and those under a cap that was
+/// never met. The latter lie between the others in time, so that a machine that gets busier or idler
+/// after the first runs is no verdict on the caps.
+fn comfortable(
+    baseline: &[FitRun],
+    runs: &[FitRun],
+    points: &[FitPoint],
+    failed: Option<Bytes>,
+) -> Option<Bytes> {
+    let free = |run: &&FitRun| run.failure.is_none() && run.limit_hits == Some(0);
+    let unslowed = baseline.iter().chain(runs.iter().filter(free));
+    let lengths = || unslowed.clone().map(|run| run.length);
+    let longest = median(lengths())?
+        .mul_f64(CapFit::COMFORTABLE)
+        .max(lengths().max()?);
+    let never_met = |cap: Bytes| {
+        runs.iter()
+            .filter(|run| run.cap == Some(cap))
+            .all(|run| run.limit_hits == Some(0))
+    };
     points
         .iter()
         .rev()
         .filter(|point| point.timed)
         .take_while(|point| {
             failed.is_none_or(|failed| point.cap > failed)
-                && point.timing.is_some_and(|timing| timing.length <= longest)
+                && (never_met(point.cap)
+                    || point.timing.is_some_and(|timing| timing.length <= longest))
         })
         .last()
         .map(|point| point.cap)

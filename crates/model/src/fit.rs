@@ -31,7 +31,8 @@ pub struct CapFit {
     /// The largest cap under which a run failed.
     pub failed: Option<Bytes>,
     /// The smallest cap that was timed from which on the median time is within [`CapFit::COMFORTABLE`]
-    /// of that without a cap, or within what the runs without a cap differed.
+    /// of that of the runs that no cap slowed, or within what those differed. No cap slowed those
+    /// without one, and those under a cap that was never met.
     pub comfortable: Option<Bytes>,
     /// Cap by cap, the smallest first.
     pub points: Vec<FitPoint>,

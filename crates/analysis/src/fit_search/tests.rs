@@ -16,7 +16,7 @@ fn run(cap: Option<Bytes>, succeeded: bool, length: Duration) -> FitRun {
         major_faults: 0,
         charge_peak: cap,
         rss_peak: Bytes::mib(1),
-        limit_hits: Some(0),
+        limit_hits: Some(u64::from(cap.is_some())),
     }
 }
 
@@ -96,6 +96,27 @@ fn what_gets_slower_is_comfortable_further_up() {
     assert!(comfortable >= Bytes::mib(260), "{comfortable}");
     assert!(comfortable < Bytes::mib(310), "{comfortable}");
     assert!(fit.minimum.unwrap() < Bytes::mib(190));
+}
+
+/// The machine got busier after the runs without a cap; what a cap that bites adds is less.
+#[test]
+fn a_cap_that_is_never_met_slows_nothing() {
+    let mut search = FitSearch::new(plan(Bytes::mib(100)), baseline());
+    for (cap, hits, length) in [(100, 0, BASE * 2), (70, 5, BASE * 2), (50, 90, BASE * 4)] {
+        for _ in 0..3 {
+            let mut run = run(Some(Bytes::mib(cap)), true, length);
+            run.limit_hits = Some(hits);
+            search.push(run);
+        }
+    }
+    let fit = search.conclude(
+        FitEnd::Found,
+        Vec::new(),
+        CapMechanism::CgroupV1,
+        Vec::new(),
+        BASE,
+    );
+    assert_eq!(fit.comfortable, Some(Bytes::mib(70)));
 }
 
 #[test]

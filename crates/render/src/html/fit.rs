@@ -53,7 +53,7 @@ fn figures(page: &mut Page<'_>, fit: &CapFit) -> io::Result<()> {
         (
             "Comfortable from",
             known(fit.comfortable),
-            "median time within 1.10 times that without a cap",
+            "median time within 1.10 times that of runs that no cap slowed",
         ),
         (
             "Charged without a cap",
