@@ -2,6 +2,7 @@
 //!
 //! Everything happens in the calling thread but full readings, see `reading.rs`.
 
+mod cap;
 mod marks;
 
 use std::ops::ControlFlow;
@@ -13,9 +14,10 @@ use plimsoll_model::{
 };
 use plimsoll_probe::{ProbeError, process_info};
 
+use crate::cap::Cap;
 use crate::child::{self, Change, Subreaper, Work};
 use crate::clock::{Clock, own_cpu, wall_time};
-use crate::launch::Launch;
+use crate::launch::{Launch, Leftovers};
 use crate::marks::{Mark, MarkListener};
 use crate::output::Output;
 use crate::pressure::PressureReader;
@@ -48,9 +50,13 @@ pub fn run(
     let _subreaper = Subreaper::begin().map_err(prepare("become a subreaper"))?;
     let (listener, marks, incoming) =
         MarkListener::open().map_err(prepare("open a socket for marks"))?;
+    let cap = Cap::set(launch)?;
+    if let Some(cap) = &cap {
+        observer.capped(cap.record(), cap.place());
+    }
     let started_at = wall_time();
     let clock = Clock::start();
-    let started = child::start(launch, &listener, &marks)?;
+    let started = child::start(launch, cap.as_ref(), &listener, &marks)?;
     drop(marks);
     let words = launch.command.iter().map(|word| word.to_string_lossy());
     let start = Start {
@@ -65,6 +71,9 @@ pub fn run(
     let inside = Inside {
         marks: incoming,
         output: started.output,
+        cap,
+        timeout: launch.timeout,
+        leftovers: launch.leftovers,
     };
     sample(
         options,
@@ -119,11 +128,14 @@ struct Start {
     text: String,
 }
 
-/// What reaches us from inside a subject that we started.
+/// What binds us to a subject that we started: what reaches us from inside, and its bounds.
 #[derive(Debug)]
 struct Inside {
     marks: Receiver<Mark>,
     output: Output,
+    cap: Option<Cap>,
+    timeout: Option<Duration>,
+    leftovers: Leftovers,
 }
 
 fn sample(
@@ -271,7 +283,9 @@ impl Session<'_> {
             self.read_last();
         }
         let length = self.clock.now();
+        self.end_leftovers();
         let errors = self.end_stages(length);
+        let cap = self.end_cap(length);
         if let Some(sample) = self.pressure.read(length) {
             self.observer.pressure(&sample);
         }
@@ -301,10 +315,12 @@ impl Session<'_> {
             cpu: self.work.cpu,
             major_faults: self.work.major_faults,
             errors,
+            cap,
         }
     }
 
     fn tick(&mut self, now: Duration) {
+        self.end_if_overdue(now);
         let look = self.tree.look(now);
         self.tell_found(&look, now);
         let mut parts = RssParts::default();

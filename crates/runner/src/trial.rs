@@ -110,7 +110,7 @@ impl TrialObserver {
                 .map(|reading| reading.rss.ratio_of(rss_peak)),
             at_peak: self.peak.map_or_else(Vec::new, |reading| reading.owners),
             stages: self.stages,
-            cap: None,
+            cap: outcome.cap,
             errors: outcome.errors,
         }
     }
