@@ -37,6 +37,10 @@ const NEW_MAXIMUM_BYTES: Bytes = Bytes::mib(1);
 const CHANGE_PERCENT: u64 = 2;
 const CHANGE_BYTES: Bytes = Bytes::mib(4);
 
+/// Percent of a cap at which a subject is looked at, once each and whatever it costs: after the kernel
+/// has killed it, nobody can ask who held the memory.
+const NEAR_LIMIT_PERCENT: [u64; 4] = [50, 70, 85, 95];
+
 /// Why a full reading is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakdownReason {
@@ -49,6 +53,8 @@ pub enum BreakdownReason {
     Processes,
     /// A stage begins.
     Mark,
+    /// RSS came near the cap that it runs under.
+    NearLimit,
     /// The stated time has passed.
     Interval,
     /// The recording ends and the subject goes on.
@@ -59,6 +65,7 @@ pub enum BreakdownReason {
 #[derive(Clone, Debug)]
 pub struct BreakdownSchedule {
     interval: Duration,
+    limit: Option<Bytes>,
     last: Option<Taken>,
     /// Cost of all readings.
     spent: Duration,
@@ -79,11 +86,18 @@ impl BreakdownSchedule {
     pub fn new(interval: Duration) -> BreakdownSchedule {
         BreakdownSchedule {
             interval,
+            limit: None,
             last: None,
             spent: Duration::ZERO,
             rss_max: Bytes::ZERO,
             processes_changed: false,
         }
+    }
+
+    /// The same for a subject under a cap.
+    #[must_use]
+    pub fn under(self, limit: Option<Bytes>) -> BreakdownSchedule {
+        BreakdownSchedule { limit, ..self }
     }
 
     /// A process appeared or ended; it counts until the next breakdown.
@@ -97,6 +111,9 @@ impl BreakdownSchedule {
         let Some(last) = self.last else {
             return Some(BreakdownReason::First);
         };
+        if self.steps_to_limit(rss) > self.steps_to_limit(self.rss_max) {
+            return Some(BreakdownReason::NearLimit);
+        }
         let passed = now.saturating_sub(last.at);
         let on_credit = self.spent < STARTING_CREDIT;
         let per_cost = if on_credit {
@@ -132,6 +149,17 @@ impl BreakdownSchedule {
         } else {
             None
         }
+    }
+
+    /// How many of the steps towards the cap this RSS has passed.
+    fn steps_to_limit(&self, rss: Bytes) -> usize {
+        let passed = |limit: Bytes| {
+            let steps = NEAR_LIMIT_PERCENT.iter();
+            steps
+                .filter(|percent| rss >= limit.scaled(**percent, 100))
+                .count()
+        };
+        self.limit.map_or(0, passed)
     }
 
     /// Whether a full reading may be taken at a mark: what a stage holds at its start is what it
@@ -216,6 +244,24 @@ mod tests {
         check(100, 101_000, 1321, Some(NewMaximum));
         check(100, 110_000, 1122, None);
         check(1, 100_200, 1123, Some(NewMaximum));
+    }
+
+    #[test]
+    fn a_capped_subject_is_looked_at_on_its_way_to_the_cap() {
+        let mut schedule = BreakdownSchedule::new(seconds(10)).under(Some(Bytes::mib(1000)));
+        let cost = seconds(5);
+        schedule.taken(seconds(1), Bytes::mib(480), cost);
+        let at = Duration::from_millis(1100);
+        let check = |schedule: &BreakdownSchedule, mib, expected| {
+            assert_eq!(schedule.due(at, Bytes::mib(mib)), expected, "{mib} MiB");
+        };
+        check(&schedule, 499, None);
+        check(&schedule, 500, Some(BreakdownReason::NearLimit));
+        schedule.taken(at, Bytes::mib(720), cost);
+        check(&schedule, 800, None);
+        check(&schedule, 850, Some(BreakdownReason::NearLimit));
+        schedule.taken(at, Bytes::mib(990), cost);
+        check(&schedule, 1000, None);
     }
 
     #[test]

@@ -138,6 +138,13 @@ struct Inside {
     leftovers: Leftovers,
 }
 
+impl Inside {
+    fn limit(&self) -> Option<Bytes> {
+        let limit = self.cap.as_ref()?.record().limit;
+        (limit < Launch::UNLIMITED).then_some(limit)
+    }
+}
+
 fn sample(
     options: &Options,
     start: &Start,
@@ -164,7 +171,8 @@ fn sample(
                 start_time: 0,
             },
             ticker: Ticker::new(options.interval()),
-            schedule: BreakdownSchedule::new(options.breakdown_interval()),
+            schedule: BreakdownSchedule::new(options.breakdown_interval())
+                .under(inside.as_ref().and_then(Inside::limit)),
             reader,
             inside,
             stages: Stages::begin(),
