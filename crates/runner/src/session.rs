@@ -10,9 +10,9 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Bytes, Event, EventKind, Gap, GapReason, ProcessId, ProcessRecord, RssParts,
+    Breakdown, Bytes, Event, EventKind, Gap, GapReason, ProcessId, ProcessRecord, RssParts, Scope,
 };
-use plimsoll_probe::{ProbeError, process_info};
+use plimsoll_probe::{ProbeError, process_info, read_status};
 
 use crate::cap::Cap;
 use crate::child::{self, Change, Subreaper, Work};
@@ -434,6 +434,10 @@ impl Session<'_> {
             self.let_go_on();
         }
         match done.breakdown {
+            Ok(breakdown) if is_of_a_dead_process(&breakdown) => {
+                let detail = "the subject ended while it was read";
+                self.gap(now, Gap::new("breakdown", GapReason::Vanished, detail));
+            }
             Ok(breakdown) => {
                 self.counts.breakdowns += 1;
                 self.observer
@@ -569,6 +573,15 @@ impl Session<'_> {
     fn gap(&mut self, at: Duration, gap: Gap) {
         self.observer.gap(at, &gap);
     }
+}
+
+/// Whether the process was gone before its reading was done. What was not read any more would stand
+/// as unattributed, and as the last word on it.
+fn is_of_a_dead_process(breakdown: &Breakdown) -> bool {
+    let is_torn = |gap: &Gap| gap.reason == GapReason::Vanished;
+    breakdown.scope == Scope::Process
+        && breakdown.gaps.iter().any(is_torn)
+        && read_status(breakdown.process.id.pid).is_err()
 }
 
 fn name_of(record: &ProcessRecord) -> String {
