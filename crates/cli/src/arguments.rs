@@ -18,9 +18,8 @@ pub(crate) use experiments::{Ballast, Check, Compare, Leak, Scale, Trials};
 #[derive(Debug, Parser)]
 #[command(name = "plimsoll", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 ran and no verdict failed, 1 a verdict failed (a leak, a claim, a rule), 2 could \
-    not run, 3 inconclusive; `run` passes the command's own code on.
-\
+    after_help = "Exit codes: 0 ran and no verdict failed, 1 a verdict failed (a leak, a claim, a \
+    rule), 2 could not run, 3 inconclusive; `run` passes the command's own code on.\n\
     Documentation: docs/ in the source tree."
 )]
 pub(crate) struct Arguments {
