@@ -8,12 +8,13 @@ mod search;
 mod status;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use plimsoll_model::{Gap, GapReason, PackageManager};
 
+use crate::folder::{FOLDER_NAMES_LIMIT, Folder};
 use crate::lines::for_each_line;
 use crate::lookup::{Lookup, package};
 use crate::root::{Extent, gap_of, is_absent};
@@ -78,33 +79,37 @@ impl Search {
     fn read_lists(
         &mut self,
         lookup: &mut Lookup<'_>,
-        folder: &Path,
+        path: &Path,
         suffix: &str,
         format: ListFormat,
     ) {
+        let Some((folder, names)) = lists(lookup, path, suffix) else {
+            return;
+        };
         let mut buffer = Vec::new();
-        for file in list_names(lookup, folder) {
+        for file in names {
             if self.found.len() == self.paths.len() {
                 return;
             }
             let Some(package) = file.to_str().and_then(|name| name.strip_suffix(suffix)) else {
                 continue;
             };
-            let listed = ListedName::parse(package);
-            let list = folder.join(&file);
-            match lookup.root.read(&list, LIST_BYTES_LIMIT, &mut buffer) {
-                Ok(Extent::Whole) => {}
-                Ok(Extent::Cut) => {
-                    let detail = format!("{}: over {LIST_BYTES_LIMIT} bytes", list.display());
+            let list = match folder.read(&file, LIST_BYTES_LIMIT, &mut buffer) {
+                Ok((list, Extent::Whole)) => list,
+                Ok((list, Extent::Cut)) => {
+                    let shown = path.join(&file);
+                    let detail = format!("{}: over {LIST_BYTES_LIMIT} bytes", shown.display());
                     lookup.gap(Gap::new(WHAT, GapReason::Bounded, detail));
+                    list
                 }
                 Err(error) => {
-                    lookup.gap(gap_of(WHAT, &list, &error));
+                    lookup.gap(gap_of(WHAT, &path.join(&file), &error));
                     continue;
                 }
-            }
+            };
+            let listed = ListedName::parse(package);
             let found = &mut self.found;
-            self.wanted.search(&buffer, format, &listed.name, |index| {
+            self.wanted.search(list, format, &listed.name, |index| {
                 // Two lists name one file only for two architectures of the same version.
                 found.entry(index).or_insert_with(|| listed.clone());
             });
@@ -112,18 +117,30 @@ impl Search {
     }
 }
 
-fn list_names(lookup: &mut Lookup<'_>, folder: &Path) -> Vec<OsString> {
-    match lookup.root.names(folder) {
-        Ok((names, Extent::Whole)) => names,
-        Ok((names, Extent::Cut)) => {
-            let detail = format!("{}: more than {} entries", folder.display(), names.len());
-            lookup.gap(Gap::new(WHAT, GapReason::Bounded, detail));
-            names
+/// The folder at `path` and the names in it that end in `suffix`.
+fn lists<'a>(
+    lookup: &mut Lookup<'a>,
+    path: &Path,
+    suffix: &str,
+) -> Option<(Folder<'a>, Vec<OsString>)> {
+    let listed = Folder::open(lookup.root, path).and_then(|folder| {
+        let is_list = |name: &OsStr| name.as_bytes().ends_with(suffix.as_bytes());
+        let (names, extent) = folder.names(is_list)?;
+        Ok((folder, names, extent))
+    });
+    match listed {
+        Ok((folder, names, extent)) => {
+            if extent == Extent::Cut {
+                let detail = format!("{}: over {FOLDER_NAMES_LIMIT} entries", path.display());
+                lookup.gap(Gap::new(WHAT, GapReason::Bounded, detail));
+            }
+            Some((folder, names))
         }
-        Err(error) if is_absent(&error) => Vec::new(),
         Err(error) => {
-            lookup.gap(gap_of(WHAT, folder, &error));
-            Vec::new()
+            if !is_absent(&error) {
+                lookup.gap(gap_of(WHAT, path, &error));
+            }
+            None
         }
     }
 }
