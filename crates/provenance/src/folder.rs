@@ -104,7 +104,9 @@ impl<'a> Folder<'a> {
         let flags = look | libc::O_NOFOLLOW | libc::O_CLOEXEC;
         let found = match plain_open_at(self.descriptor.as_raw_fd(), &below, flags) {
             Ok(found) => File::from(found),
-            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return self.behind_link(name),
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+                return self.behind_link(name);
+            }
             Err(error) => return Err(error),
         };
         let metadata = found.metadata()?;
@@ -162,7 +164,10 @@ mod tests {
         std::os::unix::fs::symlink("short", scratch.0.join("link")).unwrap();
         let own = Root::open(Path::new("/")).unwrap();
         let strange = Root::open(&scratch.0).unwrap();
-        assert_eq!((own.owner(), strange.owner()), (Owner::Ourselves, Owner::Others));
+        assert_eq!(
+            (own.owner(), strange.owner()),
+            (Owner::Ourselves, Owner::Others)
+        );
         for (root, path) in [(&own, scratch.0.as_path()), (&strange, Path::new("/"))] {
             let folder = Folder::open(root, path).unwrap();
             let (names, extent) = folder.names(|name| name != "folder").unwrap();
@@ -177,7 +182,9 @@ mod tests {
             check("short", b"ab", Extent::Whole);
             check("empty", b"", Extent::Whole);
             check("link", b"ab", Extent::Whole);
-            let refused = folder.read(OsStr::new("folder"), 4, &mut buffer).unwrap_err();
+            let refused = folder
+                .read(OsStr::new("folder"), 4, &mut buffer)
+                .unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
             let absent = folder.read(OsStr::new("none"), 4, &mut buffer).unwrap_err();
             assert_eq!(absent.kind(), io::ErrorKind::NotFound);
