@@ -258,7 +258,7 @@ impl Pagemap {
         &mut self,
         range: AddressRange,
         meter: &mut HoldMeter,
-        visit: &mut dyn FnMut(u64, Entry),
+        visit: &mut impl FnMut(u64, Entry),
     ) -> io::Result<()> {
         let mut buffer = std::mem::take(&mut self.entries);
         let mut address = range.start;

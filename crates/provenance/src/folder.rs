@@ -1,7 +1,7 @@
 //! One folder of records, held open, whose many small files are read one after another.
 //!
 //! Names are looked up below the folder itself, so that a long path is resolved once and not for
-//! each of its files. Memory: the caller's buffer, as large as the longest file read.
+//! each of its files. Memory: none beside the caller's buffer.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, File};
@@ -15,9 +15,6 @@ use crate::root::{Extent, Owner, Root, descriptor_path, not_regular, plain_open,
 /// Names of one folder. The largest folder read here, dpkg's info, has about six files a package:
 /// this is more than 10,000 packages.
 pub(crate) const FOLDER_NAMES_LIMIT: usize = 65_536;
-
-/// A buffer grows by so much at least: some files do not tell their size.
-const READ_MIN: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Folder<'a> {
@@ -57,38 +54,52 @@ impl<'a> Folder<'a> {
         Ok((names, extent))
     }
 
-    /// The first `limit` bytes of the regular file `name`. `buffer` is grown as needed and meant
-    /// to be used again.
-    pub(crate) fn read<'b>(
+    /// Passes the first `limit` bytes of the regular file `name` through `buffer`, whole lines at a
+    /// time; only the last of the file may lack its newline. A line as long as the buffer is left out.
+    pub(crate) fn read_lines(
         &self,
         name: &OsStr,
         limit: usize,
-        buffer: &'b mut Vec<u8>,
-    ) -> io::Result<(&'b [u8], Extent)> {
+        buffer: &mut [u8],
+        mut on_lines: impl FnMut(&[u8]),
+    ) -> io::Result<Extent> {
         let (mut file, size) = self.open_file(name)?;
         let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut total = 0;
         let mut filled = 0;
+        let mut inside_long_line = false;
         loop {
-            // One byte more than the limit tells a file that ends there from one that goes on.
-            let most = limit.saturating_add(1);
-            let wanted = size.max(filled).saturating_add(1).min(most);
-            if buffer.len() < wanted {
-                buffer.resize(wanted.max(READ_MIN).min(most), 0);
-            }
-            let end = buffer.len().min(most);
-            match file.read(&mut buffer[filled..end]) {
-                Ok(count) => {
-                    filled += count;
-                    if filled > limit {
-                        return Ok((&buffer[..limit], Extent::Cut));
-                    }
-                    // Its size is what there is: no further call to hear that it has ended.
-                    if count == 0 || filled == size {
-                        return Ok((&buffer[..filled], Extent::Whole));
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            let count = match file.read(&mut buffer[filled..]) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
+            };
+            total += count;
+            filled += count;
+            let is_cut = total > limit;
+            filled -= total.saturating_sub(limit);
+            // Its size is what there is: no further call to hear that it has ended.
+            let is_last = is_cut || count == 0 || total == size;
+            let whole = match memchr::memrchr(b'\n', &buffer[..filled]) {
+                _ if is_last && !is_cut => filled,
+                Some(newline) => newline + 1,
+                None => 0,
+            };
+            let mut first = 0;
+            if inside_long_line && whole > 0 {
+                let end = memchr::memchr(b'\n', &buffer[..whole]);
+                first = end.map_or(whole, |end| end + 1);
+                inside_long_line = false;
+            }
+            on_lines(&buffer[first..whole]);
+            if is_last {
+                return Ok(if is_cut { Extent::Cut } else { Extent::Whole });
+            }
+            buffer.copy_within(whole..filled, 0);
+            filled -= whole;
+            if filled == buffer.len() {
+                inside_long_line = true;
+                filled = 0;
             }
         }
     }
@@ -157,8 +168,14 @@ mod tests {
     #[test]
     fn both_ways_read_the_same() {
         let scratch = Scratch::new("both");
-        fs::write(scratch.0.join("long"), b"abcdef").unwrap();
-        fs::write(scratch.0.join("short"), b"ab").unwrap();
+        for (name, text) in [
+            ("short", "a\nb"),
+            ("long", "ab\ncd\nef"),
+            ("longer", "ab\ncd\nef\ngh\n"),
+            ("overlong", "abcde\ngh"),
+        ] {
+            fs::write(scratch.0.join(name), text).unwrap();
+        }
         fs::write(scratch.0.join("empty"), b"").unwrap();
         fs::create_dir(scratch.0.join("folder")).unwrap();
         std::os::unix::fs::symlink("short", scratch.0.join("link")).unwrap();
@@ -171,23 +188,34 @@ mod tests {
         for (root, path) in [(&own, scratch.0.as_path()), (&strange, Path::new("/"))] {
             let folder = Folder::open(root, path).unwrap();
             let (names, extent) = folder.names(|name| name != "folder").unwrap();
-            assert_eq!(names, ["empty", "link", "long", "short"]);
+            assert_eq!(
+                names,
+                ["empty", "link", "long", "longer", "overlong", "short"]
+            );
             assert_eq!(extent, Extent::Whole);
-            let mut buffer = Vec::new();
-            let mut check = |name: &str, expected: &[u8], extent| {
-                let found = folder.read(OsStr::new(name), 4, &mut buffer).unwrap();
-                assert_eq!(found, (expected, extent), "{name}");
+            let mut buffer = [0; 5];
+            let mut read = |name: &str| {
+                let mut text = Vec::new();
+                let mut pieces = 0;
+                let extent = folder.read_lines(OsStr::new(name), 8, &mut buffer, |lines| {
+                    text.extend_from_slice(lines);
+                    pieces += 1;
+                })?;
+                Ok::<_, io::Error>((String::from_utf8(text).unwrap(), extent, pieces))
             };
-            check("long", b"abcd", Extent::Cut);
-            check("short", b"ab", Extent::Whole);
-            check("empty", b"", Extent::Whole);
-            check("link", b"ab", Extent::Whole);
-            let refused = folder
-                .read(OsStr::new("folder"), 4, &mut buffer)
-                .unwrap_err();
+            let mut check = |name: &str, expected: &str, extent, pieces| {
+                let found = read(name).unwrap();
+                assert_eq!(found, (expected.to_owned(), extent, pieces), "{name}");
+            };
+            check("short", "a\nb", Extent::Whole, 1);
+            check("link", "a\nb", Extent::Whole, 1);
+            check("empty", "", Extent::Whole, 1);
+            check("long", "ab\ncd\nef", Extent::Whole, 2);
+            check("longer", "ab\ncd\n", Extent::Cut, 3);
+            check("overlong", "gh", Extent::Whole, 2);
+            let refused = read("folder").unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
-            let absent = folder.read(OsStr::new("none"), 4, &mut buffer).unwrap_err();
-            assert_eq!(absent.kind(), io::ErrorKind::NotFound);
+            assert_eq!(read("none").unwrap_err().kind(), io::ErrorKind::NotFound);
         }
     }
 
@@ -196,9 +224,11 @@ mod tests {
     fn a_file_of_unknown_size_is_read_to_its_end() {
         let root = Root::open(Path::new("/")).unwrap();
         let folder = Folder::open(&root, Path::new("/proc/self")).unwrap();
-        let mut buffer = Vec::new();
-        let (text, extent) = folder
-            .read(OsStr::new("status"), 1 << 20, &mut buffer)
+        let mut text = Vec::new();
+        let extent = folder
+            .read_lines(OsStr::new("status"), 1 << 20, &mut [0; 4096], |lines| {
+                text.extend_from_slice(lines);
+            })
             .unwrap();
         assert!(text.starts_with(b"Name:") && text.ends_with(b"\n"));
         assert_eq!(extent, Extent::Whole);
