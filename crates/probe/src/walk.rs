@@ -254,6 +254,31 @@ struct Account<'a> {
 
 const PSS_SHIFT: u32 = 12;
 
+/// Neighbouring pages of one mapping and region that count alike; at first none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alike {
+    start: u64,
+    end: u64,
+    /// Where the mapping or the region ends, or the page itself when it is one of a kind.
+    limit: u64,
+    /// Of the first page.
+    entry: Entry,
+    categories: u64,
+    mapping: usize,
+}
+
+impl Alike {
+    /// Whether the page at `address` is the next of these; then it is one of them.
+    fn take_in(&mut self, address: u64, entry: Entry, page: u64) -> bool {
+        let is_next =
+            address == self.end && address < self.limit && entry.state() == self.entry.state();
+        if is_next {
+            self.end += page;
+        }
+        is_next
+    }
+}
+
 impl Account<'_> {
     /// Accounts for the pages of some neighbouring regions.
     fn group(
@@ -267,71 +292,92 @@ impl Account<'_> {
         };
         let range = AddressRange::new(first.start, last.end);
         let mut regions = regions.iter().peekable();
+        let mut alike = Alike::default();
+        let page = self.means.page;
         pagemap.entries(range, meter, &mut |address, entry| {
+            if alike.take_in(address, entry, page) {
+                return;
+            }
+            self.count(std::mem::take(&mut alike));
             while regions.next_if(|region| region.end <= address).is_some() {}
             if let Some(region) = regions.peek().filter(|region| region.start <= address) {
-                self.one_page(address, entry, **region);
+                alike = self.start(address, entry, **region).unwrap_or_default();
             }
         })?;
+        self.count(alike);
         if self.shared.len() >= SHARED_PAGES_MAX {
             self.settle_shared();
         }
         Ok(())
     }
 
-    /// The scan says what kind of page it is, if there was one; the entry whether it is still there
-    /// and who maps it.
-    fn one_page(&mut self, address: u64, entry: Entry, region: Region) {
-        while self
-            .mappings
-            .get(self.mapping)
-            .is_some_and(|mapping| mapping.range.end <= address)
-        {
+    /// The page at `address`, if it is one of a mapping.
+    fn start(&mut self, address: u64, entry: Entry, region: Region) -> Option<Alike> {
+        while self.mappings.get(self.mapping)?.range.end <= address {
             self.mapping += 1;
         }
-        let index = self.mapping;
-        let Some(mapping) = self.mappings.get_mut(index) else {
-            return;
+        let mapping = self.mappings[self.mapping].range;
+        let end = address + self.means.page;
+        // Which frame a page of several users has must be seen of each.
+        let limit = match entry.present() && !entry.exclusive() {
+            true => end,
+            false => region.end.min(mapping.end),
         };
-        if mapping.range.start > address {
+        mapping.contains(address).then_some(Alike {
+            start: address,
+            end,
+            limit,
+            entry,
+            categories: region.categories,
+            mapping: self.mapping,
+        })
+    }
+
+    /// The scan says what kind of page it is, if there was one; the entry whether it is still there
+    /// and who maps it.
+    fn count(&mut self, alike: Alike) {
+        let range = AddressRange::new(alike.start, alike.end);
+        if range.is_empty() {
             return;
         }
-        let page = Bytes(self.means.page);
-        let counters = &mut mapping.counters;
-        if self.kinds[index] == PageKind::Hugetlb {
+        let bytes = range.size();
+        let (entry, index) = (alike.entry, alike.mapping);
+        let kind = self.kinds[index];
+        let counters = &mut self.mappings[index].counters;
+        if kind == PageKind::Hugetlb {
             if entry.present() {
-                counters.hugetlb += page;
+                counters.hugetlb += bytes;
             }
             return;
         }
         let swapped = entry.swapped() && self.means.swap_used;
         if swapped {
-            counters.swap += page;
+            counters.swap += bytes;
         }
         let is_zero = entry.frame().is_some() && entry.frame() == self.means.zero_frame;
-        let present = entry.present() && !is_zero && region.categories & SCAN_PRESENT != 0;
-        let resident = present && self.kinds[index].counts(entry.file());
-        if self.kinds[index] == PageKind::Anonymous && (resident || swapped) {
-            keep(&mut self.anonymous, address, page.0, resident);
+        let present = entry.present() && !is_zero && alike.categories & SCAN_PRESENT != 0;
+        let resident = present && kind.counts(entry.file());
+        if kind == PageKind::Anonymous && (resident || swapped) {
+            keep(&mut self.anonymous, range, resident);
         }
         if !resident {
             return;
         }
-        counters.rss += page;
+        counters.rss += bytes;
         let (private, shared) = if entry.file() {
             (&mut counters.private_clean, &mut counters.shared_clean)
         } else {
-            counters.anonymous += page;
-            if region.categories & SCAN_HUGE != 0 {
-                counters.anon_huge += page;
+            counters.anonymous += bytes;
+            if alike.categories & SCAN_HUGE != 0 {
+                counters.anon_huge += bytes;
             }
             (&mut counters.private_dirty, &mut counters.shared_dirty)
         };
         if entry.exclusive() {
-            *private += page;
-            self.proportional[index] += self.means.page << PSS_SHIFT;
+            *private += bytes;
+            self.proportional[index] += bytes.0 << PSS_SHIFT;
         } else {
-            *shared += page;
+            *shared += bytes;
             self.shared_page(index, entry);
         }
     }
@@ -382,12 +428,11 @@ impl Account<'_> {
     }
 }
 
-/// Adds a page to the runs; gives all of them up when they are too many.
-fn keep(runs: &mut Option<Vec<PageRun>>, address: u64, page: u64, resident: bool) {
+/// Adds pages to the runs; gives all of them up when they are too many.
+fn keep(runs: &mut Option<Vec<PageRun>>, range: AddressRange, resident: bool) {
     let Some(kept) = runs else {
         return;
     };
-    let range = AddressRange::sized(address, page);
     match kept.last_mut() {
         Some(last) if last.range.end == range.start && last.resident == resident => {
             last.range.end = range.end;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 
 use plimsoll_model::{FileId, Gap, GapReason, Mapping, ProcessCount};
 
@@ -97,7 +98,12 @@ fn scan_process(pid: u32, buffer: &mut [u8], counter: &mut Counter) -> io::Resul
         return Ok(());
     }
     // A kernel thread, a zombie, or a process whose first thread has ended: then any other
-    // thread of it shows its maps.
+    // thread of it shows its maps. The links of the folder are its threads and the usual two
+    // (proc_task_getattr() in fs/proc/base.c).
+    let links = std::fs::metadata(format!("/proc/{pid}/task"))?.nlink();
+    if links <= 3 {
+        return Ok(());
+    }
     for thread in pids_in(&format!("/proc/{pid}/task"))? {
         let maps = format!("/proc/{pid}/task/{thread}/maps");
         if thread != pid && scan_maps(&maps, buffer, counter)? > 0 {
