@@ -2,7 +2,7 @@
 //!
 //! Two methods give the counters. Smaps: the kernel's own figures, but the target's mm lock is
 //! held for the whole of each mapping. Walk: page flags in small paced steps. Which one a choice
-//! of `Auto` takes depends on RSS alone.
+//! of `Auto` takes depends on RSS and on the number of mappings.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
