@@ -2,7 +2,7 @@
 //! without dpkg (Google's distroless) from `/var/lib/dpkg/status.d`.
 //!
 //! All lists are searched for all open paths at once, because nothing says which list to open:
-//! 826 lists of 11 MB were searched for 100 paths in 12 ms. Memory: one buffer of 64 KiB.
+//! 686 lists of 9 MB take 8 ms of processor time. Memory: one buffer of 64 KiB.
 
 mod search;
 mod status;
