@@ -31,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "plimsoll-runner",
         ],
     ),
+    ("plimsoll", &[]),
     ("plimsoll-subjects", &[]),
     ("plimsoll-subjects-jemalloc", &["plimsoll-subjects"]),
     ("plimsoll-end-to-end", &["plimsoll-subjects"]),

@@ -1,0 +1,10 @@
+//! Account for, bound and report a program's own memory, and the parts that keep data-heavy work
+//! small.
+//!
+//! Every module opens with what it is, what it costs in memory, and what it is not for; each has a
+//! runnable example. Nothing here needs the `plimsoll` command, and the command needs nothing of
+//! this: what a program publishes, the command shows by the program's own names.
+
+mod error;
+
+pub use error::{Error, ErrorKind};
