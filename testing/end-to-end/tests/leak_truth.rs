@@ -114,11 +114,17 @@ fn foreign_rows(program: Program, language: &str, shapes: &[(&str, Truth)]) -> V
         }
     };
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let words: Vec<String> = words.map(|word| word.to_str().unwrap().to_owned()).collect();
+    let words: Vec<String> = words
+        .map(|word| word.to_str().unwrap().to_owned())
+        .collect();
     let row = |(shape, truth): &(&str, Truth)| Row {
         name: format!("{language} {shape}"),
         truth: *truth,
-        command: [&words[..], &["--count", "{i}", "--shape", shape].map(str::to_owned)].concat(),
+        command: [
+            &words[..],
+            &["--count", "{i}", "--shape", shape].map(str::to_owned),
+        ]
+        .concat(),
         flags: &["--ignore-below", "1KiB"],
     };
     shapes.iter().map(row).collect()
@@ -165,7 +171,11 @@ fn run(row: &Row) -> (String, Judged) {
     let growth = json.pointer("/own/slope_bytes_per_unit/value");
     let growth = growth.and_then(serde_json::Value::as_f64).unwrap_or(0.0);
     let judged = judged(row.truth, class, growth);
-    assert!(number(&json, "/own/points") >= 299.0, "{}: {json:#}", row.name);
+    assert!(
+        number(&json, "/own/points") >= 299.0,
+        "{}: {json:#}",
+        row.name
+    );
     let doubts = json["own"]["doubts"].as_array().unwrap().iter();
     let doubts: Vec<&str> = doubts.map(|doubt| text(doubt, "/doubt")).collect();
     let line = format!(

@@ -36,7 +36,10 @@ fn law_of<'a>(json: &'a Value, axis: &str) -> &'a Value {
 fn classes(law: &Value) -> Vec<&str> {
     let classes = law.pointer("/law/classes").and_then(Value::as_array);
     let classes = classes.unwrap_or_else(|| panic!("no law: {law:#}"));
-    classes.iter().map(|class| class.as_str().unwrap()).collect()
+    classes
+        .iter()
+        .map(|class| class.as_str().unwrap())
+        .collect()
 }
 
 /// The true law is always among those that are kept; `alone` says that it must be the only one.
@@ -48,14 +51,25 @@ fn check_law(law: &str, unit: &str, sizes: &str, expected: &str, alone: bool) {
     let classes = classes(found);
     assert!(classes.contains(&expected), "{law}: {found:#}");
     assert!(!alone || classes.len() == 1, "{law}: {classes:?}");
-    assert_eq!(json["gaps"].as_array().unwrap().len(), 0, "{:#}", json["gaps"]);
+    assert_eq!(
+        json["gaps"].as_array().unwrap().len(),
+        0,
+        "{:#}",
+        json["gaps"]
+    );
 }
 
 #[test]
 fn laws_that_are_straight() {
     check_law("constant", "4194304", "n=100..100k:6", "constant", true);
     check_law("linear", "512", "n=1000..60000:6", "linear", false);
-    check_law("linearithmic", "40", "n=1000..60000:6", "linearithmic", false);
+    check_law(
+        "linearithmic",
+        "40",
+        "n=1000..60000:6",
+        "linearithmic",
+        false,
+    );
 }
 
 #[test]
@@ -68,22 +82,45 @@ fn laws_that_are_bent() {
 /// A container that doubles its capacity.
 #[test]
 fn a_law_in_steps() {
-    check_law("doubling", "512", "n=1000,1500,3000,5000,9000,20000,40000,60000", "staircase", false);
+    check_law(
+        "doubling",
+        "512",
+        "n=1000,1500,3000,5000,9000,20000,40000,60000",
+        "staircase",
+        false,
+    );
 }
 
 #[test]
 fn what_an_item_costs_and_what_is_there_without_any() {
     let path = subject("sized");
     let command = sized(&path, &["--bytes", "1024"]);
-    let flags = ["--vary", "n=2000..50000:7", "--repeat", "3", "--budget", "1GiB"];
+    let flags = [
+        "--vary",
+        "n=2000..50000:7",
+        "--repeat",
+        "3",
+        "--budget",
+        "1GiB",
+    ];
     let json = scale(&[&flags[..], &["--predict", "n=1e6"]].concat(), &command).verdict(0);
     let found = law_of(&json, "n");
     assert_eq!(classes(found)[0], "linear", "{found:#}");
-    between(found, "/law/marginal/value_bytes", 0.98 * 1024.0, 1.02 * 1024.0);
+    between(
+        found,
+        "/law/marginal/value_bytes",
+        0.98 * 1024.0,
+        1.02 * 1024.0,
+    );
     between(found, "/law/intercept/value_bytes", BASE, BASE + PROCESS);
     between(found, "/law/exponent/low", 0.8, 1.0);
     let at_budget = (1024.0 * MIB as f64 - BASE) / 1024.0;
-    between(found, "/law/budget_at/value", 0.95 * at_budget, 1.02 * at_budget);
+    between(
+        found,
+        "/law/budget_at/value",
+        0.95 * at_budget,
+        1.02 * at_budget,
+    );
     let predicted = "/law/predictions/0/predicted/value_bytes";
     between(found, predicted, 0.97 * 1024e6, 1.03 * 1024e6 + BASE);
     between(found, "/law/predictions/0/extrapolation", 19.9, 20.1);
@@ -104,7 +141,14 @@ fn what_an_item_costs_and_what_is_there_without_any() {
 fn two_axes() {
     let path = subject("sized");
     let command = sized(&path, &["--base-mib", "{p}", "--bytes", "512"]);
-    let flags = ["--vary", "n=1000..40000:4", "--vary", "p=1,4,16,40", "--repeat", "2"];
+    let flags = [
+        "--vary",
+        "n=1000..40000:4",
+        "--vary",
+        "p=1,4,16,40",
+        "--repeat",
+        "2",
+    ];
     let json = scale(&flags, &command).verdict(0);
     assert_eq!(json["cells"].as_array().unwrap().len(), 16);
     let laws = json["laws"].as_array().unwrap().iter();
@@ -112,9 +156,18 @@ fn two_axes() {
         .filter(|law| law["measure"]["kind"] == "rss_peak")
         .collect();
     // Along each axis for each value of the other, or at one of them: never mixed.
-    assert!(peaks.iter().all(|law| law["held"].as_array().unwrap().len() == 1));
+    assert!(
+        peaks
+            .iter()
+            .all(|law| law["held"].as_array().unwrap().len() == 1)
+    );
     let along_n = law_of(&json, "n");
-    between(along_n, "/law/marginal/value_bytes", 0.95 * 512.0, 1.05 * 512.0);
+    between(
+        along_n,
+        "/law/marginal/value_bytes",
+        0.95 * 512.0,
+        1.05 * 512.0,
+    );
     let along_p = law_of(&json, "p");
     let mib = MIB as f64;
     between(along_p, "/law/marginal/value_bytes", 0.97 * mib, 1.03 * mib);
@@ -144,7 +197,10 @@ fn too_few_sizes_state_no_law() {
     for sizes in ["n=1000", "n=1000,2000,4000"] {
         let json = scale(&["--vary", sizes, "--repeat", "2"], &sized(&path, &[])).verdict(3);
         assert_eq!(law_of(&json, "n")["undetermined"], "too_few_sizes");
-        assert!(text(&json, "/verdicts/0").contains("no law can be stated"), "{json:#}");
+        assert!(
+            text(&json, "/verdicts/0").contains("no law can be stated"),
+            "{json:#}"
+        );
     }
 }
 
@@ -168,14 +224,20 @@ fn what_is_no_size_is_refused() {
     scale(&flags(["--vary", "n=20"]), &sized(&path, &[])).refused(&["given twice"]);
     scale(&flags(["--repeat", "0"]), &sized(&path, &[])).refused(&["--repeat"]);
     scale(&["--repeat", "2"], &sized(&path, &[])).refused(&["--vary"]);
-    Plimsoll::new(["scale", "--vary", "n=1"]).call().refused(&["CMD"]);
+    Plimsoll::new(["scale", "--vary", "n=1"])
+        .call()
+        .refused(&["CMD"]);
 }
 
 #[test]
 fn commands_that_fail() {
     let path = subject("sized");
     let sizes = ["--vary", "n=1000..32000:6", "--repeat", "2"];
-    let json = scale(&sizes, &sized(&path, &["--bytes", "512", "--fail-at", "32000"])).verdict(0);
+    let json = scale(
+        &sizes,
+        &sized(&path, &["--bytes", "512", "--fail-at", "32000"]),
+    )
+    .verdict(0);
     let told = gap(&json, "trials of n=32000");
     assert!(told.contains("2 failed: exit code 7"), "{told}");
     assert!(told.contains("too many for me"), "{told}");

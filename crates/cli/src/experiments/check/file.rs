@@ -163,7 +163,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Rules> {
     parse(&text).with_context(|| format!("check: {}", path.display()))
 }
 
-fn parse(text: &str) -> anyhow::Result<Rules> {
+pub(super) fn parse(text: &str) -> anyhow::Result<Rules> {
     let rules: Rules = toml::from_str(text)?;
     if rules.checks.is_empty() {
         bail!("it has no [[check]]");
