@@ -1,7 +1,6 @@
 //! `plimsoll fit`: runs a command again and again under caps until the smallest is known under which
 //! it succeeds.
 
-use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,9 +13,10 @@ use plimsoll_runner::{
     run_trial,
 };
 
-use crate::INCONCLUSIVE;
+use super::INCONCLUSIVE;
 use crate::arguments::Fit;
 use crate::output::{self, Stream};
+use crate::status_line::StatusLine;
 
 /// A run under a cap that is so many times slower is thrashing, not working.
 const TIMEOUT_FACTOR: u32 = 10;
@@ -67,7 +67,7 @@ pub(crate) fn fit(arguments: &Fit) -> anyhow::Result<ExitCode> {
             None => break FitEnd::Interrupted,
         }
     };
-    runner.clear_progress();
+    runner.status.clear();
     let command = arguments
         .command
         .iter()
@@ -123,7 +123,7 @@ struct Runner<'a> {
     launch: Launch,
     interrupts: &'a Interrupts,
     runs: u32,
-    shows_progress: bool,
+    status: StatusLine,
 }
 
 impl<'a> Runner<'a> {
@@ -139,7 +139,7 @@ impl<'a> Runner<'a> {
             },
             interrupts,
             runs: 0,
-            shows_progress: !arguments.quiet && io::stderr().is_terminal(),
+            status: StatusLine::new(arguments.quiet),
         })
     }
 
@@ -163,17 +163,17 @@ impl<'a> Runner<'a> {
     fn baseline(&mut self, arguments: &Fit) -> anyhow::Result<Option<Baseline>> {
         let mut baseline: Option<Baseline> = None;
         for number in 1..=arguments.repeat {
-            self.say(&format!(
+            self.status.say(format_args!(
                 "run {number} of {} without a cap",
                 arguments.repeat
             ));
             let Some((run, trial)) = self.run(None)? else {
-                self.clear_progress();
+                self.status.clear();
                 return Ok(None);
             };
             let first = baseline.is_none();
             if first && let Some(failure) = run.failure {
-                self.clear_progress();
+                self.status.clear();
                 bail!("{}", fails_uncapped(&arguments.command[0], failure, &trial));
             }
             let Some(cap) = trial.cap else {
@@ -197,7 +197,7 @@ impl<'a> Runner<'a> {
         Ok(baseline)
     }
 
-    fn progress(&self, search: &FitSearch, cap: Bytes, usual: Duration) {
+    fn progress(&mut self, search: &FitSearch, cap: Bytes, usual: Duration) {
         let so_far = match search.bracket() {
             (Some(failed), Some(succeeded)) => format!("needs between {failed} and {succeeded}"),
             (Some(failed), None) => format!("needs more than {failed}"),
@@ -205,22 +205,11 @@ impl<'a> Runner<'a> {
             (None, None) => "need not known yet".to_owned(),
         };
         let left = usual * search.runs_left();
-        self.say(&format!(
+        self.status.say(format_args!(
             "run {} under {cap}; {so_far}; about {} s left",
             self.runs + 1,
             left.as_secs() + 1
         ));
-    }
-
-    fn say(&self, line: &str) {
-        if self.shows_progress {
-            // The terminal may be gone; the search must not care.
-            let _ = write!(io::stderr(), "\r\x1b[K{line}");
-        }
-    }
-
-    fn clear_progress(&self) {
-        self.say("");
     }
 }
 
