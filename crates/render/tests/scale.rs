@@ -88,6 +88,7 @@ fn sets_and_missing_laws_have_their_sentences() {
         },
         LawUndetermined::InvalidSize { point: 2 },
         LawUndetermined::InvalidBytes { point: 0 },
+        LawUndetermined::NoneFits,
     ] {
         all.push(verdict(&fixture::too_few(reason)));
     }

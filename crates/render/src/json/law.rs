@@ -110,6 +110,7 @@ impl<'a> AxisLawJson<'a> {
                 LawUndetermined::TooFewSizes { .. } => "too_few_sizes",
                 LawUndetermined::InvalidSize { .. } => "invalid_size",
                 LawUndetermined::InvalidBytes { .. } => "invalid_bytes",
+                LawUndetermined::NoneFits => "none_fits",
             }),
         }
     }
