@@ -133,6 +133,8 @@ def frameworks():
     if not os.path.exists(path):
         with open(path + ".new-%d" % os.getpid(), "wb") as file:
             file.write(os.urandom(24 * MIB))
+            file.flush()
+            os.fsync(file.fileno())
         os.rename(file.name, path)
     with open(path, "rb") as file:
         library = mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ)

@@ -18,6 +18,7 @@ import random
 import socket
 import sqlite3
 import sys
+import time
 import tracemalloc
 
 marks = None
@@ -173,11 +174,16 @@ def main():
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--keep", type=int, default=0)
     parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--stay", type=float, default=0.5, help="seconds of the stage at rest")
     parser.add_argument("--traced", action="store_true", help="print what tracemalloc says")
     arguments = parser.parse_args()
     if arguments.traced:
         tracemalloc.start()
     work[arguments.work](arguments)
+    if marks and arguments.work in ("lifecycle", "operations"):
+        # Somebody looks at the result: what is held now is what stays.
+        mark("at rest")
+        time.sleep(arguments.stay)
     if arguments.traced:
         current, peak = tracemalloc.get_traced_memory()
         print("tracemalloc: peak %.2f MiB, at the end %.2f MiB" % (peak / 2**20, current / 2**20))
