@@ -5,9 +5,9 @@ memory, as bbolt does, and it goes through all entries in batches.
 
 `--keep batch` (the default) drops each batch of 1000 before the next, `--keep all` collects every
 entry first, as yomins-sync did before. It logs as yomins-sync does, with figures of a process's own:
-`[MEMSTATS:LABEL] Alloc=…MB RSS=…MB`, where Alloc is what Python's allocator was asked for and not
-yet given back, counted by a walk of what is reachable, and so knows no mapped page. `--wait` prints
-`ready {json}` before its end and waits until its input closes. The database (100 bytes of key and
+`[MEMSTATS:LABEL] Alloc=…MB RSS=…MB`, where Alloc is what the entries at hand take, counted by
+their lengths as a runtime counts its heap, and so knows no mapped page. `--wait` logs
+to standard error, prints `ready {json}` before its end and waits until its input closes. The database (100 bytes of key and
 100 of value an entry, in a file three times as large, as a bbolt file that was much rewritten) is
 made once in the current folder. Only the standard library is needed.
 """
@@ -44,9 +44,9 @@ def status():
     return {name: int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "RssAnon", "RssFile")}
 
 
-def log(label, kept):
+def log(label, kept, stream):
     alloc = sum(sys.getsizeof(key) + sys.getsizeof(value) + 120 for key, value in kept.items())
-    print("[MEMSTATS:%s] Alloc=%dMB RSS=%dMB" % (label, alloc >> 20, status()["VmRSS"]), flush=True)
+    print("[MEMSTATS:%s] Alloc=%dMB RSS=%dMB" % (label, alloc >> 20, status()["VmRSS"]), file=stream, flush=True)
 
 
 def batches(database, entries):
@@ -73,7 +73,9 @@ def main():
     if not os.path.exists(path):
         create(path, arguments.entries)
     kept, changed = {}, 0
-    log("START_PREPARE_SCAN", kept)
+    # What waits for a `ready` line reads it first.
+    stream = sys.stderr if arguments.wait else sys.stdout
+    log("START_PREPARE_SCAN", kept, stream)
     with open(path, "rb") as file:
         database = mmap.mmap(file.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
     every = max(1, arguments.entries // BATCH // 4)
@@ -84,10 +86,10 @@ def main():
         else:
             kept = batch
         if number % every == 0:
-            log("AFTER_BATCH_%d" % number, kept)
-    log("BEFORE_GC", kept)
+            log("AFTER_BATCH_%d" % number, kept, stream)
+    log("BEFORE_GC", kept, stream)
     kept = {}
-    log("AFTER_GC", kept)
+    log("AFTER_GC", kept, stream)
     if arguments.wait:
         truth = {name: int(mib * 2**20) for name, mib in status().items()}
         print("ready", json.dumps({"file_bytes": os.path.getsize(path), **truth}), flush=True)
