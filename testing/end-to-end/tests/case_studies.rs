@@ -323,18 +323,14 @@ fn sync_database_is_droppable_and_no_stage_takes_memory_of_its_own() {
     let text = std::fs::read_to_string(folder.path().join("run.json")).unwrap();
     let report: Value = serde_json::from_str(&text).unwrap();
     let stages = report["stages"].as_array().unwrap();
-    let label = |stage: &Value| stage["label"].as_str().unwrap().to_owned();
-    let batches = stages
-        .iter()
-        .filter(|it| label(it).starts_with("AFTER_BATCH"));
-    let sum = |key: &str| {
-        batches
-            .clone()
-            .map(|it| it[key].as_i64().unwrap())
-            .sum::<i64>()
-    };
-    assert!(sum("change_bytes") > 10 << 20, "{stages:#?}");
-    assert!(sum("own_change_bytes").abs() < 4 << 20, "{stages:#?}");
+    // A line is read a moment after it was written, so what falls into which stage is not asserted.
+    let scan = || stages.iter().filter(|stage| stage["source"] == "log");
+    assert!(scan().count() >= 5, "{stages:#?}");
+    let lifecycle = |key: &str| report["lifecycle"][key].as_u64().unwrap();
+    let gained = lifecycle("max_rss_bytes") - lifecycle("base_rss_bytes");
+    assert!(gained > 20 * MIB, "{stages:#?}");
+    let own = scan().map(|it| it["own_change_bytes"].as_i64().unwrap());
+    assert!(own.sum::<i64>().abs() < 6 << 20, "{stages:#?}");
     // Before and after: RSS shows half of what the change saved.
     let ran = |keep| [python, &*program, "--entries", "60000", "--keep", keep];
     let report = compare(
