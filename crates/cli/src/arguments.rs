@@ -17,7 +17,8 @@ pub(crate) use experiments::{Ballast, Check, Compare, Leak, Scale, Trials};
 #[derive(Debug, Parser)]
 #[command(name = "plimsoll", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 ran, 2 could not run; `run` passes the command's own code on.\n\
+    after_help = "Exit codes: 0 ran, 2 could not run; `run` passes the command's own code on;\n\
+    leak, scale and check: 1 fails, 3 inconclusive.\n\
     Documentation: docs/ in the source tree."
 )]
 pub(crate) struct Arguments {

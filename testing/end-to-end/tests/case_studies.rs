@@ -7,7 +7,7 @@
 )]
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use plimsoll_end_to_end::{Call, MIB, Plimsoll, Report, Scratch, skip};
@@ -352,6 +352,8 @@ fn sync_database_is_named_and_can_be_dropped() {
     };
     let mut command = Command::new(python);
     command.args([&*script("mapped_sync.py"), "--entries", "40000", "--wait"]);
+    // Its log.
+    command.stderr(Stdio::null());
     let subject = Subject::start_command("case-mapped", command);
     let report = Report::of(subject.pid);
     let components = report.json["components"].as_array().unwrap();
