@@ -127,7 +127,9 @@ fn image_board_savings_fewer_workers_save_rss_and_no_memory() {
     };
     let folder = Scratch::new("case-workers");
     let board = script("image_board.py");
-    let run = [python, &*board, "board", "--images", "2000"];
+    let run = [
+        python, &*board, "board", "--images", "2000", "--stay", "0.3",
+    ];
     printed(python, &folder, &[&*board, "cache", "--images", "2000"]);
     let report = compare(
         &folder,
@@ -199,7 +201,7 @@ fn morphometrics_grows_linearly_above_a_base_and_misses_the_target() {
     };
     let folder = Scratch::new("case-scale");
     let program = script("morphometrics.py");
-    let flags = "scale --quiet --format json --repeat 2 --vary n=100,300,700,1500,3000,6000";
+    let flags = "scale --quiet --format json --repeat 2 --vary n=100,300,700,1500,3000";
     let mut arguments: Vec<&str> = flags.split_whitespace().collect();
     // Four times the bytes that the objects alone would need by the devlog's measure.
     arguments.extend(["--target", "n=1500 <20MiB", "--"]);
@@ -245,10 +247,10 @@ fn morphometrics_does_not_leak_and_a_leak_of_2000_bytes_is_found() {
         let report: Value = serde_json::from_str(&call.stdout).unwrap();
         (call.code, report)
     };
-    let (code, sound) = leak("250", "0");
+    let (code, sound) = leak("200", "0");
     assert_ne!(sound["own"]["class"], "growing", "{}", sound["verdict"]);
     assert_ne!(code, Some(1));
-    let (code, leaking) = leak("250", "2000");
+    let (code, leaking) = leak("200", "2000");
     assert_eq!(leaking["own"]["class"], "growing", "{}", leaking["verdict"]);
     assert_eq!(code, Some(1));
     let slope = leaking["own"]["slope_bytes_per_unit"]["value"].as_f64();
