@@ -127,9 +127,7 @@ fn image_board_savings_fewer_workers_save_rss_and_no_memory() {
     };
     let folder = Scratch::new("case-workers");
     let board = script("image_board.py");
-    let run = [
-        python, &*board, "board", "--images", "2000", "--stay", "0.3",
-    ];
+    let run = [python, &*board, "board", "--images", "2000", "--stay", "1"];
     printed(python, &folder, &[&*board, "cache", "--images", "2000"]);
     let report = compare(
         &folder,
@@ -147,8 +145,9 @@ fn image_board_savings_fewer_workers_save_rss_and_no_memory() {
     // Half the mappings of the same pages.
     match steps(&report, "pss_peak") {
         Some(pss) => {
-            assert!(saved(&pss[1]).abs() < 4.0 * MIB_F, "{report:#}");
-            assert!(saved(&pss[2]) > 30.0 * MIB_F, "{report:#}");
+            // A reading may lack up to a tenth of the peak that it stands for.
+            assert!(saved(&pss[1]) < 0.5 * saved(&rss[1]), "{report:#}");
+            assert!(saved(&pss[2]) > 20.0 * MIB_F, "{report:#}");
             let notes = report["notes"].to_string();
             assert!(notes.contains("the same pages counted again"), "{notes}");
         }
