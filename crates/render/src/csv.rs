@@ -13,9 +13,10 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Bytes, Component, Exactness, ProcessTable, Reclaim, Recorded, Stage, Usage,
+    Breakdown, Bytes, CapFit, Component, Exactness, ProcessTable, Reclaim, Recorded, Stage, Usage,
 };
 
+use crate::fit_words;
 use crate::printable::printable;
 
 pub(crate) use check::check;
@@ -194,6 +195,40 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
     }
     for (number, stage) in recorded.stages.iter().enumerate() {
         stage_row(number, stage, w)?;
+    }
+    Ok(())
+}
+
+/// One row per run, those without a cap first.
+pub(crate) fn fit(fit: &CapFit, w: &mut dyn Write) -> io::Result<()> {
+    write_row(
+        w,
+        &[
+            "cap_bytes",
+            "outcome",
+            "length_seconds",
+            "cpu_seconds",
+            "major_faults",
+            "charge_peak_bytes",
+            "rss_peak_bytes",
+            "limit_hits",
+        ]
+        .map(str::to_owned),
+    )?;
+    for run in fit.baseline.iter().chain(&fit.runs) {
+        write_row(
+            w,
+            &[
+                optional(run.cap.map(|cap| cap.0)),
+                fit_words::outcome(run.failure),
+                format!("{:.6}", run.length.as_secs_f64()),
+                format!("{:.6}", run.cpu.as_secs_f64()),
+                run.major_faults.to_string(),
+                optional(run.charge_peak.map(|peak| peak.0)),
+                run.rss_peak.0.to_string(),
+                optional(run.limit_hits),
+            ],
+        )?;
     }
     Ok(())
 }

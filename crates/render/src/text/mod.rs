@@ -3,6 +3,7 @@
 mod breakdown;
 mod cgroup;
 mod check;
+mod fit;
 mod law;
 mod leak;
 mod page;
@@ -18,6 +19,7 @@ mod work_chart;
 
 pub(crate) use breakdown::breakdown;
 pub(crate) use check::check;
+pub(crate) use fit::fit;
 pub(crate) use leak::leak;
 pub(crate) use process_table::process_table;
 pub(crate) use receipt::receipt;
