@@ -181,11 +181,11 @@ pub(crate) fn leak(
         ..LeakOptions::default()
     };
     let report = leak::judge(Some("unit"), &options, driven);
-    let below = rule
+    let ignored = rule
         .ignore_below
-        .map_or_else(String::new, |bytes| format!(" of {bytes} or more"));
+        .map_or_else(String::new, |bytes| format!(", up to {bytes} each ignored"));
     Ok(Some(Finding {
-        rule: format!("no leak{below} in {} units of work", rule.iterations),
+        rule: format!("no leak in {} units of work{ignored}", rule.iterations),
         verdict: match report.own.growth.class {
             GrowthClass::Growing => Verdict::Fails,
             GrowthClass::Flat | GrowthClass::Bounded => Verdict::Holds,
