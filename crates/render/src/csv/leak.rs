@@ -12,8 +12,8 @@ use std::io::{self, Write};
 use plimsoll_model::{Estimate, GrowthPoint, LeakReport, MeasuredGrowth, MemoryPoint};
 
 use super::{optional, text, write_row};
-use crate::estimate_words::WorkUnit;
-use crate::leak_words::{class_name, doubt, verdict};
+use crate::words::leak::{class_name, doubt, verdict};
+use crate::words::work::WorkUnit;
 
 const TITLES: [&str; 18] = [
     "row",

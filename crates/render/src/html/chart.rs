@@ -3,8 +3,9 @@
 
 use std::fmt::Write as _;
 
-use crate::amount::{bytes, number};
 use crate::markup::escaped;
+use crate::words::amount::bytes;
+use crate::words::number::number;
 
 /// Units of the drawing; the page stretches it to its width.
 pub(super) const WIDTH: f64 = 760.0;

@@ -6,9 +6,9 @@ use plimsoll_model::CheckReport;
 
 use super::data::PageData;
 use super::page::{Head, Page};
-use crate::check_words::{SELF_TEST, summary, verdict_words};
 use crate::markup::escaped;
-use crate::quantity::span;
+use crate::words::check::{SELF_TEST, summary, verdict_words};
+use crate::words::time::span;
 
 pub(crate) fn check(report: &CheckReport, w: &mut dyn Write) -> io::Result<()> {
     let mut page = Page::start(

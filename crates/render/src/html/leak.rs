@@ -8,10 +8,16 @@ use plimsoll_model::{LeakReport, MeasuredGrowth, MemoryPoint};
 use super::data::PageData;
 use super::page::{Head, Page};
 use super::plot::Plot;
-use crate::estimate_words::{WorkUnit, amount, estimate};
-use crate::leak_series::{LeakSeries, SlopeLine};
-use crate::leak_words::{by_hand, class_words, confidence, doubt, facts, method, notes, verdict};
+use crate::figures::leak_series::{LeakSeries, SlopeLine};
 use crate::markup::escaped;
+use crate::words::amount::bytes;
+use crate::words::interval::estimated;
+use crate::words::leak::{
+    by_hand, class_words, constant, doubt, facts, is_allocators, method, notes, too_few_readings,
+    verdict,
+};
+use crate::words::number::confidence;
+use crate::words::work::WorkUnit;
 
 /// Marks of the legend, 24 by 10.
 const OWN_KEY: &str = r#"<line class="own" x1="0" x2="24" y1="5" y2="5"/>"#;
@@ -40,12 +46,15 @@ pub(crate) fn leak(report: &LeakReport, w: &mut dyn Write) -> io::Result<()> {
     own_course(&mut page, report, &series)?;
     all_courses(&mut page, &series)?;
     page.raw("<section><h2>What grows</h2>\n")?;
-    let own = std::iter::once(&report.own);
-    let measures: Vec<&MeasuredGrowth> = own.chain(&report.measures).collect();
-    growths(&mut page, report, "measure", &measures)?;
-    if !report.owners.is_empty() {
-        let owners: Vec<&MeasuredGrowth> = report.owners.iter().collect();
-        growths(&mut page, report, "owner", &owners)?;
+    let unjudged = too_few_readings(report);
+    let measures = report.measures.iter();
+    let measures = measures.filter(|measure| unjudged.is_none() || !is_allocators(measure));
+    let measures = std::iter::once(&report.own).chain(measures);
+    growths(&mut page, report, "measure", measures)?;
+    if let Some(words) = unjudged {
+        page.paragraph("note", &format!("{words}."))?;
+    } else if !report.owners.is_empty() {
+        growths(&mut page, report, "owner", report.owners.iter())?;
     }
     let reading = format!(
         "Growth {} with its {} interval. What grows by less than \"seen from\" is not seen.",
@@ -71,7 +80,9 @@ fn own_course(page: &mut Page<'_>, report: &LeakReport, series: &LeakSeries<'_>)
         .map(|floor| (floor.work, floor.bytes))
         .collect();
     let mut keys = vec![(OWN_KEY, "own memory")];
-    if let Some(mut plot) = plot(series, &[&own], false) {
+    if let Some(words) = constant(series) {
+        page.paragraph("", &format!("It was {words}."))?;
+    } else if let Some(mut plot) = plot(series, &[&own], false) {
         if let (Some(end), Some((from, _))) = (series.warm_up_end(), series.ends()) {
             plot.shade("warm-up", from, end);
             keys.push((WARM_UP_KEY, "warm-up, left out"));
@@ -96,8 +107,8 @@ fn own_course(page: &mut Page<'_>, report: &LeakReport, series: &LeakSeries<'_>)
         page.raw("</div>\n")?;
         legend(page, &keys)?;
     }
-    if let Some(averages) = &report.own.growth.end_averages {
-        page.paragraph("note", &by_hand(averages))?;
+    if let Some(words) = by_hand(report) {
+        page.paragraph("note", &words)?;
     }
     page.raw("</section>\n")
 }
@@ -183,11 +194,11 @@ fn legend(page: &mut Page<'_>, keys: &[(&str, &str)]) -> io::Result<()> {
     page.raw("</ul>\n")
 }
 
-fn growths(
+fn growths<'a>(
     page: &mut Page<'_>,
     report: &LeakReport,
     title: &str,
-    all: &[&MeasuredGrowth],
+    all: impl Iterator<Item = &'a MeasuredGrowth>,
 ) -> io::Result<()> {
     page.raw(&format!(
         "<div class=\"scroll\"><table class=\"sortable\">\n<thead><tr><th>{title}<th>class\
@@ -230,9 +241,9 @@ fn growth_row(
         class_words(growth.class),
         cell(
             growth.slope.map(|slope| slope.value),
-            growth.slope.as_ref().map(estimate)
+            growth.slope.as_ref().map(estimated)
         ),
-        cell(growth.detection_limit, growth.detection_limit.map(amount)),
+        cell(growth.detection_limit, growth.detection_limit.map(bytes)),
         points = measured.points,
     ))
 }

@@ -19,10 +19,12 @@ use std::io::{self, Write};
 
 use plimsoll_model::{Breakdown, Bytes, ProcessTable, Recorded, Scope};
 
-use crate::conditions::{before_the_kill, cap_words, pressure_words};
+use crate::figures::run::{Run, facts};
 use crate::markup::escaped;
-use crate::quantity::{count, date, marked, peak_exactness, percent, span};
-use crate::run::{Run, facts};
+use crate::words::amount::{marked, peak_exactness};
+use crate::words::conditions::{before_the_kill, cap_words, pressure_words};
+use crate::words::number::{count, percent};
+use crate::words::time::{date, span};
 use data::PageData;
 use page::{Head, Page};
 

@@ -6,9 +6,10 @@ use std::io::{self, Write};
 use plimsoll_model::{Bytes, Cgroup, Gap, ReadingCost, Reclaim, ReclaimClass, SystemMemory};
 
 use super::data::PageData;
-use crate::amount::bytes;
 use crate::markup::escaped;
-use crate::quantity::{percent, span};
+use crate::words::amount::bytes;
+use crate::words::number::percent;
+use crate::words::time::span;
 
 const STYLE: &str = include_str!("../../assets/page.css");
 const SCRIPT: &str = include_str!("../../assets/page.js");

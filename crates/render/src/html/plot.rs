@@ -5,8 +5,9 @@
 
 use std::fmt::Write as _;
 
-use crate::estimate_words::{WorkUnit, amount};
 use crate::markup::escaped;
+use crate::words::amount::bytes;
+use crate::words::work::WorkUnit;
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 320.0;
@@ -124,8 +125,8 @@ impl<'a> Plot<'a> {
         let (low, high) = self.bytes;
         // Powers of two, so that the figures are round in IEC units.
         let step = ((high - low) / STEPS).log2().ceil().exp2();
-        for bytes in grid(low, high, step) {
-            let y = TOP + self.y(bytes);
+        for amount in grid(low, high, step) {
+            let y = TOP + self.y(amount);
             // Writing to a String can't fail.
             let _ = writeln!(
                 out,
@@ -134,7 +135,7 @@ impl<'a> Plot<'a> {
                 WIDTH - RIGHT,
                 LEFT - 6.0,
                 y + 4.0,
-                amount(bytes)
+                bytes(amount)
             );
         }
     }

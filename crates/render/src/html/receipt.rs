@@ -9,13 +9,14 @@ use plimsoll_model::{CompareReport, Measure, MeasuredReceipt, Step};
 use super::chart::{WIDTH, drawing};
 use super::data::PageData;
 use super::page::{Cell, Head, Page};
-use crate::amount::{bytes, estimated};
-use crate::claim_words::Told;
-use crate::markup::escaped;
-use crate::quantity::count;
-use crate::receipt::{
+use crate::figures::receipt::{
     arm_words, changed_owners, method, notes, receipt as receipt_of, repeats, value_of, verdict,
 };
+use crate::markup::escaped;
+use crate::words::amount::bytes;
+use crate::words::claim::Told;
+use crate::words::interval::estimated;
+use crate::words::number::count;
 
 /// Of one arm: a line of words and its bar.
 const ARM_HEIGHT: f64 = 52.0;

@@ -8,12 +8,14 @@ use plimsoll_model::{AxisLaw, Law, ScaleReport};
 use super::chart::{Chart, Scaling};
 use super::data::PageData;
 use super::page::{Cell, Head, Page};
-use crate::amount::{bytes, estimated, number, range, share, weight};
-use crate::claim_words::target;
-use crate::law_curve::{bytes_at, bytes_per_item, kept};
-use crate::law_words::{distance, facts, law_names, undetermined};
+use crate::figures::law_curve::{bytes_at, bytes_per_item, growth_exponent, kept};
+use crate::figures::scale::{Scale, Spread, along, size_cell};
 use crate::markup::escaped;
-use crate::scale::{Scale, Spread, along, doubt_words, size_cell};
+use crate::words::amount::bytes;
+use crate::words::claim::target;
+use crate::words::interval::{estimated, range};
+use crate::words::law::{distance, exponent_words, facts, law_names};
+use crate::words::number::{number, share, weight};
 
 /// Points of a drawn law.
 const CURVE_POINTS: usize = 80;
@@ -130,7 +132,7 @@ fn drawing(scale: &Scale<'_>, law: &AxisLaw, scaling: Scaling, class: &str) -> O
         let words = format!("{} = {}: {}", law.axis, number(n), bytes(amount));
         chart.point("run", n, amount, &words);
     }
-    Some(chart.finish(class, &crate::law_words::verdict(law, scale.report.budget)))
+    Some(chart.finish(class, &crate::words::law::verdict(law, scale.report.budget)))
 }
 
 /// The band between predictions, which are few, bent like the best law: size, low, high.
@@ -305,16 +307,9 @@ fn other_laws(page: &mut Page<'_>, scale: &Scale<'_>) -> io::Result<()> {
     ];
     page.table_start("Everything else that was measured", &titles)?;
     for axis_law in &scale.others {
-        let mut notes: Vec<String> = Vec::new();
-        if scale.is_steepest(axis_law) {
-            notes.push("the steepest of all".to_owned());
-        }
-        notes.extend(axis_law.undetermined.iter().map(undetermined));
-        let doubts = axis_law.law.iter().flat_map(|law| &law.doubts);
-        notes.extend(doubts.map(|doubt| doubt_words(doubt).to_owned()));
         let mut row = vec![Cell::text(along(axis_law))];
         row.extend(law_cells(axis_law.law.as_ref()));
-        row.push(Cell::text(notes.join("; ")));
+        row.push(Cell::text(scale.law_notes(axis_law).join("; ")));
         page.table_row(&Cell::text(axis_law.measure.to_string()), &row)?;
     }
     page.table_end()?;
@@ -330,12 +325,9 @@ fn law_cells(law: Option<&Law>) -> [Cell; 3] {
             Cell::bytes(None),
         ];
     };
-    let exponent = law.exponent.map_or_else(
+    let exponent = growth_exponent(law).map_or_else(
         || Cell::bytes(None),
-        |e| {
-            let words = format!("{:.2} ({:.2} to {:.2})", e.value, e.low, e.high);
-            Cell::valued(e.value, words)
-        },
+        |exponent| Cell::valued(exponent.value, exponent_words(&exponent)),
     );
     [
         Cell::text(law_names(law)),

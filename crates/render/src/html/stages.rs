@@ -6,10 +6,12 @@ use std::io;
 use plimsoll_model::{Recorded, Stage};
 
 use super::page::Page;
-use crate::lifecycle::{own_change, repeated, stage_difference};
+use crate::figures::lifecycle::{own_change, repeated, stage_difference};
 use crate::markup::escaped;
-use crate::quantity::{count, signed, span};
-use crate::stage_words::{composition_words, lifecycle_words, peak_note, peak_words};
+use crate::words::amount::signed;
+use crate::words::number::count;
+use crate::words::stage::{composition_words, lifecycle_words, peak_note, peak_words};
+use crate::words::time::span;
 
 /// Rows of the table: a page of some hundred KiB. The recording has all.
 const ROWS_MAX: usize = 1000;

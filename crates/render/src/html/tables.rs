@@ -7,10 +7,12 @@ use plimsoll_model::{Breakdown, Bytes, Component, ProcessRow, ProcessTable, Reco
 
 use super::data::{class_of, notes, nothing_unattributed};
 use super::page::{Page, class_name};
+use crate::figures::moments::Moments;
+use crate::figures::run::Run;
 use crate::markup::escaped;
-use crate::moments::Moments;
-use crate::quantity::{change, count, marked, percent, span};
-use crate::run::Run;
+use crate::words::amount::{change, marked};
+use crate::words::number::{count, percent};
+use crate::words::time::span;
 
 /// Every component with all its parts, never collapsed.
 pub(super) fn components(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {

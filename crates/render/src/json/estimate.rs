@@ -3,7 +3,7 @@
 use plimsoll_model::{Claim, Difference, Estimate, IntervalMethod, Measure, Unsettled};
 use serde::Serialize;
 
-use crate::claim_words::{Repeats, Told};
+use crate::words::claim::{Repeats, Told};
 
 /// A figure that has no unit, or the unit of an axis.
 #[derive(Serialize)]

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::estimate::EstimateJson;
 use super::parts::GapJson;
-use crate::estimate_words::WorkUnit;
-use crate::leak_words::{class_name, doubt, notes, verdict};
+use crate::words::leak::{class_name, doubt, notes, verdict};
+use crate::words::work::WorkUnit;
 
 #[derive(Serialize)]
 pub(super) struct LeakJson<'a> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::breakdown::BreakdownJson;
 use super::parts::GapJson;
 use super::stages::{CapJson, LifecycleJson, PressureJson, StageJson};
-use crate::run::Run;
+use crate::figures::run::Run;
 
 #[derive(Serialize)]
 pub(super) struct RecordingJson<'a> {

@@ -4,10 +4,10 @@ use plimsoll_model::{CapMechanism, CapRecord, PressureSample, Recorded, StageSou
 use serde::Serialize;
 
 use super::parts::RssPartsJson;
-use crate::lifecycle::{
+use crate::figures::lifecycle::{
     ComponentChange, Difference, Freed, own_change, remainder, stage_difference,
 };
-use crate::run::comparable_rss;
+use crate::figures::run::comparable_rss;
 
 #[derive(Serialize)]
 pub(super) struct StageJson<'a> {

@@ -6,13 +6,14 @@ use plimsoll_model::{AxisLaw, Law};
 
 use super::page::{Page, Tone};
 use super::table::{Align, Row, Table};
-use crate::amount::{bytes, estimated, share, weight};
-use crate::law_curve::bytes_per_item;
-use crate::law_words::{facts, law_names, prediction, undetermined};
+use crate::figures::law_curve::{bytes_per_item, growth_exponent};
+use crate::figures::scale::{Scale, along};
 use crate::options::TextOptions;
 use crate::printable::printable;
-use crate::quantity::count;
-use crate::scale::{Scale, along, doubt_words};
+use crate::words::amount::bytes;
+use crate::words::interval::estimated;
+use crate::words::law::{facts, law_names, prediction};
+use crate::words::number::{count, share, weight};
 
 /// Every law that was fitted, the best first; those that were kept are marked.
 pub(super) fn fits(page: &mut Page<'_>, axis_law: &AxisLaw) -> io::Result<()> {
@@ -106,10 +107,7 @@ fn laws_table(
         ("per item at the largest", Align::Right),
         ("exponent", Align::Right),
     ]);
-    let shown = match options.top {
-        Some(top) if laws.len() > top + 1 => top,
-        _ => laws.len(),
-    };
+    let shown = options.shown_of(laws.len());
     let mut left_out = 0;
     for (place, law) in laws.iter().enumerate() {
         // The steepest is shown wherever it stands.
@@ -142,25 +140,12 @@ fn law_row(scale: &Scale<'_>, axis_law: &AxisLaw) -> Row {
             "-".to_owned(),
         ]),
     };
-    if scale.is_steepest(axis_law)
-        && let Some(exponent) = axis_law.law.as_ref().and_then(|law| law.exponent)
-    {
-        row.notes.push(format!(
-            "the steepest of all: exponent {:.2} ({:.2} to {:.2})",
-            exponent.value, exponent.low, exponent.high
-        ));
-    }
-    if let (None, Some(reason)) = (&axis_law.law, &axis_law.undetermined) {
-        row.notes.push(undetermined(reason));
-    }
-    let doubts = axis_law.law.iter().flat_map(|law| &law.doubts);
-    row.notes
-        .extend(doubts.map(|doubt| doubt_words(doubt).to_owned()));
+    row.notes = scale.law_notes(axis_law);
     row
 }
 
 fn exponent(law: &Law) -> String {
-    law.exponent.map_or_else(
+    growth_exponent(law).map_or_else(
         || "-".to_owned(),
         |exponent| format!("{:.2}", exponent.value),
     )

@@ -6,7 +6,10 @@ use plimsoll_model::{Gap, Method, ReadingCost, SystemMemory};
 
 use crate::options::TextOptions;
 use crate::printable::{columns, wrap};
-use crate::quantity::span;
+use crate::words::time::span;
+
+/// From this width on a table has room for its rarer columns beside a name of some length.
+pub(super) const WIDE: usize = 100;
 
 /// Where text goes. Everything is written through it, so that the width holds.
 pub(super) struct Page<'w> {

@@ -5,9 +5,10 @@ use std::io;
 use plimsoll_model::{AxisLaw, Fit};
 
 use super::page::{Page, Tone};
-use crate::amount::{bytes, number};
-use crate::law_curve::{bytes_at, kept};
+use crate::figures::law_curve::{bytes_at, kept};
 use crate::printable::{columns, fit, printable};
+use crate::words::amount::bytes;
+use crate::words::number::number;
 
 const ROWS: usize = 12;
 

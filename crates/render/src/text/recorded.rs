@@ -10,12 +10,14 @@ use super::page::{Page, Tone};
 use super::stages::stages;
 use super::table::{Align, Row, Table};
 use super::time_line::{cell_of, time_line};
-use crate::conditions::{before_the_kill, cap_words, pressure_words};
-use crate::moments::{Moments, resident};
+use crate::figures::moments::{Moments, resident};
+use crate::figures::run::{Run, facts};
 use crate::options::TextOptions;
 use crate::printable::{columns, fit, printable};
-use crate::quantity::{change, count, span};
-use crate::run::{Run, facts};
+use crate::words::amount::change;
+use crate::words::conditions::{before_the_kill, cap_words, pressure_words};
+use crate::words::number::count;
+use crate::words::time::span;
 
 /// Components with a time line of their own.
 const TIME_LINES: usize = 6;
@@ -114,10 +116,7 @@ fn moments(page: &mut Page<'_>, moments: &Moments<'_>, options: &TextOptions) ->
     times.tone = Tone::Dim;
     table.push(times);
     let names = moments.names();
-    let shown = match options.top {
-        Some(top) if names.len() > top + 1 => top,
-        _ => names.len(),
-    };
+    let shown = options.shown_of(names.len());
     for name in &names[..shown] {
         let figures = moments.figures(|component| component.name == *name);
         table.push(moment_row(moments, &printable(name), Tone::Plain, &figures));
@@ -254,10 +253,7 @@ fn processes(page: &mut Page<'_>, recorded: &Recorded, options: &TextOptions) ->
     }
     let mut processes: Vec<&ProcessRecord> = recorded.processes.iter().collect();
     processes.sort_by_key(|process| std::cmp::Reverse(process.rss_peak));
-    let shown = match options.top {
-        Some(top) if processes.len() > top + 1 => top,
-        _ => processes.len(),
-    };
+    let shown = options.shown_of(processes.len());
     page.blank()?;
     let mut table = Table::new(vec![
         ("PID", Align::Right),

@@ -9,11 +9,13 @@ use super::law::{fits, other_laws, predictions};
 use super::page::{Page, Tone};
 use super::plot::plot;
 use super::table::{Align, Row, Table};
-use crate::amount::{bytes, number, range};
-use crate::claim_words::target;
+use crate::figures::scale::{CellFigures, Scale, size_cell};
 use crate::options::TextOptions;
 use crate::printable::{columns, fit, printable};
-use crate::scale::{CellFigures, Scale, size_cell};
+use crate::words::amount::bytes;
+use crate::words::claim::target;
+use crate::words::interval::range;
+use crate::words::number::number;
 
 /// Axes that have columns of their own.
 const AXES_MAX: usize = 4;
@@ -136,7 +138,7 @@ fn all_columns<'a>(scale: &'a Scale<'_>) -> Vec<Column<'a>> {
         align: Align::Right,
         cell,
     };
-    let median = |spread: Option<crate::scale::Spread>| {
+    let median = |spread: Option<crate::figures::scale::Spread>| {
         spread.map_or_else(|| "-".to_owned(), |spread| bytes(spread.median))
     };
     let mut all = size_columns(scale);

@@ -5,8 +5,9 @@ use std::io;
 
 use super::page::{Page, Tone};
 use super::time_line::BLOCKS;
-use crate::estimate_words::{WorkUnit, amount};
 use crate::printable::{columns, printable};
+use crate::words::amount::bytes;
+use crate::words::work::WorkUnit;
 
 /// Lines of the chart. A tooth with its floor is told from a slope in so many.
 const LINES: usize = 6;
@@ -45,17 +46,17 @@ impl WorkChart<'_> {
             (cell.max(0.0) as usize).min(width - 1)
         };
         let columns = self.columns(width, cell);
-        let bytes = || self.points.iter().map(|(_, bytes)| *bytes);
-        let lowest = bytes().fold(f64::INFINITY, f64::min);
-        let highest = bytes().fold(f64::NEG_INFINITY, f64::max);
+        let levels = || self.points.iter().map(|(_, level)| *level);
+        let lowest = levels().fold(f64::INFINITY, f64::min);
+        let highest = levels().fold(f64::NEG_INFINITY, f64::max);
         page.blank()?;
         // Of a narrow range both labels are alike.
-        let apart = amount(highest - lowest);
+        let apart = bytes(highest - lowest);
         page.line(Tone::Bold, &format!("{}, {apart} apart", self.title))?;
         for line in 0..LINES {
             let label = match line {
-                0 => amount(highest),
-                _ if line + 1 == LINES => amount(lowest),
+                0 => bytes(highest),
+                _ if line + 1 == LINES => bytes(lowest),
                 _ => String::new(),
             };
             let cells = row(&columns, lowest, highest, LINES - 1 - line);

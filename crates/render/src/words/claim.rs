@@ -2,12 +2,13 @@
 //! difference between two states of a program.
 
 use plimsoll_model::{
-    Claim, Difference, TargetCheck, TargetDoubt, TargetResult, Unsettled, Verdict,
+    Claim, Difference, Estimate, TargetCheck, TargetDoubt, TargetResult, Unsettled, Verdict,
 };
 
-use crate::amount::{bounds, bytes, number, relative};
-use crate::law_words::size_words;
-use crate::quantity::count;
+use crate::words::amount::bytes;
+use crate::words::interval::{ends, estimated};
+use crate::words::law::size_words;
+use crate::words::number::{confidence as confidence_words, count, number, relative};
 
 /// "holds: n = 1,000 stays below 500 MiB (…)".
 pub(crate) fn target(target: &TargetResult, confidence: f64) -> String {
@@ -19,7 +20,7 @@ pub(crate) fn target(target: &TargetResult, confidence: f64) -> String {
         format!(
             "the next stays below {} with {} confidence",
             bytes(upper),
-            share_words(confidence)
+            confidence_words(confidence)
         )
     });
     let verdict = check.verdict.name();
@@ -47,7 +48,7 @@ pub(crate) fn target(target: &TargetResult, confidence: f64) -> String {
 
 fn mean_words(check: &TargetCheck) -> String {
     check.mean.map_or_else(String::new, |mean| {
-        format!(", the mean {} ({})", bytes(mean.value), bounds(&mean))
+        format!(", the mean {}", estimated(&mean))
     })
 }
 
@@ -71,11 +72,6 @@ fn settles(check: &TargetCheck) -> String {
         }
         (None, _) => String::new(),
     }
-}
-
-/// "95%", "99.9%".
-pub(crate) fn share_words(confidence: f64) -> String {
-    format!("{}%", number((confidence * 1e5).round() / 1e3))
 }
 
 /// What was repeated, for sentences about how many of it would do.
@@ -104,7 +100,7 @@ impl Repeats {
 
 /// What a difference comes to. Only what is beyond the noise is a claim.
 pub(crate) enum Told {
-    /// "▼ 12.3 MiB (-14.2%) [11.9 to 12.7]".
+    /// "▼ 12.3 MiB (-14.2%) [11.9 to 12.7 MiB]".
     Change(String),
     /// Why nothing is claimed, in words.
     Nothing(String),
@@ -137,7 +133,7 @@ fn change(difference: &Difference) -> Option<String> {
     Some(format!(
         "{arrow} {}{percent} [{}]",
         bytes(size.value),
-        bounds(&size)
+        ends(&size)
     ))
 }
 
@@ -161,10 +157,10 @@ pub(crate) fn percent(difference: &Difference) -> Option<String> {
 }
 
 /// The estimate turned to the side of its direction, so that a saving is a positive figure.
-pub(crate) fn magnitude(difference: &Difference) -> Option<plimsoll_model::Estimate> {
+pub(crate) fn magnitude(difference: &Difference) -> Option<Estimate> {
     let mut estimate = difference.difference?;
     if estimate.value < 0.0 {
-        estimate = plimsoll_model::Estimate {
+        estimate = Estimate {
             value: -estimate.value,
             low: -estimate.high,
             high: -estimate.low,
@@ -213,7 +209,7 @@ fn needed(difference: &Difference, repeats: Repeats) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plimsoll_model::{Bytes, Estimate, IntervalMethod};
+    use plimsoll_model::{Bytes, IntervalMethod};
 
     const MIB: f64 = 1024.0 * 1024.0;
 
@@ -241,16 +237,16 @@ mod tests {
             assert_eq!(told.words(), expected);
         };
         let mut saved = difference(Claim::Saved, -12.3, 0.4);
-        check(&saved, "▼ 12.3 MiB [11.9 to 12.7]");
+        check(&saved, "▼ 12.3 MiB [11.9 to 12.7 MiB]");
         saved.ratio = Some(Estimate {
             value: 0.858,
             low: 0.85,
             high: 0.86,
         });
-        check(&saved, "▼ 12.3 MiB (-14.2%) [11.9 to 12.7]");
+        check(&saved, "▼ 12.3 MiB (-14.2%) [11.9 to 12.7 MiB]");
         check(
             &difference(Claim::Grew, 2.0, 0.5),
-            "▲ 2.00 MiB [1.50 to 2.50]",
+            "▲ 2.00 MiB [1.50 to 2.50 MiB]",
         );
         let mut open = difference(Claim::Indistinguishable, -0.3, 0.8);
         open.reason = Some(Unsettled::WithinNoise);
@@ -296,11 +292,5 @@ mod tests {
         check(TargetDoubt::TooFewRuns, Some(1), "about 1 more run would");
         check(TargetDoubt::InvalidPeak, None, "not a number of bytes");
         check(TargetDoubt::LimitWithinSpread, None, "up to 1,000 would");
-    }
-
-    #[test]
-    fn confidence_in_percent() {
-        assert_eq!(share_words(0.95), "95%");
-        assert_eq!(share_words(0.999), "99.9%");
     }
 }

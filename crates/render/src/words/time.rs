@@ -1,10 +1,6 @@
-//! Times and shares in words: "34 ms", "3 min 4 s", "93%", "2026-01-31 09:30:00 UTC".
-//!
-//! Bytes print themselves ([`plimsoll_model::Bytes`]).
+//! Times in words: "34 ms", "3 min 4 s", "2026-01-31 09:30:00 UTC".
 
 use std::time::Duration;
-
-use plimsoll_model::{Breakdown, Bytes, Exactness};
 
 /// A length of time in three digits or two units.
 #[must_use]
@@ -34,74 +30,6 @@ pub fn span(time: Duration) -> String {
             (days, hours, _) => format!("{days} d {hours} h"),
         }
     }
-}
-
-/// A share as a whole percentage; what is not nothing is never "0%", what is not all never
-/// "100%".
-pub(crate) fn percent(part: Bytes, whole: Bytes) -> String {
-    if part.is_zero() {
-        return "0%".to_owned();
-    }
-    let ratio = part.ratio_of(whole) * 100.0;
-    if ratio < 0.5 {
-        "<1%".to_owned()
-    } else if part < whole && ratio > 99.0 {
-        ">99%".to_owned()
-    } else {
-        format!("{ratio:.0}%")
-    }
-}
-
-/// Bytes with the mark of how good they are.
-pub(crate) fn marked(bytes: Bytes, exactness: Exactness) -> String {
-    format!("{}{bytes}", mark(exactness))
-}
-
-pub(crate) const fn mark(exactness: Exactness) -> &'static str {
-    match exactness {
-        Exactness::Exact => "",
-        Exactness::Estimated => "~",
-        Exactness::AtMost => "<=",
-    }
-}
-
-/// How good `totals.rss_peak` is: processes have their peaks at different times, so that of a tree
-/// the sum is an upper bound.
-pub(crate) fn peak_exactness(breakdown: &Breakdown) -> Exactness {
-    if breakdown.processes.len() > 1 {
-        Exactness::AtMost
-    } else {
-        Exactness::Exact
-    }
-}
-
-/// `change` from one figure to another with its sign, "0 B" when equal.
-pub(crate) fn change(from: Bytes, to: Bytes) -> String {
-    if to >= from {
-        let grown = to - from;
-        if grown.is_zero() {
-            "0 B".to_owned()
-        } else {
-            format!("+{grown}")
-        }
-    } else {
-        format!("-{}", from - to)
-    }
-}
-
-/// A change with its sign.
-pub(crate) fn signed(change: i64) -> String {
-    let bytes = Bytes(change.unsigned_abs());
-    match change {
-        0 => "0 B".to_owned(),
-        1.. => format!("+{bytes}"),
-        _ => format!("-{bytes}"),
-    }
-}
-
-/// "1 process", "12 processes": `plural` is the whole word.
-pub(crate) fn count(number: u64, one: &str, plural: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { plural })
 }
 
 /// A time since the Unix epoch as a calendar date in UTC.
@@ -155,19 +83,6 @@ mod tests {
     }
 
     #[test]
-    fn shares_never_round_to_none_or_all() {
-        let check = |part, whole, expected: &str| {
-            assert_eq!(percent(Bytes(part), Bytes(whole)), expected);
-        };
-        check(0, 0, "0%");
-        check(0, 100, "0%");
-        check(1, 1000, "<1%");
-        check(934, 1000, "93%");
-        check(999, 1000, ">99%");
-        check(1000, 1000, "100%");
-    }
-
-    #[test]
     fn dates() {
         let check = |seconds, expected: &str| {
             assert_eq!(date(Duration::from_secs(seconds)), expected);
@@ -175,15 +90,5 @@ mod tests {
         check(0, "1970-01-01 00:00:00 UTC");
         check(951_782_400, "2000-02-29 00:00:00 UTC");
         check(1_767_225_599, "2025-12-31 23:59:59 UTC");
-    }
-
-    #[test]
-    fn changes() {
-        assert_eq!(change(Bytes::mib(1), Bytes::mib(3)), "+2.00 MiB");
-        assert_eq!(change(Bytes::mib(3), Bytes::mib(1)), "-2.00 MiB");
-        assert_eq!(change(Bytes::mib(3), Bytes::mib(3)), "0 B");
-        assert_eq!(signed(-(3 << 20)), "-3.00 MiB");
-        assert_eq!(signed(1024), "+1.00 KiB");
-        assert_eq!(signed(0), "0 B");
     }
 }

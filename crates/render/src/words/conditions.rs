@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use plimsoll_model::{CapMechanism, CapRecord, Recorded, RssParts};
 
-use crate::quantity::{count, percent, span};
-use crate::run::composition_words;
+use crate::figures::run::composition_words;
+use crate::words::number::{count, percent};
+use crate::words::time::span;
 
 /// "SIGKILL", signal(7): what the kernel sends when a group is out of memory.
 const SIGKILL: i32 = 9;

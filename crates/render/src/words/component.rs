@@ -6,7 +6,7 @@
 use plimsoll_model::Component;
 
 use crate::printable::printable;
-use crate::quantity::{count, percent};
+use crate::words::number::{count, percent};
 
 /// "61.2 MiB live, 33.8 MiB freed but held (chunk walk)".
 pub(crate) fn used_words(component: &Component) -> Option<String> {

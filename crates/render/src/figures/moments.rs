@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 
 use plimsoll_model::{Bytes, Component, TimedBreakdown};
 
-use crate::run::Run;
+use crate::figures::run::Run;
 
 pub(crate) struct Moments<'a> {
     before: Option<&'a TimedBreakdown>,

@@ -1,12 +1,12 @@
 //! A scale report as all formats show it: sentences, a line for each cell, laws by measure.
 
-use plimsoll_model::{AxisLaw, Cell, LawDoubt, Measure, ScaleReport};
+use std::cmp::Ordering;
 
-use crate::amount::number;
-use crate::claim_words::share_words;
-use crate::law_curve::steepest;
-use crate::law_words::{doubt, size_words, verdict};
-use crate::quantity::count;
+use plimsoll_model::{Axis, AxisLaw, Cell, Law, LawDoubt, Measure, ScaleReport};
+
+use crate::figures::law_curve::{growth_exponent, steepest};
+use crate::words::law::{doubt, exponent_words, size_words, undetermined, verdict};
+use crate::words::number::{confidence, count, number};
 
 /// A scale report with what is computed from it once.
 pub(crate) struct Scale<'a> {
@@ -17,6 +17,7 @@ pub(crate) struct Scale<'a> {
     pub(crate) others: Vec<&'a AxisLaw>,
     /// Of both, the one with the largest exponent.
     pub(crate) steepest: Option<&'a AxisLaw>,
+    /// By size.
     pub(crate) cells: Vec<CellFigures<'a>>,
 }
 
@@ -83,12 +84,14 @@ impl<'a> Scale<'a> {
             .iter()
             .partition(|law| law.measure == Measure::RssPeak);
         let all: Vec<&AxisLaw> = report.laws.iter().collect();
+        let mut cells: Vec<CellFigures<'_>> = report.cells.iter().map(CellFigures::of).collect();
+        cells.sort_by(|a, b| by_size(report, a.cell, b.cell));
         Scale {
             report,
             main,
             others,
             steepest: steepest(&all),
-            cells: report.cells.iter().map(CellFigures::of).collect(),
+            cells,
         }
     }
 
@@ -122,7 +125,7 @@ impl<'a> Scale<'a> {
         }
         method.push("each in a fresh process".to_owned());
         method.push(format!("order by seed {}", report.seed));
-        method.push(format!("intervals of {}", share_words(report.confidence)));
+        method.push(format!("intervals of {}", confidence(report.confidence)));
         method
     }
 
@@ -142,7 +145,7 @@ impl<'a> Scale<'a> {
             .then(|| format!("trials that failed are in no figure: {}", failed.join("; ")))
     }
 
-    /// Doubts about the laws of peak RSS. What a prediction says itself is not said again.
+    /// Doubts about the laws of peak RSS.
     pub(crate) fn doubts(&self) -> Vec<String> {
         let several = self.main.len() > 1;
         let mut doubts = Vec::new();
@@ -152,10 +155,24 @@ impl<'a> Scale<'a> {
             } else {
                 String::new()
             };
-            let found = law.law.iter().flat_map(|found| &found.doubts);
+            let found = law.law.iter().flat_map(fit_doubts);
             doubts.extend(found.map(|found| format!("{lead}{}", doubt(found, &law.axis))));
         }
         doubts
+    }
+
+    /// What is said of a law in a row of a table: why there is none, that it is the steepest, doubts.
+    pub(crate) fn law_notes(&self, axis_law: &AxisLaw) -> Vec<String> {
+        let Some(law) = &axis_law.law else {
+            return axis_law.undetermined.iter().map(undetermined).collect();
+        };
+        let steepest = growth_exponent(law).filter(|_| self.is_steepest(axis_law));
+        let steepest = steepest.map(|exponent| {
+            let words = exponent_words(&exponent);
+            format!("the steepest of all: exponent {words}")
+        });
+        let doubts = fit_doubts(law).map(|doubt| doubt_words(doubt).to_owned());
+        steepest.into_iter().chain(doubts).collect()
     }
 
     pub(crate) fn is_steepest(&self, law: &AxisLaw) -> bool {
@@ -181,6 +198,24 @@ impl<'a> Scale<'a> {
     }
 }
 
+/// Axis by axis, in the order of the report.
+fn by_size(report: &ScaleReport, a: &Cell, b: &Cell) -> Ordering {
+    let size = |cell: &Cell, axis: &Axis| {
+        let mut sizes = cell.sizes.iter();
+        let along = sizes.find(|size| size.axis == axis.name);
+        along.map_or(f64::NAN, |size| size.value)
+    };
+    let axes = report.axes.iter();
+    axes.map(|axis| size(a, axis).total_cmp(&size(b, axis)))
+        .fold(Ordering::Equal, Ordering::then)
+}
+
+/// Doubts about the fit itself. How far a prediction reaches stands beside the prediction.
+fn fit_doubts(law: &Law) -> impl Iterator<Item = &LawDoubt> {
+    let doubts = law.doubts.iter();
+    doubts.filter(|doubt| !matches!(doubt, LawDoubt::Extrapolated { .. }))
+}
+
 /// "n", "n at landmarks = 10": the axis of a law and what was held.
 pub(crate) fn along(law: &AxisLaw) -> String {
     if law.held.is_empty() {
@@ -190,8 +225,8 @@ pub(crate) fn along(law: &AxisLaw) -> String {
     }
 }
 
-/// Doubts in few words for a row of a table, where the sentence has no room.
-pub(crate) fn doubt_words(doubt: &LawDoubt) -> &'static str {
+/// A doubt in few words for a row of a table, where the sentence has no room.
+const fn doubt_words(doubt: &LawDoubt) -> &'static str {
     match doubt {
         LawDoubt::FewSizes { .. } => "few sizes",
         LawDoubt::NarrowRange { .. } => "narrow range",

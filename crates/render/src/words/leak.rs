@@ -3,12 +3,15 @@
 //! Names and units in them are foreign: who prints a sentence escapes it for its own format.
 
 use plimsoll_model::{
-    Doubt, Drive, EndAverages, Estimate, Growth, GrowthClass, LeakReport, MeasuredGrowth,
+    Doubt, Drive, Estimate, Growth, GrowthClass, LeakReport, MeasuredGrowth, MemoryPoint,
 };
 
-use crate::estimate_words::{WorkUnit, amount, between, estimate, signed_amount};
-use crate::leak_series::LeakSeries;
-use crate::quantity::{count, date, span};
+use crate::figures::leak_series::LeakSeries;
+use crate::words::amount::{bytes, signed_bytes};
+use crate::words::interval::{between, estimated, estimated_per};
+use crate::words::number::{confidence, count};
+use crate::words::time::{date, span};
+use crate::words::work::WorkUnit;
 
 /// The class as a reader sees it.
 pub(crate) const fn class_words(class: GrowthClass) -> &'static str {
@@ -48,13 +51,13 @@ fn growing(report: &LeakReport, series: &LeakSeries<'_>) -> String {
     let what = match own.teeth {
         Some(teeth) => format!(
             "the program's own memory goes up and down by {} every {}, and the floor grows",
-            amount(teeth.amplitude_bytes),
+            bytes(teeth.amplitude_bytes),
             unit.about(teeth.period)
         ),
         None => "the program's own memory grows".to_owned(),
     };
     let mut words = match &own.slope {
-        Some(slope) => format!("{what} by {}", per_unit(slope, unit)),
+        Some(slope) => format!("{what} by {}", estimated_per(slope, &unit.per())),
         None => what,
     };
     if let Some(end) = series.warm_up_work() {
@@ -71,21 +74,12 @@ fn growing(report: &LeakReport, series: &LeakSeries<'_>) -> String {
     words
 }
 
-/// "20.3 KiB per cycle (19.8 to 20.7)".
-fn per_unit(slope: &Estimate, unit: WorkUnit<'_>) -> String {
-    let words = estimate(slope);
-    match words.split_once(" (") {
-        Some((value, interval)) => format!("{value} {} ({interval}", unit.per()),
-        None => words,
-    }
-}
-
 fn bounded(own: &Growth, series: &LeakSeries<'_>) -> String {
     let unit = series.unit;
     let movement = match (own.teeth, series.warm_up_work()) {
         (Some(teeth), _) => format!(
             "it goes up and down by {} every {}",
-            amount(teeth.amplitude_bytes),
+            bytes(teeth.amplitude_bytes),
             unit.about(teeth.period)
         ),
         (None, Some(end)) => format!("it rose in the first {} and stopped", unit.count(end)),
@@ -121,7 +115,7 @@ fn flat(own: &Growth, series: &LeakSeries<'_>) -> String {
     match own.slope.filter(|slope| slope.high < 0.0) {
         Some(slope) => format!(
             "no growth{after}: it shrinks, by {}",
-            per_unit(&mirrored(slope), unit)
+            estimated_per(&mirrored(slope), &unit.per())
         ),
         None => format!("no growth{after}"),
     }
@@ -136,9 +130,11 @@ fn mirrored(slope: Estimate) -> Estimate {
 }
 
 fn under_the_bound(own: &Growth, unit: WorkUnit<'_>) -> String {
-    let bound = own.certainly_below.map_or_else(String::new, amount);
+    let bound = own.certainly_below.map_or_else(String::new, bytes);
     let growth = match own.slope {
-        Some(slope) if slope.low > 0.0 => format!("it grows by {}", per_unit(&slope, unit)),
+        Some(slope) if slope.low > 0.0 => {
+            format!("it grows by {}", estimated_per(&slope, &unit.per()))
+        }
         Some(slope) => format!("growth is {} {}", between(&slope), unit.per()),
         None => "growth".to_owned(),
     };
@@ -154,7 +150,7 @@ fn with_limit(mut words: String, own: &Growth, series: &LeakSeries<'_>) -> Strin
     if let Some(limit) = own.detection_limit.filter(|_| !asked) {
         words.push_str(&format!(
             "; a leak of {} {} or more would have been seen in {}{}",
-            amount(limit),
+            bytes(limit),
             series.unit.per(),
             if series.unit.is_time() { "" } else { "these " },
             series.unit.count(series.work_done())
@@ -232,9 +228,9 @@ pub(crate) fn doubt(doubt: &Doubt, growth: &Growth, unit: WorkUnit<'_>) -> Strin
         } => format!(
             "it seems to grow by {} {}, which this run cannot tell from chance (it could tell {} \
              or more)",
-            amount(*slope),
+            bytes(*slope),
             unit.per(),
-            amount(*detection_limit)
+            bytes(*detection_limit)
         ),
         Doubt::RandomWalk => {
             "it wanders without returning, so that there is no level it could be said to keep"
@@ -271,8 +267,8 @@ fn halves_disagree(growth: &Growth, unit: WorkUnit<'_>) -> String {
     let halves = growth.halves.map_or_else(String::new, |[first, second]| {
         format!(
             " ({}, then {} {})",
-            signed_amount(first.value),
-            signed_amount(second.value),
+            signed_bytes(first.value),
+            signed_bytes(second.value),
             unit.per()
         )
     });
@@ -285,7 +281,7 @@ pub(crate) fn notes(report: &LeakReport) -> Vec<String> {
     let control = report.own.growth.control_slope.map(|slope| {
         format!(
             "The control arm, the same without the work, grew by {}; that is subtracted.",
-            per_unit(&slope, unit)
+            estimated_per(&slope, &unit.per())
         )
     });
     control.into_iter().chain(what_grows(report)).collect()
@@ -325,17 +321,57 @@ fn what_grows(report: &LeakReport) -> Option<String> {
     Some(words.to_owned())
 }
 
-/// The comparison that people make by hand, and what it is worth.
-pub(crate) fn by_hand(averages: &EndAverages) -> String {
-    format!(
-        "As one would by hand: mean of the first {} {}, of the last {} {}, difference {}. This is \
-         evidence of nothing: warm-up and releases move it either way.",
-        averages.points,
-        amount(averages.early_bytes),
-        averages.points,
-        amount(averages.late_bytes),
-        signed_amount(averages.difference_bytes)
-    )
+/// Of measures and owners that full readings tell, where those were too few for any of them: a list
+/// of them would tell nothing.
+pub(crate) fn too_few_readings(report: &LeakReport) -> Option<String> {
+    let needed = |measured: &MeasuredGrowth| {
+        measured
+            .growth
+            .reasons
+            .iter()
+            .find_map(|doubt| match doubt {
+                Doubt::TooShort { needed, .. } => Some(*needed),
+                _ => None,
+            })
+    };
+    let allocators = report.measures.iter().filter(|it| is_allocators(it));
+    let all: Vec<&MeasuredGrowth> = report.owners.iter().chain(allocators).collect();
+    let readings = all.iter().map(|it| it.points).max()?;
+    let needed: Option<Vec<usize>> = all.into_iter().map(needed).collect();
+    let are = count_of(readings, "full reading is", "full readings are");
+    let needed = needed?.into_iter().max()?;
+    Some(format!(
+        "{are} too few to judge owners and allocators ({needed} are needed)"
+    ))
+}
+
+/// Whether a measure comes from the allocators' own structures, which only full readings look into.
+pub(crate) fn is_allocators(measured: &MeasuredGrowth) -> bool {
+    measured.name == MeasuredGrowth::LIVE || measured.name == MeasuredGrowth::HELD
+}
+
+/// "constant at 136 KiB", of a course in which there is nothing to see.
+pub(crate) fn constant(series: &LeakSeries<'_>) -> Option<String> {
+    let own = |point: &MemoryPoint| point.parts.own();
+    let level = own(series.points.first()?);
+    let constant = series.points.iter().all(|point| own(point) == level);
+    constant.then(|| format!("constant at {level}"))
+}
+
+/// The comparison that people make by hand, and what it is worth; nothing where nothing moved.
+pub(crate) fn by_hand(report: &LeakReport) -> Option<String> {
+    let averages = report.own.growth.end_averages?;
+    if constant(&LeakSeries::of(report)).is_some() {
+        return None;
+    }
+    let points = count(averages.points as u64, "point", "points");
+    Some(format!(
+        "As one would by hand: the mean of the first {points} is {}, that of the last is {}, the \
+         difference {}. This is evidence of nothing: warm-up and releases move it either way.",
+        bytes(averages.early_bytes),
+        bytes(averages.late_bytes),
+        signed_bytes(averages.difference_bytes)
+    ))
 }
 
 /// How the verdict was come to, piece by piece.
@@ -356,23 +392,20 @@ pub(crate) fn method(report: &LeakReport) -> Vec<String> {
             format!(
                 "teeth: {} of {}, one every {}",
                 count(teeth.count as u64, "release", "releases"),
-                amount(teeth.amplitude_bytes),
+                bytes(teeth.amplitude_bytes),
                 unit.about(teeth.period)
             )
         },
     ));
     if let Some([first, second]) = &own.halves {
-        pieces.push(format!("first half {}", estimate(first)));
-        pieces.push(format!("second half {} {}", estimate(second), unit.per()));
+        pieces.push(format!("first half {}", estimated(first)));
+        pieces.push(format!(
+            "second half {}",
+            estimated_per(second, &unit.per())
+        ));
     }
     pieces.push(format!("{} intervals", confidence(report.confidence)));
     pieces
-}
-
-/// "95%", "99.9%".
-pub(crate) fn confidence(share: f64) -> String {
-    let percent = format!("{:.2}", share * 100.0);
-    format!("{}%", percent.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// When, how long, how much and by what.

@@ -2,10 +2,17 @@
 //! are foreign and stand in them as they are: who prints a sentence escapes it.
 
 use plimsoll_model::{
-    AxisLaw, Bytes, Law, LawClass, LawDoubt, LawUndetermined, Prediction, Size, TestedRange,
+    AxisLaw, Bytes, Estimate, Law, LawClass, LawDoubt, LawUndetermined, Prediction, Size,
+    TestedRange,
 };
 
-use crate::amount::{SIZE_MAX, bounds, bytes, estimated, factor, number, rounded, share, weight};
+use crate::figures::law_curve::growth_exponent;
+use crate::words::amount::bytes;
+use crate::words::interval::{estimated, estimated_per};
+use crate::words::number::{factor, number, rounded, share, weight};
+
+/// A size from which on an estimate means "not reached": the analysis looks no farther.
+const SIZE_MAX: f64 = 1e18;
 
 /// The verdict on one measure along one axis: the law or why there is none, and where the budget
 /// is reached.
@@ -54,12 +61,7 @@ fn growth(law: &Law, measure: &str, axis: &str) -> String {
     } else {
         format!(" with {axis}")
     };
-    let cost = format!(
-        "{} {} ({})",
-        bytes(law.marginal.value),
-        per_item(axis),
-        bounds(&law.marginal)
-    );
+    let cost = estimated_per(&law.marginal, &per_item(axis));
     let above = format!("above {}", bytes(law.intercept.value));
     let largest = number(law.tested.n_max);
     match law.classes.as_slice() {
@@ -78,11 +80,10 @@ fn growth(law: &Law, measure: &str, axis: &str) -> String {
         ),
         classes => format!(
             "{measure} {}{along}: these runs can't tell them apart; {}; at {axis} = {largest} one \
-             item more costs {} ({})",
+             item more costs {}",
             either(classes, law),
             separable(law, axis),
-            bytes(law.marginal.value),
-            bounds(&law.marginal),
+            estimated(&law.marginal),
         ),
     }
 }
@@ -121,13 +122,30 @@ fn shape(class: LawClass, law: &Law) -> String {
             let fitted = fits.filter(|fit| fit.class == LawClass::Power);
             let fitted = fitted.filter_map(|fit| fit.exponent).next();
             match (law.exponent, fitted) {
-                (Some(e), _) => format!("n^{:.2} ({:.2} to {:.2})", e.value, e.low, e.high),
-                (None, Some(exponent)) => format!("n^{exponent:.2}"),
+                (Some(e), _) => format!(
+                    "n^{} (exponent {:.2} to {:.2})",
+                    exponent_figure(e.value),
+                    e.low,
+                    e.high
+                ),
+                (None, Some(exponent)) => format!("n^{}", exponent_figure(exponent)),
                 (None, None) => class.name().to_owned(),
             }
         }
         other => other.name().to_owned(),
     }
+}
+
+/// "1.5", "1.46", "2".
+fn exponent_figure(exponent: f64) -> String {
+    let words = format!("{exponent:.2}");
+    words.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// "1.50 (1.45 to 1.55)".
+pub(crate) fn exponent_words(exponent: &Estimate) -> String {
+    let Estimate { value, low, high } = exponent;
+    format!("{value:.2} ({low:.2} to {high:.2})")
 }
 
 /// "linear", "n log n or n^2", "constant or 2 others": the kept laws for a cell of a table.
@@ -189,8 +207,8 @@ pub(crate) fn facts(law: &Law, axis: &str) -> Vec<String> {
         let weight = weight(runner_up.weight);
         facts.push(format!("runner-up: {}, weight {weight}", runner_up.class));
     }
-    facts.push(match law.exponent {
-        Some(e) => format!("exponent {:.2} ({:.2} to {:.2})", e.value, e.low, e.high),
+    facts.push(match growth_exponent(law) {
+        Some(exponent) => format!("exponent {}", exponent_words(&exponent)),
         None => "no exponent: nothing grows, or there are too few sizes".to_owned(),
     });
     facts.push(format!("noise of one run {}", share(law.noise)));

@@ -3,7 +3,7 @@
 
 use plimsoll_model::{Estimate, Growth, LeakReport, MemoryPoint};
 
-use crate::estimate_words::WorkUnit;
+use crate::words::work::WorkUnit;
 
 pub(crate) struct LeakSeries<'a> {
     pub(crate) unit: WorkUnit<'a>,

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use plimsoll_model::{ArmRecord, Claim, CompareReport, Difference, Measure, MeasuredReceipt, Step};
 
-use crate::amount::bytes;
-use crate::claim_words::{Repeats, Told, magnitude, share_words};
-use crate::quantity::count;
+use crate::words::amount::bytes;
+use crate::words::claim::{Repeats, Told, magnitude};
+use crate::words::number::{confidence, count};
 
 /// A fall of PSS under this share of that of RSS: most of what went away was counted again.
 const PSS_SHARE_MIN: f64 = 0.5;
@@ -60,7 +60,7 @@ pub(crate) fn verdict(report: &CompareReport) -> String {
 
 /// How the arms were measured.
 pub(crate) fn method(report: &CompareReport) -> String {
-    let confidence = share_words(report.confidence);
+    let confidence = confidence(report.confidence);
     let arms = count(report.arms.len() as u64, "arm", "arms");
     match report.rounds {
         Some(rounds) => format!(

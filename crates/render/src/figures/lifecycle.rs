@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use plimsoll_model::{Bytes, Component, Recorded, RssParts, Stage, StageSource, TimedBreakdown};
 
-use crate::run::comparable_rss;
+use crate::figures::run::comparable_rss;
 
 /// A breakdown stands for the border between two stages when RSS was so near to what it was there:
 /// a subject that is not stopped by its mark goes on while it is read.

@@ -1,11 +1,13 @@
-//! What [`crate::lifecycle`] found, in sentences that text and HTML share. Labels and names in them
+//! What [`crate::figures::lifecycle`] found, in sentences that text and HTML share. Labels and names in them
 //! are foreign and not escaped yet.
 
 use plimsoll_model::{Bytes, Recorded, Stage};
 
-use crate::lifecycle::{ComponentChange, Difference, Freed, remainder};
-use crate::quantity::{change, count, percent, signed, span};
-use crate::run::comparable_rss;
+use crate::figures::lifecycle::{ComponentChange, Difference, Freed, remainder};
+use crate::figures::run::comparable_rss;
+use crate::words::amount::{change, signed};
+use crate::words::number::{count, percent};
+use crate::words::time::span;
 
 /// Components that a change of one stage names.
 const STAGE_NAMES: usize = 3;

@@ -11,7 +11,8 @@ use plimsoll_model::{
     Breakdown, Bytes, Component, Gap, ProcessId, Recorded, RecordingMeta, Sample, TimedBreakdown,
 };
 
-use crate::quantity::{count, date, percent, span};
+use crate::words::number::{count, percent};
+use crate::words::time::{date, span};
 
 /// Two breakdowns within this share of the peak are equally good witnesses of it: then the one
 /// nearer in time is taken.

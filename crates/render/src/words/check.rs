@@ -2,7 +2,7 @@
 
 use plimsoll_model::{CheckReport, Verdict};
 
-use crate::quantity::count;
+use crate::words::number::count;
 
 /// The verdict as a reader sees it in a list: what fails catches the eye without colour.
 pub(crate) const fn verdict_words(verdict: Verdict) -> &'static str {

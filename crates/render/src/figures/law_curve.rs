@@ -1,6 +1,6 @@
 //! A fitted law as a curve: bytes at a size, and what one item more costs there. Pure arithmetic.
 
-use plimsoll_model::{AxisLaw, Fit, Law, LawClass};
+use plimsoll_model::{AxisLaw, Estimate, Fit, Law, LawClass};
 
 /// Capacity over size of a container that doubles, averaged over a doubling: 1 / ln 2.
 const CAPACITY_MEAN: f64 = std::f64::consts::LOG2_E;
@@ -47,19 +47,24 @@ pub(crate) fn kept(law: &Law) -> Vec<&Fit> {
     law.classes.iter().filter_map(|&class| fit(class)).collect()
 }
 
-/// The law with the largest exponent of those which have one; the first of equal ones. `None` if
-/// there is nothing to compare.
+/// The exponent of a law of growth; of none that may be constant, where it says nothing.
+pub(crate) fn growth_exponent(law: &Law) -> Option<Estimate> {
+    let grows = !law.classes.contains(&LawClass::Constant);
+    law.exponent.filter(|_| grows)
+}
+
+/// The law with the largest exponent of those that grow; the first of equal ones. `None` where no
+/// other can be told from it: its interval is not wholly above that of any.
 pub(crate) fn steepest<'a>(laws: &[&'a AxisLaw]) -> Option<&'a AxisLaw> {
-    let exponent = |law: &AxisLaw| Some(law.law.as_ref()?.exponent?.value);
-    let known: Vec<(f64, &AxisLaw)> = laws
+    let known: Vec<(Estimate, &AxisLaw)> = laws
         .iter()
-        .filter_map(|law| Some((exponent(law)?, *law)))
+        .filter_map(|law| Some((growth_exponent(law.law.as_ref()?)?, *law)))
         .collect();
-    if known.len() < 2 {
-        return None;
-    }
-    let most = known.iter().rev().max_by(|a, b| a.0.total_cmp(&b.0))?;
-    Some(most.1)
+    let by_value =
+        |a: &&(Estimate, &AxisLaw), b: &&(Estimate, &AxisLaw)| a.0.value.total_cmp(&b.0.value);
+    let (most, steepest) = known.iter().rev().max_by(by_value)?;
+    let above = |(other, _): &(Estimate, &AxisLaw)| most.low > other.high;
+    known.iter().any(above).then_some(*steepest)
 }
 
 #[cfg(test)]
