@@ -143,8 +143,8 @@ fn charts_of_a_page_are_whole_and_need_no_script() {
         let page = page(report);
         let mut found = 0;
         let mut rest = page.as_str();
-        while let Some(start) = rest.find("<svg viewBox=\"0 0 900") {
-            let end = rest.find("</svg>\n</svg>").unwrap() + "</svg>\n</svg>".len();
+        while let Some(start) = rest.find("<svg class=\"chart ") {
+            let end = start + rest[start..].find("</svg>\n</div>").unwrap() + "</svg>".len();
             let chart = roxmltree::Document::parse(&rest[start..end]).unwrap();
             let label = chart.root_element().attribute("aria-label").unwrap();
             assert!(!label.is_empty());

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use plimsoll_model::{Estimate, GrowthPoint, LeakReport, MeasuredGrowth, MemoryPoint};
 
 use super::{optional, text, write_row};
-use crate::words::leak::{class_name, doubt, verdict};
+use crate::words::leak::{class_name, doubts, verdict};
 use crate::words::work::WorkUnit;
 
 const TITLES: [&str; 18] = [
@@ -47,13 +47,7 @@ pub(crate) fn leak(report: &LeakReport, w: &mut dyn Write) -> io::Result<()> {
     let measures = report.measures.iter().map(|measure| ("measure", measure));
     let owners = report.owners.iter().map(|owner| ("owner", owner));
     for (row, measured) in measures.chain(owners) {
-        let growth = &measured.growth;
-        let doubts: Vec<String> = growth
-            .reasons
-            .iter()
-            .map(|reason| doubt(reason, growth, unit))
-            .collect();
-        write_row(w, &judged(row, measured, &doubts.join("; ")))?;
+        write_row(w, &judged(row, measured, &doubts(&measured.growth, unit)))?;
     }
     for floor in &report.own.growth.floors {
         write_row(w, &floor_row(floor))?;

@@ -9,10 +9,10 @@ mod check;
 mod data;
 mod leak;
 mod page;
-mod plot;
 mod receipt;
 mod scale;
 mod stages;
+mod table;
 mod tables;
 
 use std::io::{self, Write};
@@ -52,7 +52,7 @@ pub(crate) fn breakdown(breakdown: &Breakdown, w: &mut dyn Write) -> io::Result<
             title: &process.application(),
             facts: &[scope, date(breakdown.taken_at)],
             command: &process.command,
-            verdict: &breakdown.verdict,
+            verdict: std::slice::from_ref(&breakdown.verdict),
         },
     )?;
     composition(&mut page, breakdown)?;
@@ -90,7 +90,7 @@ pub(crate) fn process_table(table: &ProcessTable, w: &mut dyn Write) -> io::Resu
             title: "Processes",
             facts: &[],
             command: &[],
-            verdict: &verdict,
+            verdict: &[verdict],
         },
     )?;
     page.raw("<section>\n")?;
@@ -123,7 +123,7 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
             title: &title,
             facts: &facts(meta),
             command,
-            verdict: &run.verdict(),
+            verdict: &[run.verdict()],
         },
     )?;
     if let Some(note) = run.kernel_peak_note() {

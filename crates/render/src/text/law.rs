@@ -12,7 +12,7 @@ use crate::options::TextOptions;
 use crate::printable::printable;
 use crate::words::amount::bytes;
 use crate::words::interval::estimated;
-use crate::words::law::{facts, law_names, prediction};
+use crate::words::law::{facts, fit_name, law_names, prediction};
 use crate::words::number::{count, share, weight};
 
 /// Every law that was fitted, the best first; those that were kept are marked.
@@ -39,13 +39,9 @@ pub(super) fn fits(page: &mut Page<'_>, axis_law: &AxisLaw) -> io::Result<()> {
     ]);
     for fit in &law.fits {
         let kept = law.classes.contains(&fit.class);
-        let name = match fit.exponent {
-            Some(exponent) => format!("n^{exponent:.2}"),
-            None => fit.class.name().to_owned(),
-        };
         let mut row = Row::new(vec![
             if kept { "*" } else { "" }.to_owned(),
-            name,
+            fit_name(fit),
             bytes(fit.intercept),
             bytes(bytes_per_item(fit, law.tested.n_max)),
             weight(fit.weight),

@@ -2,7 +2,7 @@
 //! are foreign and stand in them as they are: who prints a sentence escapes it.
 
 use plimsoll_model::{
-    AxisLaw, Bytes, Estimate, Law, LawClass, LawDoubt, LawUndetermined, Prediction, Size,
+    AxisLaw, Bytes, Estimate, Fit, Law, LawClass, LawDoubt, LawUndetermined, Prediction, Size,
     TestedRange,
 };
 
@@ -133,6 +133,14 @@ fn shape(class: LawClass, law: &Law) -> String {
             }
         }
         other => other.name().to_owned(),
+    }
+}
+
+/// "n^1.50", "n log n": a fit in a list of fits.
+pub(crate) fn fit_name(fit: &Fit) -> String {
+    match fit.exponent {
+        Some(exponent) => format!("n^{exponent:.2}"),
+        None => fit.class.name().to_owned(),
     }
 }
 

@@ -190,6 +190,13 @@ fn option_words(drive: Drive, work: f64) -> String {
     }
 }
 
+/// All doubts about a series, as clauses; nothing where there are none.
+pub(crate) fn doubts(growth: &Growth, unit: WorkUnit<'_>) -> String {
+    let reasons = growth.reasons.iter();
+    let doubts: Vec<String> = reasons.map(|reason| doubt(reason, growth, unit)).collect();
+    doubts.join("; ")
+}
+
 /// Why a series is inconclusive, as a clause.
 pub(crate) fn doubt(doubt: &Doubt, growth: &Growth, unit: WorkUnit<'_>) -> String {
     match doubt {
