@@ -14,6 +14,7 @@ mod html;
 mod json;
 mod junit;
 mod markup;
+mod names;
 mod options;
 mod printable;
 mod text;

@@ -23,16 +23,6 @@ pub(crate) const fn class_words(class: GrowthClass) -> &'static str {
     }
 }
 
-/// The class as machines read it.
-pub(crate) const fn class_name(class: GrowthClass) -> &'static str {
-    match class {
-        GrowthClass::Growing => "growing",
-        GrowthClass::Bounded => "bounded",
-        GrowthClass::Flat => "flat",
-        GrowthClass::Inconclusive => "inconclusive",
-    }
-}
-
 /// The answer in one sentence.
 pub(crate) fn verdict(report: &LeakReport) -> String {
     let series = LeakSeries::of(report);
