@@ -201,14 +201,7 @@ impl<'w> Page<'w> {
     }
 
     pub(super) fn gaps(&mut self, gaps: &[Gap]) -> io::Result<()> {
-        if gaps.is_empty() {
-            return Ok(());
-        }
-        self.raw("<section><h2>Not read</h2>\n<ul>\n")?;
-        for gap in gaps {
-            writeln!(self.w, "<li>{}</li>", escaped(&gap.to_string()))?;
-        }
-        self.raw("</ul></section>\n")
+        self.list("Not read", gaps.iter().map(Gap::to_string))
     }
 
     /// A section with a sentence an item; nothing without sentences.

@@ -13,7 +13,7 @@ use crate::printable::printable;
 use crate::words::amount::bytes;
 use crate::words::interval::estimated;
 use crate::words::law::{facts, fit_name, law_names, prediction};
-use crate::words::number::{count, share, weight};
+use crate::words::number::{share, weight};
 
 /// Every law that was fitted, the best first; those that were kept are marked.
 pub(super) fn fits(page: &mut Page<'_>, axis_law: &AxisLaw) -> io::Result<()> {
@@ -114,10 +114,7 @@ fn laws_table(
         }
     }
     table.write(page)?;
-    if left_out > 0 {
-        page.line(Tone::Dim, &count(left_out, "more measure", "more measures"))?;
-    }
-    Ok(())
+    page.more(left_out, "more measure", "more measures")
 }
 
 fn law_row(scale: &Scale<'_>, axis_law: &AxisLaw) -> Row {

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 
 use plimsoll_model::{LeakReport, MeasuredGrowth};
 
+use super::chart::Course;
 use super::page::{Page, Tone, WIDE};
 use super::table::{Align, Row, Table};
-use super::work_chart::WorkChart;
 use crate::figures::leak_series::LeakSeries;
 use crate::options::TextOptions;
 use crate::printable::{fit, printable};
@@ -16,7 +16,7 @@ use crate::words::interval::estimated;
 use crate::words::leak::{
     by_hand, class_words, constant, facts, is_allocators, method, notes, too_few_readings, verdict,
 };
-use crate::words::number::{confidence, count};
+use crate::words::number::confidence;
 use crate::words::work::WorkUnit;
 
 pub(crate) fn leak(
@@ -80,12 +80,11 @@ fn growths(page: &mut Page<'_>, report: &LeakReport, options: &TextOptions) -> i
     if let Some(words) = unjudged {
         return page.paragraph(Tone::Dim, "", &words);
     }
-    let rest = (report.owners.len() - shown) as u64;
-    if rest > 0 {
-        let words = count(rest, "owner that grows less", "owners that grow less");
-        page.line(Tone::Dim, &format!("and {words}"))?;
-    }
-    Ok(())
+    page.more(
+        report.owners.len() - shown,
+        "more owner, which grows less",
+        "more owners, which grow less",
+    )
 }
 
 fn titles(first: &'static str, wide: bool) -> Vec<(&'static str, Align)> {
@@ -123,7 +122,7 @@ fn course(page: &mut Page<'_>, report: &LeakReport) -> io::Result<()> {
         return page.line(Tone::Plain, &format!("own memory: {words}"));
     }
     let own = |point: &plimsoll_model::MemoryPoint| (point.work, point.parts.own().0 as f64);
-    WorkChart {
+    Course {
         title: "own memory, from its lowest to its highest",
         unit: series.unit,
         points: series.points.iter().map(own).collect(),

@@ -6,6 +6,7 @@ use plimsoll_model::{Gap, Method, ReadingCost, SystemMemory};
 
 use crate::options::TextOptions;
 use crate::printable::{columns, wrap};
+use crate::words::number::count;
 use crate::words::time::span;
 
 /// From this width on a table has room for its rarer columns beside a name of some length.
@@ -85,17 +86,35 @@ impl<'w> Page<'w> {
         self.paragraph(tone, &lead, &line)
     }
 
-    /// What was not read, and why. Nothing when nothing is missing.
-    pub(super) fn gaps(&mut self, gaps: &[Gap]) -> io::Result<()> {
-        if gaps.is_empty() {
+    /// How many rows a table left out; nothing when none.
+    pub(super) fn more(&mut self, rows: usize, one: &str, plural: &str) -> io::Result<()> {
+        if rows == 0 {
+            return Ok(());
+        }
+        self.line(Tone::Dim, &count(rows as u64, one, plural))
+    }
+
+    /// A title and a sentence a line below it; nothing without sentences.
+    pub(super) fn listed(
+        &mut self,
+        title: &str,
+        sentences: impl IntoIterator<Item = String>,
+    ) -> io::Result<()> {
+        let mut sentences = sentences.into_iter().peekable();
+        if sentences.peek().is_none() {
             return Ok(());
         }
         self.blank()?;
-        self.line(Tone::Bold, "not read")?;
-        for gap in gaps {
-            self.paragraph(Tone::Plain, "  ", &gap.to_string())?;
+        self.line(Tone::Bold, title)?;
+        for sentence in sentences {
+            self.paragraph(Tone::Plain, "  ", &sentence)?;
         }
         Ok(())
+    }
+
+    /// What was not read, and why. Nothing when nothing is missing.
+    pub(super) fn gaps(&mut self, gaps: &[Gap]) -> io::Result<()> {
+        self.listed("not read", gaps.iter().map(Gap::to_string))
     }
 
     /// What the reading cost the target and us.

@@ -6,17 +6,16 @@ use std::time::Duration;
 use plimsoll_model::{Bytes, ProcessRecord, Recorded};
 
 use super::breakdown::reclaim_pieces;
+use super::chart::{time_line, time_mark};
 use super::page::{Page, Tone};
 use super::stages::stages;
 use super::table::{Align, Row, Table};
-use super::time_line::{cell_of, time_line};
 use crate::figures::moments::{Moments, resident};
 use crate::figures::run::{Run, facts};
 use crate::options::TextOptions;
 use crate::printable::{columns, fit, printable};
 use crate::words::amount::change;
 use crate::words::conditions::{before_the_kill, cap_words, pressure_words};
-use crate::words::number::count;
 use crate::words::time::span;
 
 /// Components with a time line of their own.
@@ -197,7 +196,7 @@ fn time_lines(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
 fn axis_marks(peak: Duration, length: Duration, width: usize) -> String {
     let start = "0 s";
     let end = span(length);
-    let cell = cell_of(peak, length, width);
+    let cell = time_mark(peak, length, width);
     let mark = format!("^ peak {}", span(peak));
     let mut line = vec![' '; width];
     let mut put = |at: usize, text: &str| {
@@ -277,14 +276,11 @@ fn processes(page: &mut Page<'_>, recorded: &Recorded, options: &TextOptions) ->
         ]));
     }
     table.write(page)?;
-    if shown < processes.len() {
-        let rest = (processes.len() - shown) as u64;
-        page.line(
-            Tone::Dim,
-            &count(rest, "smaller process", "smaller processes"),
-        )?;
-    }
-    Ok(())
+    page.more(
+        processes.len() - shown,
+        "smaller process",
+        "smaller processes",
+    )
 }
 
 /// Interruptions only: starts and ends of processes are in their table.

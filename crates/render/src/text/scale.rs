@@ -5,9 +5,9 @@ use std::io::{self, Write};
 
 use plimsoll_model::{Axis, ScaleReport};
 
+use super::chart::scatter;
 use super::law::{fits, other_laws, predictions};
 use super::page::{Page, Tone};
-use super::plot::plot;
 use super::table::{Align, Row, Table};
 use crate::figures::scale::{CellFigures, Scale, size_cell};
 use crate::options::TextOptions;
@@ -38,8 +38,7 @@ pub(crate) fn scale(
     for verdict in scale.verdicts() {
         page.paragraph(Tone::Bold, "", &verdict)?;
     }
-    listed(
-        &mut page,
+    page.listed(
         "claims",
         report
             .targets
@@ -48,33 +47,15 @@ pub(crate) fn scale(
     )?;
     cells(&mut page, &scale)?;
     if let [law] = scale.main.as_slice() {
-        plot(&mut page, law, &scale.points(law))?;
+        scatter(&mut page, law, &scale.points(law))?;
     }
     for law in &scale.main {
         fits(&mut page, law)?;
         predictions(&mut page, law)?;
     }
     other_laws(&mut page, &scale, options)?;
-    listed(&mut page, "doubts", scale.doubts())?;
+    page.listed("doubts", scale.doubts())?;
     page.gaps(&report.gaps)
-}
-
-/// A title and a sentence a line; nothing without sentences.
-fn listed(
-    page: &mut Page<'_>,
-    title: &str,
-    sentences: impl IntoIterator<Item = String>,
-) -> io::Result<()> {
-    let mut sentences = sentences.into_iter().peekable();
-    if sentences.peek().is_none() {
-        return Ok(());
-    }
-    page.blank()?;
-    page.line(Tone::Bold, title)?;
-    for sentence in sentences {
-        page.paragraph(Tone::Plain, "  ", &sentence)?;
-    }
-    Ok(())
 }
 
 /// A column of the table of sizes.

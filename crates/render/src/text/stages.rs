@@ -139,9 +139,5 @@ fn repeated_stages(
     }
     page.blank()?;
     table.write(page)?;
-    if shown < groups.len() {
-        let rest = (groups.len() - shown) as u64;
-        page.line(Tone::Dim, &count(rest, "more label", "more labels"))?;
-    }
-    Ok(())
+    page.more(groups.len() - shown, "more label", "more labels")
 }

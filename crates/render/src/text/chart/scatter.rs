@@ -4,9 +4,10 @@ use std::io;
 
 use plimsoll_model::{AxisLaw, Fit};
 
-use super::page::{Page, Tone};
+use super::super::page::{Page, Tone};
+use super::{cell, under};
 use crate::figures::law_curve::{bytes_at, kept};
-use crate::printable::{columns, fit, printable};
+use crate::printable::{fit, printable};
 use crate::words::amount::bytes;
 use crate::words::number::number;
 
@@ -19,7 +20,11 @@ const LABEL: usize = 9;
 const LOGARITHMIC_FROM: f64 = 10.0;
 
 /// Draws one `o` a run and dots along the law; nothing with fewer than two sizes.
-pub(super) fn plot(page: &mut Page<'_>, law: &AxisLaw, points: &[(f64, f64)]) -> io::Result<()> {
+pub(in crate::text) fn scatter(
+    page: &mut Page<'_>,
+    law: &AxisLaw,
+    points: &[(f64, f64)],
+) -> io::Result<()> {
     let fits = law.law.as_ref().map_or_else(Vec::new, kept);
     let width = page.width - LABEL - 3;
     let Some(chart) = Chart::of(points, width) else {
@@ -52,15 +57,8 @@ pub(super) fn plot(page: &mut Page<'_>, law: &AxisLaw, points: &[(f64, f64)]) ->
         &format!("{:LABEL$} +{}", "", "-".repeat(width)),
     )?;
     let (low, high) = (number(chart.x.low), number(chart.x.high));
-    let gap = width.saturating_sub(columns(&low) + columns(&high) + columns(&axis)) / 2;
-    let rest = width.saturating_sub(columns(&low) + columns(&high) + columns(&axis) + gap);
-    let under = format!(
-        "{:LABEL$}  {low}{}{axis}{}{high}",
-        "",
-        " ".repeat(gap),
-        " ".repeat(rest)
-    );
-    page.line(Tone::Plain, &under)
+    let words = under(&low, &axis, &high, width);
+    page.line(Tone::Plain, &format!("{:LABEL$}  {words}", ""))
 }
 
 /// One axis of a plot.
@@ -143,8 +141,7 @@ impl Chart {
         let mut put = |column: usize, bytes: f64, mark: char| {
             let up = self.y.place(bytes);
             if up.is_finite() && (0.0..=1.0).contains(&up) {
-                let row = ((1.0 - up) * ROWS as f64) as usize;
-                cells[row.min(ROWS - 1)][column] = mark;
+                cells[cell(1.0 - up, ROWS)][column] = mark;
             }
         };
         for column in 0..self.width {
@@ -154,8 +151,7 @@ impl Chart {
             }
         }
         for (n, bytes) in points {
-            let column = (self.x.place(*n) * self.width as f64) as usize;
-            put(column.min(self.width - 1), *bytes, 'o');
+            put(cell(self.x.place(*n), self.width), *bytes, 'o');
         }
         cells.into_iter().map(String::from_iter).collect()
     }

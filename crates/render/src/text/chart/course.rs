@@ -3,8 +3,8 @@
 
 use std::io;
 
-use super::page::{Page, Tone};
-use super::time_line::BLOCKS;
+use super::super::page::{Page, Tone};
+use super::{BLOCKS, cell, held, under};
 use crate::printable::{columns, printable};
 use crate::words::amount::bytes;
 use crate::words::work::WorkUnit;
@@ -18,22 +18,22 @@ const LABEL: usize = 10;
 /// From the lowest to the highest point inside one column.
 const RANGE: char = '\u{2591}';
 
-pub(super) struct WorkChart<'a> {
-    pub(super) title: &'a str,
-    pub(super) unit: WorkUnit<'a>,
+pub(in crate::text) struct Course<'a> {
+    pub(in crate::text) title: &'a str,
+    pub(in crate::text) unit: WorkUnit<'a>,
     /// Work and bytes, in order of work.
-    pub(super) points: Vec<(f64, f64)>,
-    pub(super) warm_up_end: Option<f64>,
+    pub(in crate::text) points: Vec<(f64, f64)>,
+    pub(in crate::text) warm_up_end: Option<f64>,
     /// Work at which the floors are.
-    pub(super) floors: Vec<f64>,
+    pub(in crate::text) floors: Vec<f64>,
 }
 
 /// The lowest and highest point of each column; `None` where there is none.
 type Columns = Vec<Option<(f64, f64)>>;
 
-impl WorkChart<'_> {
+impl Course<'_> {
     /// Nothing where there is no course to see.
-    pub(super) fn write(&self, page: &mut Page<'_>) -> io::Result<()> {
+    pub(in crate::text) fn write(&self, page: &mut Page<'_>) -> io::Result<()> {
         let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
             return Ok(());
         };
@@ -41,11 +41,8 @@ impl WorkChart<'_> {
             return Ok(());
         }
         let width = page.width - LABEL - 2;
-        let cell = |work: f64| {
-            let cell = (work - first.0) / (last.0 - first.0) * width as f64;
-            (cell.max(0.0) as usize).min(width - 1)
-        };
-        let columns = self.columns(width, cell);
+        let place = |work: f64| cell((work - first.0) / (last.0 - first.0), width);
+        let columns = self.columns(width, place);
         let levels = || self.points.iter().map(|(_, level)| *level);
         let lowest = levels().fold(f64::INFINITY, f64::min);
         let highest = levels().fold(f64::NEG_INFINITY, f64::max);
@@ -62,25 +59,18 @@ impl WorkChart<'_> {
             let cells = row(&columns, lowest, highest, LINES - 1 - line);
             page.line(Tone::Plain, &format!("{label:>LABEL$}  {cells}"))?;
         }
-        self.marks(page, width, cell)?;
+        self.marks(page, width, place)?;
         page.line(Tone::Dim, &self.axis(width, first.0, last.0))
     }
 
-    fn columns(&self, width: usize, cell: impl Fn(f64) -> usize) -> Columns {
+    fn columns(&self, width: usize, place: impl Fn(f64) -> usize) -> Columns {
         let mut columns: Columns = vec![None; width];
         for (work, bytes) in &self.points {
-            let column = &mut columns[cell(*work)];
+            let column = &mut columns[place(*work)];
             let (low, high) = column.unwrap_or((*bytes, *bytes));
             *column = Some((low.min(*bytes), high.max(*bytes)));
         }
-        // A level holds until it is next read.
-        let mut last = None;
-        for column in &mut columns {
-            match column {
-                Some((_, high)) => last = Some(*high),
-                None => *column = last.map(|level| (level, level)),
-            }
-        }
+        held(&mut columns, |(_, high)| (high, high));
         columns
     }
 
@@ -89,16 +79,16 @@ impl WorkChart<'_> {
         &self,
         page: &mut Page<'_>,
         width: usize,
-        cell: impl Fn(f64) -> usize,
+        place: impl Fn(f64) -> usize,
     ) -> io::Result<()> {
         let mut marks = vec![' '; width];
         let mut legend = Vec::new();
         if let Some(end) = self.warm_up_end {
-            marks[..cell(end)].fill('.');
+            marks[..place(end)].fill('.');
             legend.push(". warm-up");
         }
         for floor in &self.floors {
-            marks[cell(*floor)] = '^';
+            marks[place(*floor)] = '^';
         }
         if !self.floors.is_empty() {
             legend.push("^ floor");
@@ -114,14 +104,10 @@ impl WorkChart<'_> {
     fn axis(&self, width: usize, from: f64, to: f64) -> String {
         let start = self.unit.figure(from);
         let end = printable(&self.unit.count(to)).into_owned();
-        let room = width.saturating_sub(start.len() + columns(&end));
-        if room == 0 {
-            // A unit of a very long name: the figure alone.
-            let end = self.unit.figure(to);
-            let room = width.saturating_sub(start.len() + end.len());
-            return format!("{:LABEL$}  {start}{}{end}", "", " ".repeat(room));
-        }
-        format!("{:LABEL$}  {start}{}{end}", "", " ".repeat(room))
+        // A unit of a very long name: the figure alone.
+        let fits = columns(&start) + columns(&end) < width;
+        let end = if fits { end } else { self.unit.figure(to) };
+        format!("{:LABEL$}  {}", "", under(&start, "", &end, width))
     }
 }
 

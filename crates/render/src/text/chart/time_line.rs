@@ -4,16 +4,12 @@ use std::time::Duration;
 
 use plimsoll_model::Bytes;
 
-/// Eighths of a cell. Nothing is a space, so that "0" and "a little" differ.
-pub(super) const BLOCKS: [char; 9] = [
-    ' ', '\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}',
-    '\u{2588}',
-];
+use super::{BLOCKS, cell, held};
 
 /// Draws `points` (in time order) over `length` in `width` cells, full height at `top`. A cell
 /// shows the highest point within it; a cell without a point repeats the one before, since a
 /// level holds until it is next read. Before the first point cells are blank.
-pub(super) fn time_line(
+pub(in crate::text) fn time_line(
     points: &[(Duration, Bytes)],
     length: Duration,
     top: Bytes,
@@ -21,27 +17,21 @@ pub(super) fn time_line(
 ) -> String {
     let mut cells: Vec<Option<Bytes>> = vec![None; width];
     for (at, bytes) in points {
-        if let Some(cell) = cells.get_mut(cell_of(*at, length, width)) {
+        if let Some(cell) = cells.get_mut(time_mark(*at, length, width)) {
             *cell = Some(cell.map_or(*bytes, |highest| highest.max(*bytes)));
         }
     }
-    let mut last = None;
-    cells
-        .into_iter()
-        .map(|cell| {
-            last = cell.or(last);
-            last.map_or(' ', |bytes| block(bytes, top))
-        })
-        .collect()
+    held(&mut cells, |level| level);
+    let block = |cell: Option<Bytes>| cell.map_or(BLOCKS[0], |bytes| block(bytes, top));
+    cells.into_iter().map(block).collect()
 }
 
 /// The cell that holds the time `at`; the end of the run is in the last one.
-pub(super) fn cell_of(at: Duration, length: Duration, width: usize) -> usize {
+pub(in crate::text) fn time_mark(at: Duration, length: Duration, width: usize) -> usize {
     if length.is_zero() {
         return 0;
     }
-    let cell = at.as_secs_f64() / length.as_secs_f64() * width as f64;
-    (cell as usize).min(width.saturating_sub(1))
+    cell(at.as_secs_f64() / length.as_secs_f64(), width)
 }
 
 fn block(bytes: Bytes, top: Bytes) -> char {
