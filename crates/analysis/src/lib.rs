@@ -10,6 +10,7 @@
 
 pub mod comparison;
 pub mod corpus;
+mod fit_search;
 pub mod law;
 pub mod leak;
 mod order;
@@ -17,3 +18,5 @@ pub mod plan;
 mod quantile;
 pub mod report;
 mod resample;
+
+pub use fit_search::{FitPlan, FitSearch, FitStep};

@@ -44,7 +44,7 @@ pub fn tree_breakdown(members: &[(&Snapshot, &dyn Target)]) -> Option<Breakdown>
         .iter()
         .map(|(snapshot, target)| Ground::new(snapshot, *target))
         .collect();
-    let mut attributed: Vec<(&Ground<'_>, Vec<Holding>)> = grounds
+    let mut attributed: Vec<(&Ground<'_>, Vec<Holding<'_>>)> = grounds
         .iter()
         .map(|ground| (ground, attribute(ground)))
         .collect();
@@ -71,15 +71,15 @@ pub fn tree_breakdown(members: &[(&Snapshot, &dyn Target)]) -> Option<Breakdown>
     ))
 }
 
-fn attribute(ground: &Ground<'_>) -> Vec<Holding> {
+fn attribute<'a>(ground: &Ground<'a>) -> Vec<Holding<'a>> {
     let mut territory = Territory::default();
     owners::claim_all(ground, &mut territory);
     holdings(ground, &territory)
 }
 
 /// Says when the parts do not add up to what /proc/PID/status said a moment before.
-fn note_drift(ground: &Ground<'_>, held: &[Holding]) {
-    let sum: Bytes = held.iter().map(|holding| holding.counters.rss).sum();
+fn note_drift(ground: &Ground<'_>, held: &[Holding<'_>]) {
+    let sum: Bytes = held.iter().map(|holding| holding.counters().rss).sum();
     let status = ground.snapshot.status.rss;
     if sum != status {
         ground.gap(Gap::new(

@@ -22,7 +22,7 @@ enum PageKey {
 }
 
 /// Within one process: only files that are mapped more than once can repeat a page.
-pub(crate) fn count_in_process(ground: &Ground<'_>, holdings: &mut [Holding]) {
+pub(crate) fn count_in_process(ground: &Ground<'_>, holdings: &mut [Holding<'_>]) {
     let mut seen = HashSet::new();
     for (index, repeated) in repeated_windows(holdings) {
         count_new(ground, &mut holdings[index], repeated, false, &mut seen);
@@ -30,12 +30,13 @@ pub(crate) fn count_in_process(ground: &Ground<'_>, holdings: &mut [Holding]) {
 }
 
 /// Over a tree: every page that has another sharer. Says how exact the result is.
-pub(crate) fn count_in_tree(members: &mut [(&Ground<'_>, Vec<Holding>)]) -> Exactness {
+pub(crate) fn count_in_tree(members: &mut [(&Ground<'_>, Vec<Holding<'_>>)]) -> Exactness {
     let mut seen = HashSet::new();
     let mut exactness = Exactness::Exact;
     for (ground, holdings) in members {
         for holding in holdings.iter_mut() {
-            if !holding.counters.rss.is_zero() && !holding.counters.shared().is_zero() {
+            let counters = holding.counters();
+            if !counters.rss.is_zero() && !counters.shared().is_zero() {
                 let range = holding.range;
                 exactness = exactness.max(count_new(ground, holding, range, true, &mut seen));
             }
@@ -47,7 +48,7 @@ pub(crate) fn count_in_tree(members: &mut [(&Ground<'_>, Vec<Holding>)]) -> Exac
 /// Takes from `holding.distinct` the pages of `range` that were seen before.
 fn count_new(
     ground: &Ground<'_>,
-    holding: &mut Holding,
+    holding: &mut Holding<'_>,
     range: AddressRange,
     anonymous_too: bool,
     seen: &mut HashSet<PageKey>,
@@ -73,10 +74,10 @@ fn count_new(
         else {
             continue;
         };
-        let key = match (page.frame, holding.file.filter(|_| run.file)) {
+        let key = match (page.frame, holding.file().filter(|_| run.file)) {
             (Some(frame), _) => PageKey::Frame(frame),
             (None, Some(id)) => {
-                PageKey::InFile(id, holding.offset + (page.address - holding.range.start))
+                PageKey::InFile(id, holding.offset() + (page.address - holding.range.start))
             }
             (None, None) if anonymous_too => {
                 exactness = Exactness::Estimated;
@@ -94,10 +95,10 @@ fn count_new(
 
 /// Holdings whose file pages another holding of the process maps too, with the address range
 /// that covers all such pages.
-fn repeated_windows(holdings: &[Holding]) -> Vec<(usize, AddressRange)> {
+fn repeated_windows(holdings: &[Holding<'_>]) -> Vec<(usize, AddressRange)> {
     let mut by_file: BTreeMap<FileId, Vec<usize>> = BTreeMap::new();
     for (index, holding) in holdings.iter().enumerate() {
-        if let Some(id) = holding.file.filter(|_| !holding.counters.rss.is_zero()) {
+        if let Some(id) = holding.file().filter(|_| !holding.counters().rss.is_zero()) {
             by_file.entry(id).or_default().push(index);
         }
     }
@@ -120,6 +121,6 @@ fn repeated_windows(holdings: &[Holding]) -> Vec<(usize, AddressRange)> {
     windows
 }
 
-fn file_range(holding: &Holding) -> AddressRange {
-    AddressRange::sized(holding.offset, holding.range.size().0)
+fn file_range(holding: &Holding<'_>) -> AddressRange {
+    AddressRange::sized(holding.offset(), holding.range.size().0)
 }

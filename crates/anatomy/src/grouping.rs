@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use plimsoll_model::{
-    Bytes, Component, Exactness, FileId, Kind, MappedFile, ProcessCount, Reclaim, Scope, Sharing,
-    Snapshot, Usage, Used,
+    Bytes, Component, Counters, Exactness, FileId, Kind, MappedFile, ProcessCount, Reclaim, Scope,
+    Sharing, Snapshot, Usage, Used,
 };
 
 use crate::holding::{Holding, apportion};
@@ -14,7 +14,7 @@ use crate::reclaim::{CanSwap, can_swap, reclaim_of};
 /// One process's holdings with the snapshot they come from.
 pub(crate) struct Member<'a> {
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) holdings: &'a [Holding],
+    pub(crate) holdings: &'a [Holding<'a>],
 }
 
 /// Components, largest first, unattributed last.
@@ -155,28 +155,29 @@ impl<'a> Gathered<'a> {
     fn add(
         &mut self,
         snapshot: &'a Snapshot,
-        holding: &'a Holding,
+        holding: &'a Holding<'a>,
         scope: Scope,
         can_swap: CanSwap,
     ) {
-        let mut usage = holding.usage();
-        let mut reclaim = reclaim_of(snapshot, holding, can_swap);
+        let counters = holding.counters();
+        let mut usage = holding.usage(&counters);
+        let mut reclaim = reclaim_of(snapshot, holding, &counters, can_swap);
         if scope == Scope::Tree {
-            count_once(&mut usage, holding);
+            count_once(&mut usage, &counters);
             reclaim = scaled_to(reclaim, usage.resident);
             // What is live on pages that another member has too would count twice.
-            self.occupancy_gap |= usage.distinct < holding.counters.rss;
+            self.occupancy_gap |= usage.distinct < counters.rss;
         }
         self.usage += usage;
         self.reclaim += reclaim;
-        self.shared += holding.counters.shared();
-        self.mappings += 1;
-        self.virtual_size += holding.range.size();
+        self.shared += counters.shared();
+        self.mappings += holding.mapping_count();
+        self.virtual_size += holding.virtual_size();
         self.exactness = self.exactness.max(holding.exactness);
         if self.evidence.is_empty() {
             self.evidence = holding.owner.evidence;
         }
-        let file = mapped_file(snapshot, holding.file);
+        let file = mapped_file(snapshot, holding.file());
         self.several_files |= match (self.file, file) {
             (Some(known), Some(file)) => known.id != file.id,
             _ => false,
@@ -190,7 +191,7 @@ impl<'a> Gathered<'a> {
             let sum = self.used.get_or_insert_with(|| Used {
                 live: Bytes::ZERO,
                 held_free: Bytes::ZERO,
-                ..used.clone()
+                method: used.method.clone(),
             });
             sum.live += used.live;
             sum.held_free += used.held_free;
@@ -244,7 +245,7 @@ fn mapped_file(snapshot: &Snapshot, id: Option<FileId>) -> Option<&MappedFile> {
 }
 
 /// From the thread's stack pointer to the top of its stack.
-fn stack_in_use(snapshot: &Snapshot, holding: &Holding) -> Option<Bytes> {
+fn stack_in_use(snapshot: &Snapshot, holding: &Holding<'_>) -> Option<Bytes> {
     snapshot
         .threads
         .iter()
@@ -254,11 +255,11 @@ fn stack_in_use(snapshot: &Snapshot, holding: &Holding) -> Option<Bytes> {
 }
 
 /// Over a tree a page that several members have counts once, in every figure.
-fn count_once(usage: &mut Usage, holding: &Holding) {
+fn count_once(usage: &mut Usage, counters: &Counters) {
     usage.resident = usage.distinct;
-    usage.dirty = usage.dirty.scaled(usage.distinct.0, holding.counters.rss.0);
+    usage.dirty = usage.dirty.scaled(usage.distinct.0, counters.rss.0);
     usage.private = usage.private.min(usage.resident);
-    usage.swap = holding.counters.swap_pss;
+    usage.swap = counters.swap_pss;
 }
 
 /// The classes in proportion, summing to `resident`: of a page that several members share, each

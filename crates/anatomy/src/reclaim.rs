@@ -1,18 +1,23 @@
 //! Whether the kernel can take bytes back, and how.
 
-use plimsoll_model::{Bytes, CountersSource, Kind, Reclaim, Snapshot};
+use plimsoll_model::{Bytes, Counters, CountersSource, Kind, Reclaim, Snapshot};
 
 use crate::holding::Holding;
 
-/// Splits a holding's resident bytes into reclaim classes; they sum to its RSS.
+/// Splits a holding's resident bytes into reclaim classes; they sum to its RSS. `counters` are the
+/// holding's.
 ///
 /// Anonymous pages and pages of memory file systems go to swap or nowhere. Of file pages the
 /// dirty ones need write-back first. In walk mode the kernel does not say which file pages are
 /// dirty: the file's own dirty count (cachestat) bounds them.
-pub(crate) fn reclaim_of(snapshot: &Snapshot, holding: &Holding, can_swap: CanSwap) -> Reclaim {
-    let counters = &holding.counters;
+pub(crate) fn reclaim_of(
+    snapshot: &Snapshot,
+    holding: &Holding<'_>,
+    counters: &Counters,
+    can_swap: CanSwap,
+) -> Reclaim {
     let mut reclaim = Reclaim::default();
-    if holding.locked || matches!(holding.owner.kind, Kind::Kernel | Kind::Device) {
+    if holding.is_locked() || matches!(holding.owner.kind, Kind::Kernel | Kind::Device) {
         reclaim.must_stay = counters.rss;
         return reclaim;
     }
@@ -37,9 +42,9 @@ pub(crate) fn reclaim_of(snapshot: &Snapshot, holding: &Holding, can_swap: CanSw
     reclaim
 }
 
-fn dirty_of_file(snapshot: &Snapshot, holding: &Holding) -> Bytes {
+fn dirty_of_file(snapshot: &Snapshot, holding: &Holding<'_>) -> Bytes {
     holding
-        .file
+        .file()
         .and_then(|id| snapshot.files.get(&id)?.cache?.dirty)
         .unwrap_or_default()
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use plimsoll_model::{Bytes, CapMechanism};
 use plimsoll_render::Format;
 use plimsoll_runner::{INTERVAL_MAX, INTERVAL_MIN};
 
@@ -17,7 +18,8 @@ pub(crate) use experiments::{Ballast, Check, Compare, Leak, Scale, Trials};
 #[derive(Debug, Parser)]
 #[command(name = "plimsoll", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 ran, 2 could not run; `run` passes the command's own code on.\n\
+    after_help = "Exit codes: 0 ran and no verdict failed, 1 a verdict failed (a leak, a claim, a \
+    rule), 2 could not run, 3 inconclusive; `run` passes the command's own code on.\n\
     Documentation: docs/ in the source tree."
 )]
 pub(crate) struct Arguments {
@@ -33,6 +35,8 @@ pub(crate) enum Verb {
     Ps(Ps),
     /// Run a command, follow its memory and report its peak
     Run(Run),
+    /// Find the smallest memory cap under which a command succeeds, and its time on the way down
+    Fit(Fit),
     /// Follow the memory of a running process until it ends or you press Ctrl-C
     Record(Record),
     /// Show a process's memory live in the terminal
@@ -119,12 +123,56 @@ pub(crate) struct Run {
     /// then, and its peak
     #[arg(long)]
     pub(crate) stage_lines: bool,
+    /// A hard cap on the memory of the command and all it starts, e.g. 512MiB, 1.5GiB, 64M (MiB)
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) limit: Option<Bytes>,
+    /// What enforces the cap
+    #[arg(long, value_enum, default_value = "auto", requires = "limit")]
+    pub(crate) mechanism: Mechanism,
     /// Write the report here instead of to standard error, which the command's output leaves free
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) output: Output,
     /// The command and its arguments, after `--`
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fit {
+    /// The smallest cap to try, e.g. 64MiB
+    #[arg(
+        long,
+        value_name = "SIZE",
+        allow_negative_numbers = true,
+        default_value = "512KiB"
+    )]
+    pub(crate) from: Bytes,
+    /// The largest cap to try [default: the machine's RAM]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) to: Option<Bytes>,
+    /// Runs that must succeed at the smallest cap; also runs without a cap and for each timing
+    #[arg(long, value_name = "RUNS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) repeat: u32,
+    /// How far the largest cap that fails may be below the answer [default: 1MiB, or 2% of the peak
+    /// if that is more]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
+    pub(crate) resolution: Option<Bytes>,
+    /// A run that takes longer is killed and counts as failed [default: ten times the run without a
+    /// cap, at least 2s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// What enforces the caps
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) mechanism: Mechanism,
+    /// Print no progress line
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+    /// The command and its arguments, after `--`. It is run many times, without input; its output
+    /// is not shown. What it leaves running is killed after each run
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
 }
@@ -210,6 +258,30 @@ pub(crate) enum Method {
     Smaps,
     /// Page flags in small steps with pauses: the target hardly waits
     Walk,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mechanism {
+    /// The strongest that works here
+    Auto,
+    /// A cgroup of the command's own: all its processes together, page cache counted
+    CgroupV2,
+    /// The same in version 1
+    CgroupV1,
+    /// RLIMIT_DATA: each process alone, private writable memory that is mapped
+    DataLimit,
+}
+
+impl Mechanism {
+    /// `None` for the strongest that works.
+    pub(crate) fn wanted(self) -> Option<CapMechanism> {
+        match self {
+            Mechanism::Auto => None,
+            Mechanism::CgroupV2 => Some(CapMechanism::CgroupV2),
+            Mechanism::CgroupV1 => Some(CapMechanism::CgroupV1),
+            Mechanism::DataLimit => Some(CapMechanism::DataLimit),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

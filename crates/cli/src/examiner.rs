@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use plimsoll_anatomy::{breakdown, tree_breakdown, wanted_symbols};
 use plimsoll_model::{
-    Backing, Breakdown, FileId, Gap, GapReason, Package, ReadingCost, Snapshot, Target,
+    Backing, Breakdown, FileId, Gap, GapReason, Mapping, Package, ReadingCost, Snapshot, Target,
 };
 use plimsoll_probe::{
     FileDetail, LiveTarget, MethodChoice, ProbeError, ReadOptions, count_sharers, descendants,
@@ -114,7 +114,7 @@ impl Examiner {
         Ok((snapshot, target))
     }
 
-    /// One pass over the maps of all processes for all snapshots together.
+    /// One pass over the maps of all other processes for all snapshots together.
     fn count_sharers(&self, snapshots: &mut [&mut Snapshot]) {
         if self.sharers == Sharers::Uncounted {
             return;
@@ -123,7 +123,11 @@ impl Examiner {
             .iter()
             .flat_map(|snapshot| snapshot.files.keys().copied())
             .collect();
-        let (counts, gap) = count_sharers(files);
+        let read: Vec<(u32, &[Mapping])> = snapshots
+            .iter()
+            .map(|snapshot| (snapshot.process.id.pid, snapshot.mappings.as_slice()))
+            .collect();
+        let (counts, gap) = count_sharers(files, &read);
         for snapshot in snapshots.iter_mut() {
             for file in snapshot.files.values_mut() {
                 file.processes = counts.get(&file.id).copied();

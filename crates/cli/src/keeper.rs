@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Event, Gap, GapReason, PressureSample, ProcessId, ProcessRecord, RecordingMeta,
-    Sample, Stage, StageSource,
+    Breakdown, CapRecord, Event, Gap, GapReason, PressureSample, ProcessId, ProcessRecord,
+    RecordingMeta, Sample, Stage, StageSource,
 };
 use plimsoll_recording::{RecordingError, RecordingWriter};
 use plimsoll_render::printable;
 use plimsoll_runner::{BreakdownReason, Observer, Outcome, Progress};
 
 use crate::arguments::Sampling;
+use crate::cap;
 use crate::stage_line::stage_line;
 
 /// Names tried before giving up on finding a free one: `make.plimsoll`, `make-2.plimsoll`, ….
@@ -115,6 +116,9 @@ impl Keeper {
         self.meta.complete = true;
         self.meta.recorder_cpu = outcome.recorder_cpu;
         self.meta.samples_taken = outcome.samples;
+        if let Some(cap) = &outcome.cap {
+            Self::noted(self.writer.cap(cap));
+        }
         match self.writer.finish(&self.meta) {
             Ok(summary) if summary.rows_dropped > 0 => eprintln!(
                 "plimsoll: {} rows did not reach {}: the disk was too slow",
@@ -220,6 +224,12 @@ fn create_numbered(
 }
 
 impl Observer for Keeper {
+    fn capped(&mut self, record: &CapRecord, place: &str) {
+        cap::tell_start(record, place);
+        // Already now: it shall be known after a crash, too.
+        Self::noted(self.writer.cap(record));
+    }
+
     fn started(&mut self, root: ProcessId, started_at: Duration) {
         Self::noted(self.writer.subject_started(root, started_at));
     }

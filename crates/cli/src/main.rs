@@ -1,9 +1,11 @@
 //! The `plimsoll` command: arguments → readings → breakdown → renderer → exit code.
 
 mod arguments;
+mod cap;
 mod examiner;
 mod experiments;
 mod facilities;
+mod fit;
 mod inspect;
 mod keeper;
 mod line_pattern;
@@ -24,6 +26,8 @@ use crate::arguments::{Arguments, Verb};
 
 /// Could not run: bad arguments, no such process, no permission.
 const COULD_NOT_RUN: u8 = 2;
+/// It ran, but what was seen allows no answer.
+const INCONCLUSIVE: u8 = 3;
 
 fn main() -> ExitCode {
     match run(&Arguments::parse().verb) {
@@ -41,6 +45,7 @@ fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Inspect(arguments) => inspect::inspect(arguments),
         Verb::Ps(arguments) => ps::ps(arguments),
         Verb::Run(arguments) => record::run(arguments),
+        Verb::Fit(arguments) => fit::fit(arguments),
         Verb::Record(arguments) => record::record(arguments),
         Verb::Watch(arguments) => watch::watch(arguments),
         Verb::Report(arguments) => report::report(arguments),

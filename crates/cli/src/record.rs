@@ -9,6 +9,7 @@ use plimsoll_render::{Format, render_recorded};
 use plimsoll_runner::{End, Launch, Options, Outcome, RunnerError, Streams};
 
 use crate::arguments::{Method, Record, Run, Sampling};
+use crate::cap;
 use crate::examiner::{Examiner, Sharers};
 use crate::keeper::{Finished, Keeper, StageTalk};
 use crate::line_pattern::LinePattern;
@@ -40,6 +41,8 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
             Some(pattern) => Streams::Watched(pattern.matcher()),
             None => Streams::Inherited,
         },
+        limit: arguments.limit,
+        mechanism: arguments.mechanism.wanted(),
         ..Launch::new(arguments.command.clone())
     };
     let followed = plimsoll_runner::run(&options, &launch, breakdown_reader(), &mut keeper);
@@ -51,6 +54,7 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
         }
     };
     let finished = keeper.finish(&outcome);
+    cap::tell_end(&outcome);
     // Whatever becomes of the report, the command's own exit code is passed through.
     if let Err(error) = report_run(arguments, &finished) {
         eprintln!("plimsoll: {}", output::explain(&error));

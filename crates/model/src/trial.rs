@@ -24,7 +24,7 @@ pub struct Trial {
     /// Highest PSS of the full readings, with the share of `rss_peak` that RSS was at then. `None`
     /// when there was no full reading.
     pub pss_peak: Option<Seen>,
-    /// The last quick figures before its end.
+    /// The higher of the last two quick figures before its end.
     pub at_end: RssParts,
     /// PSS of the last full reading, with its RSS as a share of `at_end`.
     pub pss_end: Option<Seen>,

@@ -40,7 +40,7 @@ pub fn read_mapped_files(
         .collect();
     let mut gaps = gaps.into_gaps();
     if sharers == Sharers::Count {
-        let (counts, gap) = count_sharers(files.keys().copied());
+        let (counts, gap) = count_sharers(files.keys().copied(), &[(pid, mappings)]);
         gaps.extend(gap);
         for (id, count) in counts {
             if let Some(file) = files.get_mut(&id) {

@@ -8,6 +8,7 @@
 mod container;
 mod levels;
 mod mounts;
+mod place;
 
 use std::io;
 use std::path::Path;
@@ -17,6 +18,10 @@ use plimsoll_model::{Cgroup, CgroupLevel, CgroupVersion, Gap, GapReason};
 pub use container::container_of;
 use levels::Inherited;
 use mounts::{Mount, parse_mounts};
+pub use place::{
+    GroupFigures, GroupPlace, find_group_place, find_group_place_under, group_pids,
+    has_memory_controller, read_group_figures, read_group_limit,
+};
 
 /// The memory cgroups of `pid` as this process sees them.
 #[must_use]

@@ -87,6 +87,8 @@ pub(crate) struct WalkFacilities {
     pub(crate) frames: Facility,
     pub(crate) page_counts: Facility,
     pub(crate) means: ScanMeans,
+    /// Frame of the system's zero page, where frames can be seen.
+    pub(crate) zero_frame: Option<u64>,
 }
 
 impl WalkFacilities {
@@ -95,13 +97,13 @@ impl WalkFacilities {
         TRIED.get_or_init(|| {
             let frames = try_frames();
             let scan = try_pagemap_scan();
+            let zero_frame = frames.as_ref().ok().map(|frames| frames.zero);
             WalkFacilities {
                 means: match &scan {
                     Ok(guard) => ScanMeans::Scan { guard: *guard },
-                    Err(_) => ScanMeans::Entries {
-                        zero_frame: frames.as_ref().ok().map(|frames| frames.zero),
-                    },
+                    Err(_) => ScanMeans::Entries { zero_frame },
                 },
+                zero_frame,
                 page_counts: frames
                     .clone()
                     .and_then(|frames| try_page_counts(frames.own)),

@@ -30,7 +30,11 @@ mod threads;
 mod walk;
 
 pub use cache::{Sharers, count_sharers, read_mapped_files};
-pub use cgroup::{container_of, memory_group, read_cgroup, read_cgroup_under};
+pub use cgroup::{
+    GroupFigures, GroupPlace, container_of, find_group_place, find_group_place_under, group_pids,
+    has_memory_controller, memory_group, read_cgroup, read_cgroup_under, read_group_figures,
+    read_group_limit,
+};
 pub use elf::read_image;
 pub use error::ProbeError;
 pub use facilities::{Facilities, Facility};

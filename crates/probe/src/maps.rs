@@ -48,17 +48,52 @@ pub struct ParsedMappings {
 /// Parses the text of /proc/PID/maps. Counters are zero: maps has none.
 #[must_use]
 pub fn parse_maps(text: &[u8]) -> ParsedMappings {
-    let mut parsed = ParsedMappings::default();
-    for line in text.split(|byte| *byte == b'\n') {
+    let mut parser = MapsParser::default();
+    let consumed = parser.feed(text);
+    parser.finish(&text[consumed..])
+}
+
+/// Takes the text in pieces, so that it need not be held whole. Memory cost: the mappings.
+#[derive(Debug, Default)]
+pub(crate) struct MapsParser {
+    parsed: ParsedMappings,
+}
+
+impl MapsParser {
+    /// Parses all complete lines of `text` and tells how many bytes they are; the rest is to be
+    /// given again with what follows it.
+    pub(crate) fn feed(&mut self, text: &[u8]) -> usize {
+        let mut at = 0;
+        while let Some(length) = line_length(&text[at..]) {
+            self.line(&text[at..at + length]);
+            at += length + 1;
+        }
+        at
+    }
+
+    /// `rest` is what the last [`MapsParser::feed`] left.
+    pub(crate) fn finish(mut self, rest: &[u8]) -> ParsedMappings {
+        self.line(rest);
+        self.parsed
+    }
+
+    fn line(&mut self, line: &[u8]) {
         if line.is_empty() {
-            continue;
+            return;
         }
         match parse_map_line(line) {
-            Some(line) => parsed.mappings.push(line.mapping()),
-            None => parsed.malformed += 1,
+            Some(line) => self.parsed.mappings.push(line.mapping()),
+            None => self.parsed.malformed += 1,
         }
     }
-    parsed
+}
+
+/// Length of the first line without its newline; `None` when there is no whole line.
+pub(crate) fn line_length(text: &[u8]) -> Option<usize> {
+    // SAFETY: the pointer and length are those of a slice; memchr only reads within it.
+    let found = unsafe { libc::memchr(text.as_ptr().cast(), i32::from(b'\n'), text.len()) };
+    // A null pointer (no newline) is below the slice, so the subtraction has no answer.
+    (found as usize).checked_sub(text.as_ptr() as usize)
 }
 
 /// `start-end perms offset major:minor inode   name`, without its newline.
@@ -338,10 +373,22 @@ mod tests {
         assert_eq!(parse_maps(b"nonsense\n\nmore\n").malformed, 2);
     }
 
+    const TEXT: &[u8] = b"1000-2000 rw-p 0 00:00 0\nnonsense\n\n\
+        2000-3000 r--p 00001000 fe:00 42      /lib/a.so\n3000-4000 rw-p 0 00:00 0 [heap]";
+
     proptest! {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = parse_maps(&bytes);
+        }
+
+        /// However the text is cut, the mappings are those of the whole.
+        #[test]
+        fn pieces_are_as_the_whole(cut in 0..TEXT.len()) {
+            let mut parser = MapsParser::default();
+            let taken = parser.feed(&TEXT[..cut]);
+            let taken = taken + parser.feed(&TEXT[taken..]);
+            prop_assert_eq!(parser.finish(&TEXT[taken..]), parse_maps(TEXT));
         }
 
         #[test]

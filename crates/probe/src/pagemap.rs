@@ -52,10 +52,15 @@ pub(crate) struct Region {
 }
 
 /// One entry of pagemap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entry(pub(crate) u64);
 
 impl Entry {
+    /// The bits that the questions below are answered by, all but the frame.
+    pub(crate) fn state(self) -> u64 {
+        self.0 & (0b111 << 61 | 1 << 58 | 1 << 56)
+    }
+
     pub(crate) fn present(self) -> bool {
         self.0 & 1 << 63 != 0
     }
@@ -258,7 +263,7 @@ impl Pagemap {
         &mut self,
         range: AddressRange,
         meter: &mut HoldMeter,
-        visit: &mut dyn FnMut(u64, Entry),
+        visit: &mut impl FnMut(u64, Entry),
     ) -> io::Result<()> {
         let mut buffer = std::mem::take(&mut self.entries);
         let mut address = range.start;

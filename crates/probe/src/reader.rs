@@ -2,7 +2,7 @@
 //!
 //! Two methods give the counters. Smaps: the kernel's own figures, but the target's mm lock is
 //! held for the whole of each mapping. Walk: page flags in small paced steps. Which one a choice
-//! of `Auto` takes depends on RSS alone.
+//! of `Auto` takes depends on RSS and on the number of mappings.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -17,7 +17,7 @@ use crate::ProbeError;
 use crate::cache::Sharers;
 use crate::facilities::WalkFacilities;
 use crate::hold::{HoldMeter, TEXT_HOLD};
-use crate::maps::{ParsedMappings, parse_maps};
+use crate::maps::{MapsParser, ParsedMappings};
 use crate::memory::page_size;
 use crate::names::correct_names;
 use crate::pagemap::{Pagemap, ScanMeans};
@@ -29,7 +29,7 @@ use crate::stat::Stat;
 use crate::status::Status;
 use crate::target::{LiveTarget, residency_gap};
 use crate::threads::read_threads;
-use crate::walk::{PageCounts, walk};
+use crate::walk::{PageCounts, WalkMeans, walk};
 
 /// How to read the counters of mappings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +131,13 @@ pub fn read_rollup(pid: u32) -> Result<Rollup, ProbeError> {
     parse_rollup(&text).ok_or(ProbeError::Vanished { pid })
 }
 
+/// How the counters of mappings are to be read.
+enum Way {
+    Smaps,
+    /// By page flags, of the mappings that maps was seen to list already.
+    Walk(Option<ParsedMappings>),
+}
+
 /// One attempt.
 struct Reading<'a> {
     process: &'a ProcDir,
@@ -163,9 +170,15 @@ impl<'a> Reading<'a> {
         let (system, gaps) = crate::system::read_system_memory();
         self.gaps.extend(gaps);
         let mut pagemap = self.pagemap();
-        let (mut mappings, counters_source) = match self.method(&status) {
-            Method::Walk => self.walk(&status, &mut pagemap)?,
-            _ => (self.smaps()?, CountersSource::Smaps),
+        let (mut mappings, counters_source) = match self.way(&status) {
+            Way::Smaps => (self.smaps()?, CountersSource::Smaps),
+            Way::Walk(listed) => {
+                let listed = match listed {
+                    Some(listed) => listed,
+                    None => self.maps()?,
+                };
+                self.walk(&status, listed, &mut pagemap)?
+            }
         };
         // A walk that may not read pagemap has read smaps instead: what was done is told.
         let method = match counters_source {
@@ -243,16 +256,23 @@ impl<'a> Reading<'a> {
         self.gaps.push(Gap::new(what, reason, detail));
     }
 
-    fn method(&mut self, status: &Status) -> Method {
+    fn way(&mut self, status: &Status) -> Way {
+        let is_small = status.figures.rss <= SMAPS_RSS_MAX;
+        if is_small {
+            self.meter.pace_for_small_process();
+        }
         let scan = matches!(WalkFacilities::get().means, ScanMeans::Scan { .. });
         let walk = match self.options.method {
-            MethodChoice::Auto => {
+            MethodChoice::Auto if is_small => {
                 let locked = !status.figures.locked.is_zero();
                 let exact = scan && !locked && WalkFacilities::get().page_counts.is_ok();
-                status.figures.rss > SMAPS_RSS_MAX || exact && self.has_many_mappings()
+                return match exact.then(|| self.many_mappings()).flatten() {
+                    Some(listed) => Way::Walk(Some(listed)),
+                    None => Way::Smaps,
+                };
             }
+            MethodChoice::Auto | MethodChoice::Walk => true,
             MethodChoice::Smaps => false,
-            MethodChoice::Walk => true,
         };
         if walk && !scan && status.figures.virtual_size > ENTRIES_WALK_MAX {
             self.gap(
@@ -261,32 +281,22 @@ impl<'a> Reading<'a> {
                 "PAGEMAP_SCAN needs Linux 6.7; smaps was read instead, which holds the target's \
                  mm lock for the whole of each mapping",
             );
-            return Method::Smaps;
+            return Way::Smaps;
         }
-        if status.figures.rss <= SMAPS_RSS_MAX {
-            self.meter.pace_for_small_process();
-        }
-        if walk { Method::Walk } else { Method::Smaps }
+        if walk { Way::Walk(None) } else { Way::Smaps }
     }
 
-    /// Whether maps has more than [`SMAPS_MAPPINGS_MAX`] lines. Reads no more than it takes to
-    /// know; an unreadable file is told by the reading itself.
-    fn has_many_mappings(&self) -> bool {
-        let Ok(mut file) = self.process.file("maps") else {
-            return false;
-        };
-        let mut buffer = vec![0; TEXT_BUFFER];
-        let mut lines = 0;
-        while let Ok(length @ 1..) = file.read(&mut buffer) {
-            lines += buffer[..length]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count();
-            if lines > SMAPS_MAPPINGS_MAX {
-                return true;
-            }
-        }
-        false
+    /// What maps lists, if that is more than [`SMAPS_MAPPINGS_MAX`]; an unreadable file is told by
+    /// the reading itself.
+    fn many_mappings(&mut self) -> Option<ParsedMappings> {
+        let listed = self.maps().ok()?;
+        (listed.mappings.len() > SMAPS_MAPPINGS_MAX).then_some(listed)
+    }
+
+    fn maps(&mut self) -> Result<ParsedMappings, ProbeError> {
+        let mut parser = MapsParser::default();
+        let rest = self.read_text("maps", &mut |bytes| parser.feed(bytes))?;
+        Ok(parser.finish(&rest))
     }
 
     fn pagemap(&self) -> Result<Pagemap, Gap> {
@@ -296,20 +306,15 @@ impl<'a> Reading<'a> {
         Ok(Pagemap::new(file, page_size().0, means))
     }
 
-    /// maps, then the pages of what it lists.
+    /// The pages of what maps `listed`.
     fn walk(
         &mut self,
         status: &Status,
+        listed: ParsedMappings,
         pagemap: &mut Result<Pagemap, Gap>,
     ) -> Result<(Vec<Mapping>, CountersSource), ProbeError> {
         let facilities = WalkFacilities::get();
-        let mut text = Vec::new();
-        self.read_text("maps", &mut |bytes| {
-            text.extend_from_slice(bytes);
-            bytes.len()
-        })?;
-        let mut mappings = self.settled(parse_maps(&text));
-        drop(text);
+        let mut mappings = self.settled(listed);
         let has_hugetlb = !status.figures.hugetlb.is_zero();
         correct_names(self.process, &mut mappings, has_hugetlb);
         let pagemap = match pagemap {
@@ -328,18 +333,15 @@ impl<'a> Reading<'a> {
             Ok(()) => PageCounts::open().ok(),
             Err(_) => None,
         };
-        let swap_used = !status.figures.swap.is_zero();
-        let page = page_size().0;
+        let means = WalkMeans {
+            page: page_size().0,
+            counts: counts.as_ref(),
+            zero_frame: facilities.zero_frame,
+            swap_used: !status.figures.swap.is_zero(),
+        };
         let meter = &mut self.meter;
-        let walked = walk(
-            pagemap,
-            counts.as_ref(),
-            page,
-            swap_used,
-            &mut mappings,
-            meter,
-        )
-        .map_err(|error| self.process.error("pagemap", error))?;
+        let walked = walk(pagemap, means, &mut mappings, meter)
+            .map_err(|error| self.process.error("pagemap", error))?;
         let pss = walked.pss;
         self.walked = walked.anonymous;
         self.tell_walk_limits(pss);

@@ -8,7 +8,7 @@
 
 use plimsoll_model::{Backing, Bytes, Counters, Mapping, VmFlags};
 
-use crate::maps::{ParsedMappings, decimal, parse_map_line};
+use crate::maps::{ParsedMappings, decimal, line_length, parse_map_line};
 
 /// Parses the text of /proc/PID/smaps.
 #[must_use]
@@ -103,14 +103,6 @@ impl SmapsParser {
             _ => 0,
         }
     }
-}
-
-/// Length of the first line without its newline; `None` when there is no whole line.
-fn line_length(text: &[u8]) -> Option<usize> {
-    // SAFETY: the pointer and length are those of a slice; memchr only reads within it.
-    let found = unsafe { libc::memchr(text.as_ptr().cast(), i32::from(b'\n'), text.len()) };
-    // A null pointer (no newline) is below the slice, so the subtraction has no answer.
-    (found as usize).checked_sub(text.as_ptr() as usize)
 }
 
 /// Counter lines begin with a capital; headers with a lower-case hexadecimal digit.

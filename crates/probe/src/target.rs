@@ -1,7 +1,8 @@
 //! [`LiveTarget`]: answers to attribution's questions from a live process.
 //!
 //! Residency is scanned once per 64 MiB of address space and kept; only resident pages are read,
-//! so that nothing is faulted in. Memory cost: 24 bytes a mapping and a run of pages, bounded.
+//! so that nothing is faulted in. Memory cost: 24 bytes for neighbouring mappings of
+//! one kind and for a run of pages, bounded.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ const RUNS_MAX: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct LiveTarget {
     page: u64,
+    /// Neighbours of one kind are one here.
     mappings: Vec<(AddressRange, PageKind)>,
     /// Whether swap is there at all; without it, entries that look swapped are guards.
     swap: bool,
@@ -108,11 +110,7 @@ impl LiveTarget {
     ) -> LiveTarget {
         LiveTarget {
             page,
-            mappings: mappings
-                .iter()
-                .filter(|mapping| mapping.range.end <= USER_SPACE_END)
-                .map(|mapping| (mapping.range, PageKind::of(mapping)))
-                .collect(),
+            mappings: by_kind(mappings),
             swap,
             walked: None,
             asked: RefCell::new(Asked {
@@ -314,6 +312,20 @@ impl LiveTarget {
         asked.meter.pause_after_long(took, STEP_HOLD);
         whole
     }
+}
+
+/// What mappings cover, neighbours of one kind joined: their pages are counted alike.
+fn by_kind(mappings: &[Mapping]) -> Vec<(AddressRange, PageKind)> {
+    let mut joined: Vec<(AddressRange, PageKind)> = Vec::new();
+    let mappings = mappings.iter();
+    for mapping in mappings.filter(|mapping| mapping.range.end <= USER_SPACE_END) {
+        let (range, kind) = (mapping.range, PageKind::of(mapping));
+        match joined.last_mut() {
+            Some((last, same)) if last.end == range.start && *same == kind => last.end = range.end,
+            _ => joined.push((range, kind)),
+        }
+    }
+    joined
 }
 
 /// The parts of `runs` that lie in `range`.

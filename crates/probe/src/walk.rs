@@ -3,7 +3,7 @@
 //!
 //! Exact: resident, swapped, anonymous and private bytes. PSS: exact with /proc/kpagecount (which
 //! does not take the lock), else a page that others map too counts as one half. Not told: dirty
-//! or clean file pages, lazily freed, locked and referenced pages. Memory cost: 4 MiB, and 8
+//! or clean file pages, lazily freed, locked and referenced pages. Memory cost: 4 MiB, and 9
 //! bytes a mapping.
 
 use std::fs::File;
@@ -111,22 +111,28 @@ pub(crate) struct Walked {
 /// Runs of pages that a walk keeps: 8 MiB.
 const RUNS_KEPT: usize = 256 * 1024;
 
-/// Fills the counters of `mappings`. `swap_used` is whether the
-/// process has anything in swap: entries that only look like swap (guards, migration) are then
-/// not taken for it.
+/// What a walk goes by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WalkMeans<'a> {
+    pub(crate) page: u64,
+    pub(crate) counts: Option<&'a PageCounts>,
+    /// Frame of the zero page; `None` where frames are hidden.
+    pub(crate) zero_frame: Option<u64>,
+    /// Whether the process has anything in swap: entries that only look like swap (guards,
+    /// migration) are else not taken for it.
+    pub(crate) swap_used: bool,
+}
+
+/// Fills the counters of `mappings`.
 pub(crate) fn walk(
     pagemap: &mut Pagemap,
-    counts: Option<&PageCounts>,
-    page: u64,
-    swap_used: bool,
+    means: WalkMeans<'_>,
     mappings: &mut [Mapping],
     meter: &mut HoldMeter,
 ) -> io::Result<Walked> {
-    let batches = batches(mappings);
+    let batches = batches(mappings, means);
     let mut account = Account {
-        page,
-        swap_used,
-        counts,
+        means,
         kinds: mappings.iter().map(PageKind::of).collect(),
         proportional: vec![0; mappings.len()],
         mappings,
@@ -137,29 +143,82 @@ pub(crate) fn walk(
         failed: None,
     };
     let mut regions: Vec<Region> = Vec::new();
-    for ranges in batches {
+    for spans in batches {
         regions.clear();
-        pagemap.scan(&ranges, SCAN_HUGE, meter, &mut |region| {
-            regions.push(region)
-        })?;
-        for group in joined(&regions, page * JOIN_PAGES) {
+        for spans in spans.chunk_by(|a, b| a.look == b.look) {
+            let ranges = spans.iter().map(|span| span.range);
+            if spans[0].look == Look::Entries {
+                regions.extend(ranges.map(unscanned));
+                continue;
+            }
+            let ranges: Vec<AddressRange> = ranges.collect();
+            pagemap.scan(&ranges, SCAN_HUGE, meter, &mut |region| {
+                regions.push(region)
+            })?;
+        }
+        for group in joined(&regions, means.page * JOIN_PAGES) {
             account.group(pagemap, group, meter)?;
         }
     }
     account.finish()
 }
 
-/// Ranges of mappings in batches of [`BATCH_BYTES`].
-fn batches(mappings: &[Mapping]) -> Vec<Vec<AddressRange>> {
-    let mut batches = vec![Vec::new()];
+/// A part of address space without a hole, to be looked at in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    range: AddressRange,
+    look: Look,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// A scan tells where pages are, and which are zero or huge pages; then their entries.
+    Scan,
+    /// All entries, without a scan.
+    Entries,
+}
+
+impl Look {
+    /// A mapping without room for a huge page can't be a large reservation with few pages in it,
+    /// and its zero pages are told by their frame: its scan would tell nothing that the entries
+    /// do not.
+    fn at(range: AddressRange, means: WalkMeans<'_>) -> Look {
+        // A huge page is as many pages as one page of page-table entries has: 512 of 4 KiB.
+        let huge = means.page * (means.page / 8);
+        let room = range.start.next_multiple_of(huge).saturating_add(huge) <= range.end;
+        match means.zero_frame {
+            Some(_) if !room => Look::Entries,
+            _ => Look::Scan,
+        }
+    }
+}
+
+/// A region in which any page may be there.
+fn unscanned(range: AddressRange) -> Region {
+    Region {
+        start: range.start,
+        end: range.end,
+        categories: SCAN_PRESENT,
+    }
+}
+
+/// What mappings cover, in batches of [`BATCH_BYTES`].
+fn batches(mappings: &[Mapping], means: WalkMeans<'_>) -> Vec<Vec<Span>> {
+    let mut batches: Vec<Vec<Span>> = vec![Vec::new()];
     let mut left = BATCH_BYTES;
     for mapping in mappings {
         let mut range = mapping.range;
+        let look = Look::at(range, means);
         while !range.is_empty() && range.end <= USER_SPACE_END {
             let size = range.size().0.min(left);
             let part = AddressRange::sized(range.start, size);
             if let Some(batch) = batches.last_mut() {
-                batch.push(part);
+                match batch.last_mut() {
+                    Some(last) if last.range.end == part.start && last.look == look => {
+                        last.range.end = part.end;
+                    }
+                    _ => batch.push(Span { range: part, look }),
+                }
             }
             range.start += size;
             left -= size;
@@ -178,9 +237,7 @@ fn joined(regions: &[Region], gap: u64) -> impl Iterator<Item = &[Region]> {
 }
 
 struct Account<'a> {
-    page: u64,
-    swap_used: bool,
-    counts: Option<&'a PageCounts>,
+    means: WalkMeans<'a>,
     kinds: Vec<PageKind>,
     /// PSS in bytes × 4096, as the kernel sums it (PSS_SHIFT).
     proportional: Vec<u64>,
@@ -197,6 +254,31 @@ struct Account<'a> {
 
 const PSS_SHIFT: u32 = 12;
 
+/// Neighbouring pages of one mapping and region that count alike; at first none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alike {
+    start: u64,
+    end: u64,
+    /// Where the mapping or the region ends, or the page itself when it is one of a kind.
+    limit: u64,
+    /// Of the first page.
+    entry: Entry,
+    categories: u64,
+    mapping: usize,
+}
+
+impl Alike {
+    /// Whether the page at `address` is the next of these; then it is one of them.
+    fn take_in(&mut self, address: u64, entry: Entry, page: u64) -> bool {
+        let is_next =
+            address == self.end && address < self.limit && entry.state() == self.entry.state();
+        if is_next {
+            self.end += page;
+        }
+        is_next
+    }
+}
+
 impl Account<'_> {
     /// Accounts for the pages of some neighbouring regions.
     fn group(
@@ -210,89 +292,112 @@ impl Account<'_> {
         };
         let range = AddressRange::new(first.start, last.end);
         let mut regions = regions.iter().peekable();
+        let mut alike = Alike::default();
+        let page = self.means.page;
         pagemap.entries(range, meter, &mut |address, entry| {
+            if alike.take_in(address, entry, page) {
+                return;
+            }
+            self.count(std::mem::take(&mut alike));
             while regions.next_if(|region| region.end <= address).is_some() {}
             if let Some(region) = regions.peek().filter(|region| region.start <= address) {
-                self.one_page(address, entry, **region);
+                alike = self.start(address, entry, **region).unwrap_or_default();
             }
         })?;
+        self.count(alike);
         if self.shared.len() >= SHARED_PAGES_MAX {
             self.settle_shared();
         }
         Ok(())
     }
 
-    /// The scan says what kind of page it is, the entry whether it is still there and who maps it.
-    fn one_page(&mut self, address: u64, entry: Entry, region: Region) {
-        while self
-            .mappings
-            .get(self.mapping)
-            .is_some_and(|mapping| mapping.range.end <= address)
-        {
+    /// The page at `address`, if it is one of a mapping.
+    fn start(&mut self, address: u64, entry: Entry, region: Region) -> Option<Alike> {
+        while self.mappings.get(self.mapping)?.range.end <= address {
             self.mapping += 1;
         }
-        let index = self.mapping;
-        let Some(mapping) = self.mappings.get_mut(index) else {
-            return;
+        let mapping = self.mappings[self.mapping].range;
+        let end = address + self.means.page;
+        // Which frame a page of several users has must be seen of each.
+        let limit = match entry.present() && !entry.exclusive() {
+            true => end,
+            false => region.end.min(mapping.end),
         };
-        if mapping.range.start > address {
+        mapping.contains(address).then_some(Alike {
+            start: address,
+            end,
+            limit,
+            entry,
+            categories: region.categories,
+            mapping: self.mapping,
+        })
+    }
+
+    /// The scan says what kind of page it is, if there was one; the entry whether it is still there
+    /// and who maps it.
+    fn count(&mut self, alike: Alike) {
+        let range = AddressRange::new(alike.start, alike.end);
+        if range.is_empty() {
             return;
         }
-        let page = Bytes(self.page);
-        let counters = &mut mapping.counters;
-        if self.kinds[index] == PageKind::Hugetlb {
+        let bytes = range.size();
+        let (entry, index) = (alike.entry, alike.mapping);
+        let kind = self.kinds[index];
+        let counters = &mut self.mappings[index].counters;
+        if kind == PageKind::Hugetlb {
             if entry.present() {
-                counters.hugetlb += page;
+                counters.hugetlb += bytes;
             }
             return;
         }
-        let swapped = entry.swapped() && self.swap_used;
+        let swapped = entry.swapped() && self.means.swap_used;
         if swapped {
-            counters.swap += page;
+            counters.swap += bytes;
         }
-        let present = entry.present() && region.categories & SCAN_PRESENT != 0;
-        let resident = present && self.kinds[index].counts(entry.file());
-        if self.kinds[index] == PageKind::Anonymous && (resident || swapped) {
-            keep(&mut self.anonymous, address, self.page, resident);
+        let is_zero = entry.frame().is_some() && entry.frame() == self.means.zero_frame;
+        let present = entry.present() && !is_zero && alike.categories & SCAN_PRESENT != 0;
+        let resident = present && kind.counts(entry.file());
+        if kind == PageKind::Anonymous && (resident || swapped) {
+            keep(&mut self.anonymous, range, resident);
         }
         if !resident {
             return;
         }
-        counters.rss += page;
+        counters.rss += bytes;
         let (private, shared) = if entry.file() {
             (&mut counters.private_clean, &mut counters.shared_clean)
         } else {
-            counters.anonymous += page;
-            if region.categories & SCAN_HUGE != 0 {
-                counters.anon_huge += page;
+            counters.anonymous += bytes;
+            if alike.categories & SCAN_HUGE != 0 {
+                counters.anon_huge += bytes;
             }
             (&mut counters.private_dirty, &mut counters.shared_dirty)
         };
         if entry.exclusive() {
-            *private += page;
-            self.proportional[index] += self.page << PSS_SHIFT;
+            *private += bytes;
+            self.proportional[index] += bytes.0 << PSS_SHIFT;
         } else {
-            *shared += page;
+            *shared += bytes;
             self.shared_page(index, entry);
         }
     }
 
     fn shared_page(&mut self, index: usize, entry: Entry) {
-        match (self.counts, entry.frame(), u32::try_from(index)) {
+        match (self.means.counts, entry.frame(), u32::try_from(index)) {
             (Some(_), Some(frame), Ok(index)) => self.shared.push((index, frame)),
             _ => {
                 self.halved = true;
-                self.proportional[index] += (self.page << PSS_SHIFT) / 2;
+                self.proportional[index] += (self.means.page << PSS_SHIFT) / 2;
             }
         }
     }
 
     fn settle_shared(&mut self) {
         let shared = std::mem::take(&mut self.shared);
-        let Some(counts) = self.counts else {
+        let Some(counts) = self.means.counts else {
             return;
         };
-        let page = self.page << PSS_SHIFT;
+        let page = self.means.page << PSS_SHIFT;
         let proportional = &mut self.proportional;
         let settled = counts.each(&shared, &mut |index, count| {
             // A page that was unmapped by its last other user meanwhile is ours alone.
@@ -323,12 +428,11 @@ impl Account<'_> {
     }
 }
 
-/// Adds a page to the runs; gives all of them up when they are too many.
-fn keep(runs: &mut Option<Vec<PageRun>>, address: u64, page: u64, resident: bool) {
+/// Adds pages to the runs; gives all of them up when they are too many.
+fn keep(runs: &mut Option<Vec<PageRun>>, range: AddressRange, resident: bool) {
     let Some(kept) = runs else {
         return;
     };
-    let range = AddressRange::sized(address, page);
     match kept.last_mut() {
         Some(last) if last.range.end == range.start && last.resident == resident => {
             last.range.end = range.end;
@@ -356,14 +460,60 @@ mod tests {
             100000000-a00000000 rw-p 0 00:00 0\n\
             ffffffffff600000-ffffffffff601000 --xp 0 00:00 0  [vsyscall]\n";
         let mappings = parse_maps(text).mappings;
-        let batches = batches(&mappings);
-        let sum: u64 = batches.iter().flatten().map(|range| range.size().0).sum();
+        let batches = batches(&mappings, means(None));
+        let sum: u64 = batches.iter().flatten().map(|s| s.range.size().0).sum();
         assert_eq!(sum, 0x2000 + 0x9_0000_0000);
         for batch in &batches {
-            let size: u64 = batch.iter().map(|range| range.size().0).sum();
+            let size: u64 = batch.iter().map(|span| span.range.size().0).sum();
             assert!(size <= BATCH_BYTES);
         }
-        assert!(batches.iter().flatten().is_sorted());
+        assert!(batches.iter().flatten().map(|span| span.range).is_sorted());
+    }
+
+    fn means(zero_frame: Option<u64>) -> WalkMeans<'static> {
+        WalkMeans {
+            page: 4096,
+            counts: None,
+            zero_frame,
+            swap_used: false,
+        }
+    }
+
+    /// Neighbours too small for a huge page are one span that needs no scan, if zero pages can be
+    /// told without.
+    #[test]
+    fn small_mappings_are_not_scanned() {
+        let text = b"1000-3000 rw-p 0 00:00 0\n\
+            3000-201000 r--p 0 00:00 0\n\
+            3ff000-5ff000 rw-p 0 00:00 0\n\
+            600000-800000 rw-p 0 00:00 0\n\
+            800000-801000 rw-p 0 00:00 0\n";
+        let mappings = parse_maps(text).mappings;
+        let check = |zero_frame, expected: &[(u64, u64, Look)]| {
+            let found: Vec<_> = batches(&mappings, means(zero_frame))
+                .concat()
+                .iter()
+                .map(|span| (span.range.start, span.range.end, span.look))
+                .collect();
+            assert_eq!(found, expected, "{zero_frame:?}");
+        };
+        check(
+            Some(1),
+            &[
+                (0x1000, 0x20_1000, Look::Entries),
+                (0x3f_f000, 0x5f_f000, Look::Entries),
+                (0x60_0000, 0x80_0000, Look::Scan),
+                (0x80_0000, 0x80_1000, Look::Entries),
+            ],
+        );
+        check(
+            None,
+            &[
+                (0x1000, 0x20_1000, Look::Scan),
+                (0x3f_f000, 0x5f_f000, Look::Scan),
+                (0x60_0000, 0x80_1000, Look::Scan),
+            ],
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod apk;
 mod dpkg;
+mod folder;
 mod lines;
 mod lookup;
 mod npm;

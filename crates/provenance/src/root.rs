@@ -6,22 +6,21 @@
 //! being opened. A network or FUSE file system below the root can still make a read wait.
 //! It is not a cache; each call opens and closes.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use plimsoll_model::{Gap, GapReason};
 
+use crate::folder::Folder;
+
 /// RESOLVE_IN_ROOT answers EAGAIN when a rename ran beside a `..`; more tries than this mean that
 /// someone renames on purpose (openat2(2)).
 const RESOLVE_TRIES: u32 = 8;
-
-/// Names of one folder. The largest folder read here, dpkg's info, has about six files a package:
-/// this is more than 10,000 packages.
-const FOLDER_NAMES_LIMIT: usize = 65_536;
 
 /// A folder that absolute paths are resolved against.
 #[derive(Debug)]
@@ -30,6 +29,16 @@ pub(crate) struct Root {
     /// The root as the kernel names it here; what names of files below it start with.
     name: PathBuf,
     resolution: Resolution,
+    owner: Owner,
+}
+
+/// Who decides what lies below a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// It is this process's own root, mounts and all.
+    Ourselves,
+    /// A container, or whoever has made a mount namespace of their own.
+    Others,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +65,7 @@ impl Root {
             .map_err(|error| gap_of("packages of the mapped files", path, &error))?;
         let name = descriptor_name(&folder).unwrap_or_else(|_| path.to_path_buf());
         let mut root = Root {
+            owner: owner_of(&folder),
             folder,
             name,
             resolution: Resolution::InRoot,
@@ -64,7 +74,7 @@ impl Root {
             // Kernels before 5.6 answer ENOSYS, and seccomp filters older than the call EPERM,
             // which openat2 itself never gives for O_PATH.
             let unsupported = matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM));
-            if unsupported && is_own_root(&root.folder) {
+            if unsupported && root.owner == Owner::Ourselves {
                 root.resolution = Resolution::Plain;
             } else if unsupported {
                 return Err(Gap::new(
@@ -77,6 +87,10 @@ impl Root {
             }
         }
         Ok(root)
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        self.owner
     }
 
     /// Replaces `buffer` by the first `limit` bytes of the regular file at `path`.
@@ -95,10 +109,7 @@ impl Root {
     pub(crate) fn open_file(&self, path: &Path) -> io::Result<File> {
         let handle = File::from(self.open_path(path)?);
         if !handle.metadata()?.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "not a regular file",
-            ));
+            return Err(not_regular());
         }
         let flags = libc::O_RDONLY | libc::O_CLOEXEC;
         plain_open(&descriptor_path(&handle), flags).map(File::from)
@@ -119,18 +130,7 @@ impl Root {
 
     /// Names in the folder at `path`, sorted; `Cut` when there are more than the limit.
     pub(crate) fn names(&self, path: &Path) -> io::Result<(Vec<OsString>, Extent)> {
-        let handle = self.open_path(path)?;
-        let mut names = Vec::new();
-        let mut extent = Extent::Whole;
-        for entry in fs::read_dir(descriptor_path(&handle))? {
-            if names.len() == FOLDER_NAMES_LIMIT {
-                extent = Extent::Cut;
-                break;
-            }
-            names.push(entry?.file_name());
-        }
-        names.sort_unstable();
-        Ok((names, extent))
+        Folder::open(self, path)?.names(|_| true)
     }
 
     /// An O_PATH descriptor: resolved, but neither readable nor acting on the file.
@@ -218,10 +218,21 @@ fn descriptor_name(handle: &impl AsRawFd) -> io::Result<PathBuf> {
     fs::read_link(descriptor_path(handle))
 }
 
-fn plain_open(path: &Path, flags: i32) -> io::Result<OwnedFd> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
+pub(crate) fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "not a regular file")
+}
+
+pub(crate) fn plain_open(path: &Path, flags: i32) -> io::Result<OwnedFd> {
+    plain_open_at(
+        libc::AT_FDCWD,
+        &CString::new(path.as_os_str().as_bytes())?,
+        flags,
+    )
+}
+
+pub(crate) fn plain_open_at(folder: RawFd, path: &CStr, flags: i32) -> io::Result<OwnedFd> {
     // SAFETY: the path is nul-terminated and no O_CREAT asks for a mode argument.
-    let descriptor = unsafe { libc::open(path.as_ptr(), flags) };
+    let descriptor = unsafe { libc::openat(folder, path.as_ptr(), flags) };
     if descriptor < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -229,16 +240,25 @@ fn plain_open(path: &Path, flags: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// Whether the folder is this process's own root folder.
-fn is_own_root(folder: &OwnedFd) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let Ok(duplicate) = folder.try_clone() else {
-        return false;
+/// Ours is the same folder through the same mount. A mount belongs to one mount namespace, so a
+/// process that shares the folder but has mounts of its own, over dpkg's records too, is told.
+fn owner_of(folder: &OwnedFd) -> Owner {
+    let identity = |folder: &OwnedFd| {
+        let metadata = File::from(folder.try_clone().ok()?).metadata().ok()?;
+        Some((metadata.dev(), metadata.ino(), mount_of(folder)?))
     };
-    match (File::from(duplicate).metadata(), fs::metadata("/")) {
-        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
-        _ => false,
+    let own = plain_open(Path::new("/"), libc::O_PATH | libc::O_CLOEXEC);
+    match (identity(folder), own.ok().as_ref().and_then(identity)) {
+        (Some(one), Some(other)) if one == other => Owner::Ourselves,
+        _ => Owner::Others,
     }
+}
+
+/// The number of the mount that a descriptor goes through; proc_pid_fdinfo(5).
+fn mount_of(handle: &OwnedFd) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd())).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
+    line.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -247,14 +267,14 @@ mod tests {
 
     /// Without openat2 only this process's own root is read: nothing lies outside of it.
     #[test]
-    fn plain_resolution_is_for_the_own_root_only() {
-        let check = |path: &str, expected: bool| {
+    fn the_own_root_is_told_from_others() {
+        let check = |path: &str, expected: Owner| {
             let root = Root::open(Path::new(path)).unwrap();
-            assert_eq!(is_own_root(&root.folder), expected, "{path}");
+            assert_eq!(root.owner(), expected, "{path}");
         };
-        check("/", true);
-        check("/proc/self/root", true);
-        check("/proc/self", false);
+        check("/", Owner::Ourselves);
+        check("/proc/self/root", Owner::Ourselves);
+        check("/proc/self", Owner::Others);
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod words;
 use std::io::{self, BufWriter, Write};
 
 use plimsoll_model::{
-    Breakdown, CheckReport, CompareReport, LeakReport, ProcessTable, Recorded, ScaleReport,
+    Breakdown, CapFit, CheckReport, CompareReport, LeakReport, ProcessTable, Recorded, ScaleReport,
 };
 
 pub use options::{CheckFormat, Format, TextOptions, UnknownFormat};
@@ -75,6 +75,21 @@ pub fn render_recorded(
         Format::Json => json::recorded(recorded, w),
         Format::Csv => csv::recorded(recorded, w),
         Format::Html => html::recorded(recorded, w),
+    })
+}
+
+/// Writes what `fit` found: the smallest cap, and the time under the caps above it.
+pub fn render_fit(
+    fit: &CapFit,
+    format: Format,
+    options: &TextOptions,
+    w: &mut dyn Write,
+) -> io::Result<()> {
+    buffered(w, |w| match format {
+        Format::Text => text::fit(fit, options, w),
+        Format::Json => json::fit(fit, w),
+        Format::Csv => csv::fit(fit, w),
+        Format::Html => html::fit(fit, w),
     })
 }
 

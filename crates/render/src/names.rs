@@ -1,12 +1,20 @@
 //! What machines read in place of words: values of JSON and CSV that more than one of them writes.
 
-use plimsoll_model::{Claim, Exactness, GrowthClass, Measure};
+use plimsoll_model::{CapMechanism, Claim, Exactness, GrowthClass, Measure};
 
 pub(crate) const fn exactness(exactness: Exactness) -> &'static str {
     match exactness {
         Exactness::Exact => "exact",
         Exactness::Estimated => "estimated",
         Exactness::AtMost => "at_most",
+    }
+}
+
+pub(crate) const fn cap_mechanism(mechanism: CapMechanism) -> &'static str {
+    match mechanism {
+        CapMechanism::CgroupV2 => "cgroup_v2",
+        CapMechanism::CgroupV1 => "cgroup_v1",
+        CapMechanism::DataLimit => "data_limit",
     }
 }
 

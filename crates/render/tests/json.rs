@@ -14,11 +14,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use plimsoll_model::{
-    Breakdown, CheckReport, CompareReport, LeakReport, ProcessTable, Recorded, ScaleReport,
+    Breakdown, CapFit, CheckReport, CompareReport, LeakReport, ProcessTable, Recorded, ScaleReport,
 };
 use plimsoll_render::{
     CheckFormat, Format, SCHEMA_VERSION, TextOptions, render_breakdown, render_check,
-    render_compare, render_leak, render_process_table, render_recorded, render_scale,
+    render_compare, render_fit, render_leak, render_process_table, render_recorded, render_scale,
 };
 use serde_json::Value;
 
@@ -37,6 +37,12 @@ fn table_json(table: &ProcessTable) -> String {
 fn recorded_json(recorded: &Recorded) -> String {
     let mut out = Vec::new();
     render_recorded(recorded, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn fit_json(fit: &CapFit) -> String {
+    let mut out = Vec::new();
+    render_fit(fit, Format::Json, &TextOptions::plain(80), &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -218,6 +224,8 @@ fn every_written_key_is_documented_and_every_documented_key_is_written() {
             "compare_document",
             compare_json(&fixture::hostile_comparison()),
         ),
+        ("fit_document", fit_json(&fixture::fit())),
+        ("fit_document", fit_json(&fixture::full_fit())),
     ];
     for (definition, text) in documents.into_iter().chain(leaks) {
         let document: Value = serde_json::from_str(&text).unwrap();

@@ -9,8 +9,8 @@ mod fixture;
 
 use plimsoll_model::{Breakdown, ProcessTable, Recorded};
 use plimsoll_render::{
-    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_compare, render_leak,
-    render_process_table, render_recorded, render_scale,
+    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_compare, render_fit,
+    render_leak, render_process_table, render_recorded, render_scale,
 };
 
 fn breakdown_page(breakdown: &Breakdown) -> String {
@@ -138,6 +138,9 @@ fn write_pages() {
     let format = CheckFormat::Shared(Format::Html);
     render_check(&fixture::check_report(), format, &options, &mut page).unwrap();
     write("check", String::from_utf8(page).unwrap());
+    let mut page = Vec::new();
+    render_fit(&fixture::fit(), Format::Html, &options, &mut page).unwrap();
+    write("fit", String::from_utf8(page).unwrap());
     write("stages", recorded_page(&fixture::killed_recorded()));
     write("hostile", recorded_page(&fixture::hostile_recorded()));
 }

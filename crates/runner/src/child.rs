@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use plimsoll_model::Bytes;
 
+use crate::cap::Cap;
 use crate::launch::Launch;
 use crate::marks::{MARKS_VARIABLE, Mark, MarkListener};
 use crate::output::Output;
@@ -78,6 +79,7 @@ pub(crate) struct Started {
 /// Starts a command in our own process group. When this returns, the program has been executed.
 pub(crate) fn start(
     launch: &Launch,
+    cap: Option<&Cap>,
     listener: &MarkListener,
     marks: &Sender<Mark>,
 ) -> Result<Started, RunnerError> {
@@ -88,6 +90,14 @@ pub(crate) fn start(
         .envs(launch.environment.iter().map(|(key, value)| (key, value)))
         .env(MARKS_VARIABLE, listener.path());
     Output::prepare(&launch.streams, &mut command);
+    if let Some(cap) = cap {
+        // Last, so that nothing else of ours happens inside the cap.
+        cap.prepare(&mut command)
+            .map_err(|source| RunnerError::Prepare {
+                what: "enter the cap",
+                source,
+            })?;
+    }
     let mut child = command.spawn().map_err(|source| refused(program, source))?;
     let output = Output::take(&launch.streams, &mut child, marks).map_err(|source| {
         RunnerError::Prepare {

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use plimsoll_model::Bytes;
 use plimsoll_probe::ProbeError;
 
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,11 @@ pub enum RunnerError {
         what: &'static str,
         source: io::Error,
     },
+    #[error(
+        "cap memory at {limit}: {reasons}; run as root or in a delegated cgroup, or choose another \
+         mechanism"
+    )]
+    Cap { limit: Bytes, reasons: String },
     #[error("record process {pid}: {source}")]
     Attach { pid: u32, source: ProbeError },
 }

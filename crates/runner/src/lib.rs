@@ -6,6 +6,7 @@
 //! [`BreakdownSchedule`] says that they are worth their cost, and tell an [`Observer`] in time
 //! order. What is done with it (recording, progress line, live view) is the observer's business.
 
+mod cap;
 mod child;
 mod clock;
 mod error;
@@ -27,7 +28,7 @@ mod trial;
 
 pub use error::RunnerError;
 pub use interrupts::Interrupts;
-pub use launch::{Launch, LineMatcher, Streams};
+pub use launch::{Launch, Leftovers, LineMatcher, Streams};
 pub use marks::{MARKS_VARIABLE, send_mark};
 pub use observer::{End, Observer, Outcome, Progress};
 pub use options::{

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Bytes, Event, Gap, PressureSample, ProcessId, ProcessRecord, Sample, Stage,
+    Breakdown, Bytes, CapRecord, Event, Gap, PressureSample, ProcessId, ProcessRecord, Sample,
+    Stage,
 };
 
 use crate::BreakdownReason;
@@ -12,6 +13,9 @@ use crate::BreakdownReason;
 /// Takes what is sampled, in time order, in the thread that samples: a slow observer costs ticks,
 /// which are then counted as missed.
 pub trait Observer {
+    /// The subject is about to start under a cap, which has no figures yet. `place` says in words
+    /// where the cap is, or what it counts.
+    fn capped(&mut self, _cap: &CapRecord, _place: &str) {}
     /// The subject is there; `started_at` is since the Unix epoch.
     fn started(&mut self, root: ProcessId, started_at: Duration);
     /// A process was found. Told again for the same process when it took another name: exec.
@@ -65,6 +69,8 @@ pub struct Outcome {
     pub major_faults: u64,
     /// The end of the root's standard error, where it passed through us.
     pub errors: String,
+    /// The cap that it ran under, with the kernel's figures.
+    pub cap: Option<CapRecord>,
 }
 
 /// What became of the root process.

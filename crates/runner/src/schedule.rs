@@ -22,7 +22,8 @@ pub const NEW_MAXIMUM_WAIT: Duration = Duration::from_secs(10);
 const BIG_STEP_PERCENT: u64 = 20;
 /// While a subject grows by big steps, readings take up to a tenth of a core.
 pub const BIG_STEP_PAUSE_PER_COST: u32 = 10;
-/// Readings at marks take up to a twentieth of a core: the subject asked for them, and waits.
+/// Once the credit is used up, readings at marks take up to a twentieth of a core: the subject asked
+/// for them, and waits.
 const MARK_PAUSE_PER_COST: u32 = 20;
 /// Reading is nearly free until it has cost this much in all: most first runs are short, and what
 /// their peak was made of is the answer that they are run for.
@@ -36,6 +37,10 @@ const NEW_MAXIMUM_BYTES: Bytes = Bytes::mib(1);
 const CHANGE_PERCENT: u64 = 2;
 const CHANGE_BYTES: Bytes = Bytes::mib(4);
 
+/// Percent of a cap at which a subject is looked at, once each and whatever it costs: after the kernel
+/// has killed it, nobody can ask who held the memory.
+const NEAR_LIMIT_PERCENT: [u64; 4] = [50, 70, 85, 95];
+
 /// Why a full reading is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakdownReason {
@@ -48,6 +53,8 @@ pub enum BreakdownReason {
     Processes,
     /// A stage begins.
     Mark,
+    /// RSS came near the cap that it runs under.
+    NearLimit,
     /// The stated time has passed.
     Interval,
     /// The recording ends and the subject goes on.
@@ -58,6 +65,7 @@ pub enum BreakdownReason {
 #[derive(Clone, Debug)]
 pub struct BreakdownSchedule {
     interval: Duration,
+    limit: Option<Bytes>,
     last: Option<Taken>,
     /// Cost of all readings.
     spent: Duration,
@@ -78,11 +86,18 @@ impl BreakdownSchedule {
     pub fn new(interval: Duration) -> BreakdownSchedule {
         BreakdownSchedule {
             interval,
+            limit: None,
             last: None,
             spent: Duration::ZERO,
             rss_max: Bytes::ZERO,
             processes_changed: false,
         }
+    }
+
+    /// The same for a subject under a cap.
+    #[must_use]
+    pub fn under(self, limit: Option<Bytes>) -> BreakdownSchedule {
+        BreakdownSchedule { limit, ..self }
     }
 
     /// A process appeared or ended; it counts until the next breakdown.
@@ -96,6 +111,9 @@ impl BreakdownSchedule {
         let Some(last) = self.last else {
             return Some(BreakdownReason::First);
         };
+        if self.steps_to_limit(rss) > self.steps_to_limit(self.rss_max) {
+            return Some(BreakdownReason::NearLimit);
+        }
         let passed = now.saturating_sub(last.at);
         let on_credit = self.spent < STARTING_CREDIT;
         let per_cost = if on_credit {
@@ -133,18 +151,27 @@ impl BreakdownSchedule {
         }
     }
 
+    /// How many of the steps towards the cap this RSS has passed.
+    fn steps_to_limit(&self, rss: Bytes) -> usize {
+        let passed = |limit: Bytes| {
+            let steps = NEAR_LIMIT_PERCENT.iter();
+            steps
+                .filter(|percent| rss >= limit.scaled(**percent, 100))
+                .count()
+        };
+        self.limit.map_or(0, passed)
+    }
+
     /// Whether a full reading may be taken at a mark: what a stage holds at its start is what it
     /// is for, but a subject that marks a thousand times a second must not be stopped by it.
     #[must_use]
     pub fn mark_due(&self, now: Duration) -> bool {
-        self.last.is_none_or(|last| {
-            let per_cost = if self.spent < STARTING_CREDIT {
-                CREDIT_PAUSE_PER_COST
-            } else {
-                MARK_PAUSE_PER_COST
-            };
-            now.saturating_sub(last.at) >= last.cost.saturating_mul(per_cost)
-        })
+        let pause = |last: &Taken| last.cost.saturating_mul(MARK_PAUSE_PER_COST);
+        self.spent < STARTING_CREDIT
+            || self
+                .last
+                .as_ref()
+                .is_none_or(|last| now.saturating_sub(last.at) >= pause(last))
     }
 
     /// A reading that began when RSS was `rss` ended `at` this time. One that failed counts too:
@@ -217,6 +244,24 @@ mod tests {
         check(100, 101_000, 1321, Some(NewMaximum));
         check(100, 110_000, 1122, None);
         check(1, 100_200, 1123, Some(NewMaximum));
+    }
+
+    #[test]
+    fn a_capped_subject_is_looked_at_on_its_way_to_the_cap() {
+        let mut schedule = BreakdownSchedule::new(seconds(10)).under(Some(Bytes::mib(1000)));
+        let cost = seconds(5);
+        schedule.taken(seconds(1), Bytes::mib(480), cost);
+        let at = Duration::from_millis(1100);
+        let check = |schedule: &BreakdownSchedule, mib, expected| {
+            assert_eq!(schedule.due(at, Bytes::mib(mib)), expected, "{mib} MiB");
+        };
+        check(&schedule, 499, None);
+        check(&schedule, 500, Some(BreakdownReason::NearLimit));
+        schedule.taken(at, Bytes::mib(720), cost);
+        check(&schedule, 800, None);
+        check(&schedule, 850, Some(BreakdownReason::NearLimit));
+        schedule.taken(at, Bytes::mib(990), cost);
+        check(&schedule, 1000, None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Everything happens in the calling thread but full readings, see `reading.rs`.
 
+mod cap;
 mod marks;
 
 use std::ops::ControlFlow;
@@ -9,13 +10,14 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Bytes, Event, EventKind, Gap, GapReason, ProcessId, ProcessRecord, RssParts,
+    Breakdown, Bytes, Event, EventKind, Gap, GapReason, ProcessId, ProcessRecord, RssParts, Scope,
 };
-use plimsoll_probe::{ProbeError, process_info};
+use plimsoll_probe::{ProbeError, process_info, read_status};
 
+use crate::cap::Cap;
 use crate::child::{self, Change, Subreaper, Work};
 use crate::clock::{Clock, own_cpu, wall_time};
-use crate::launch::Launch;
+use crate::launch::{Launch, Leftovers};
 use crate::marks::{Mark, MarkListener};
 use crate::output::Output;
 use crate::pressure::PressureReader;
@@ -48,9 +50,13 @@ pub fn run(
     let _subreaper = Subreaper::begin().map_err(prepare("become a subreaper"))?;
     let (listener, marks, incoming) =
         MarkListener::open().map_err(prepare("open a socket for marks"))?;
+    let cap = Cap::set(launch)?;
+    if let Some(cap) = &cap {
+        observer.capped(cap.record(), cap.place());
+    }
     let started_at = wall_time();
     let clock = Clock::start();
-    let started = child::start(launch, &listener, &marks)?;
+    let started = child::start(launch, cap.as_ref(), &listener, &marks)?;
     drop(marks);
     let words = launch.command.iter().map(|word| word.to_string_lossy());
     let start = Start {
@@ -65,6 +71,9 @@ pub fn run(
     let inside = Inside {
         marks: incoming,
         output: started.output,
+        cap,
+        timeout: launch.timeout,
+        leftovers: launch.leftovers,
     };
     sample(
         options,
@@ -119,11 +128,21 @@ struct Start {
     text: String,
 }
 
-/// What reaches us from inside a subject that we started.
+/// What binds us to a subject that we started: what reaches us from inside, and its bounds.
 #[derive(Debug)]
 struct Inside {
     marks: Receiver<Mark>,
     output: Output,
+    cap: Option<Cap>,
+    timeout: Option<Duration>,
+    leftovers: Leftovers,
+}
+
+impl Inside {
+    fn limit(&self) -> Option<Bytes> {
+        let limit = self.cap.as_ref()?.record().limit;
+        (limit < Launch::UNLIMITED).then_some(limit)
+    }
 }
 
 fn sample(
@@ -152,7 +171,8 @@ fn sample(
                 start_time: 0,
             },
             ticker: Ticker::new(options.interval()),
-            schedule: BreakdownSchedule::new(options.breakdown_interval()),
+            schedule: BreakdownSchedule::new(options.breakdown_interval())
+                .under(inside.as_ref().and_then(Inside::limit)),
             reader,
             inside,
             stages: Stages::begin(),
@@ -271,7 +291,9 @@ impl Session<'_> {
             self.read_last();
         }
         let length = self.clock.now();
+        self.end_leftovers();
         let errors = self.end_stages(length);
+        let cap = self.end_cap(length);
         if let Some(sample) = self.pressure.read(length) {
             self.observer.pressure(&sample);
         }
@@ -301,10 +323,12 @@ impl Session<'_> {
             cpu: self.work.cpu,
             major_faults: self.work.major_faults,
             errors,
+            cap,
         }
     }
 
     fn tick(&mut self, now: Duration) {
+        self.end_if_overdue(now);
         let look = self.tree.look(now);
         self.tell_found(&look, now);
         let mut parts = RssParts::default();
@@ -410,6 +434,10 @@ impl Session<'_> {
             self.let_go_on();
         }
         match done.breakdown {
+            Ok(breakdown) if is_of_a_dead_process(&breakdown) => {
+                let detail = "the subject ended while it was read";
+                self.gap(now, Gap::new("breakdown", GapReason::Vanished, detail));
+            }
             Ok(breakdown) => {
                 self.counts.breakdowns += 1;
                 self.observer
@@ -545,6 +573,15 @@ impl Session<'_> {
     fn gap(&mut self, at: Duration, gap: Gap) {
         self.observer.gap(at, &gap);
     }
+}
+
+/// Whether the process was gone before its reading was done. What was not read any more would stand
+/// as unattributed, and as the last word on it.
+fn is_of_a_dead_process(breakdown: &Breakdown) -> bool {
+    let is_torn = |gap: &Gap| gap.reason == GapReason::Vanished;
+    breakdown.scope == Scope::Process
+        && breakdown.gaps.iter().any(is_torn)
+        && read_status(breakdown.process.id.pid).is_err()
 }
 
 fn name_of(record: &ProcessRecord) -> String {

@@ -42,6 +42,7 @@ struct TrialObserver {
     /// Sums over the processes of the tick that is under way, and of the last one.
     tick: RssParts,
     last: RssParts,
+    before_last: RssParts,
     rss_max: Bytes,
     own_max: Bytes,
     process_peak: Bytes,
@@ -85,6 +86,7 @@ impl TrialObserver {
         // at different times, and each alone is a lower bound.
         let rss_peak = self.rss_max.max(self.process_peak);
         let own_peak = self.own_max.max(self.stages_own_max());
+        let at_end = self.at_end();
         Trial {
             exit_code: outcome.end.exit_code(),
             exit_signal: outcome.end.exit_signal(),
@@ -99,17 +101,34 @@ impl TrialObserver {
             }),
             pss_end: self.latest.map(|reading| Seen {
                 bytes: reading.proportional,
-                share: reading.rss.ratio_of(self.last.rss),
+                share: reading.rss.ratio_of(at_end.rss),
             }),
-            at_end: self.last,
+            at_end,
             peak_reading_share: self
                 .peak
                 .as_ref()
                 .map(|reading| reading.rss.ratio_of(rss_peak)),
             at_peak: self.peak.map_or_else(Vec::new, |reading| reading.owners),
             stages: self.stages,
-            cap: None,
+            cap: outcome.cap,
             errors: outcome.errors,
+        }
+    }
+
+    /// The last tick of all may find nobody left.
+    fn read(&mut self, parts: RssParts) {
+        if !parts.rss.is_zero() {
+            self.before_last = std::mem::replace(&mut self.last, parts);
+        }
+    }
+
+    /// What was held at the end. The very last reading may have seen a program that was giving
+    /// everything back on its way out, so it is the higher one of the last two.
+    fn at_end(&self) -> RssParts {
+        if self.before_last.rss > self.last.rss {
+            self.before_last
+        } else {
+            self.last
         }
     }
 
@@ -153,9 +172,10 @@ impl Observer for TrialObserver {
 
     fn stage(&mut self, stage: &Stage) {
         // Marks are read to the instant, ticks come when they come.
-        if !stage.at_end.rss.is_zero() {
-            self.last = stage.at_end;
-            self.rss_max = self.rss_max.max(stage.at_end.rss);
+        self.rss_max = self.rss_max.max(stage.at_end.rss);
+        // The last stage ends with the figures of the last tick.
+        if stage.at_end != self.last {
+            self.read(stage.at_end);
         }
         if self.stages.len() < STAGES_MAX {
             self.stages.push(stage.clone());
@@ -166,10 +186,40 @@ impl Observer for TrialObserver {
         let tick = std::mem::take(&mut self.tick);
         self.rss_max = self.rss_max.max(tick.rss);
         self.own_max = self.own_max.max(tick.own());
-        // The last tick of all may find nobody left.
-        if !tick.rss.is_zero() {
-            self.last = tick;
-        }
+        self.read(tick);
         ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tick(observer: &mut TrialObserver, mib: u64) {
+        observer.tick.rss = Bytes::mib(mib);
+        let progress = Progress {
+            at: Duration::ZERO,
+            rss: Bytes::ZERO,
+            rss_max: Bytes::ZERO,
+            processes: 1,
+            samples: 1,
+            breakdowns: 0,
+        };
+        let _ = observer.ticked(&progress);
+    }
+
+    #[test]
+    fn the_end_is_what_was_held_before_it_was_given_back() {
+        let check = |ticks: &[u64], expected: u64| {
+            let mut observer = TrialObserver::default();
+            ticks.iter().for_each(|mib| tick(&mut observer, *mib));
+            assert_eq!(observer.at_end().rss, Bytes::mib(expected), "{ticks:?}");
+        };
+        check(&[], 0);
+        check(&[7], 7);
+        check(&[50, 20, 20, 20], 20);
+        check(&[50, 20, 20, 3], 20);
+        check(&[50, 20, 20, 3, 0], 20);
+        check(&[50, 20, 30], 30);
     }
 }

@@ -27,9 +27,14 @@ pub(super) struct Scored {
 
 /// Every class that can be fitted, best first; the power law twice, with its exponent sought and
 /// with the best of the given ones.
+///
+/// A constant is left out where the repeats alone show a rise: of few sizes AICc holds against a law
+/// each parameter more than it can gain, and would take "none of them fits" for "none is needed".
 pub(super) fn score_all(sizes: &Sizes) -> Vec<Scored> {
+    let rises = sizes.rises();
     let mut scored: Vec<Scored> = LawClass::ALL
         .iter()
+        .filter(|class| !(rises && **class == LawClass::Constant))
         .filter_map(|&class| fit_class(sizes, class))
         .chain(fit_given_power(sizes))
         .map(|candidate| score(sizes, candidate))

@@ -31,6 +31,9 @@ const NOISE_ROUNDS: usize = 3;
 /// Another power than 1 must be this much likelier (natural logarithm), for repeats are few.
 const LIKELIER: f64 = 2.0;
 
+/// Standard deviations of a difference that is there beyond doubt, for any number of repeats above 2.
+const RISE_DEVIATIONS: f64 = 8.0;
+
 #[derive(Clone, Debug)]
 pub(super) struct Sizes {
     /// Distinct sizes, ascending.
@@ -111,6 +114,16 @@ impl Sizes {
         sizes.freedom = points.len() - sizes.n.len();
         sizes.estimate_noise();
         Ok(sizes)
+    }
+
+    /// Whether the repeats alone show more bytes at the largest size than at the smallest, whatever
+    /// law lies between: then it is not constant, even if no law fits. Not told without repeats.
+    pub(super) fn rises(&self) -> bool {
+        let (Some(first), Some(last)) = (self.mean.first(), self.mean.last()) else {
+            return false;
+        };
+        let (from, to) = (self.sd[0], self.sd[self.sd.len() - 1]);
+        self.freedom > 0 && last - first > RISE_DEVIATIONS * from.hypot(to)
     }
 
     fn estimate_noise(&mut self) {

@@ -4,7 +4,7 @@
 //! several times over: as its size, as the area of its objects, and as the reservation it lives
 //! in. Pages count only when several name the same `Heap`. Read are the layouts of V8 8 to 11
 //! (`BasicMemoryChunk`; node 14 to 20), 12 (node 22) and 13 (`MemoryChunkMetadata` apart from the
-//! page; node 24). Cost: one header per resident 256 KiB.
+//! page; node 24). Cost: one header per resident 256 KiB, in processes that have code enough.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +26,10 @@ const PAGES_MAX: usize = 1 << 20;
 
 /// Pages that must name one heap before any of them counts.
 const PAGES_TOGETHER: usize = 4;
+
+/// V8's own code is several times as long (node 18: 26 MiB): a process that has nowhere so much
+/// executable memory in one piece does not run it, and its memory is not searched.
+const CODE_MIN: u64 = 2 << 20;
 
 /// The objects' area starts behind the header, marking bits and, for code, a guard page.
 const AREA_OFFSET_MAX: u64 = 64 << 10;
@@ -134,6 +138,9 @@ impl Fields {
 }
 
 pub(crate) fn claim(ground: &Ground<'_>, territory: &mut Territory) {
+    if !has_enough_code(ground) {
+        return;
+    }
     let mut chunks = find_chunks(ground);
     let mut by_heap: BTreeMap<u64, usize> = BTreeMap::new();
     for chunk in &chunks {
@@ -150,6 +157,25 @@ pub(crate) fn claim(ground: &Ground<'_>, territory: &mut Territory) {
     for range in code_ranges {
         claim_code_range(ground, territory, range);
     }
+}
+
+/// Whether adjoining executable mappings are long enough to be V8: several, because mprotect and
+/// huge pages for code (`--use-largepages`) cut them.
+fn has_enough_code(ground: &Ground<'_>) -> bool {
+    let mut piece = AddressRange::new(0, 0);
+    let mut executable = ground
+        .snapshot
+        .mappings
+        .iter()
+        .filter(|mapping| mapping.permissions.execute);
+    executable.any(|mapping| {
+        if mapping.range.start == piece.end {
+            piece.end = mapping.range.end;
+        } else {
+            piece = mapping.range;
+        }
+        piece.size().0 >= CODE_MIN
+    })
 }
 
 fn is_executable(ground: &Ground<'_>, range: AddressRange) -> bool {

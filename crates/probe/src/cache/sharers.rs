@@ -3,11 +3,12 @@
 //! Reading maps hardly holds a target up (it walks the list of mappings, not pages). Memory cost:
 //! one buffer of 64 KiB and a word for each file asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 
-use plimsoll_model::{FileId, Gap, GapReason, ProcessCount};
+use plimsoll_model::{FileId, Gap, GapReason, Mapping, ProcessCount};
 
 use crate::maps::parse_map_line;
 use crate::processes::{list_pids, pids_in, stream_lines};
@@ -21,15 +22,21 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// other, processes outside of it are not to be seen.
 const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
-/// For each file, the processes that map it now. The counts are at least, with a gap, when some
-/// processes can't be read or there are too many.
+/// For each file, the processes that map it now. Those in `read`, by pid, have been read already:
+/// their maps are not read again. The counts are at least, with a gap, when some processes can't
+/// be read or there are too many.
 #[must_use]
 pub fn count_sharers(
     files: impl IntoIterator<Item = FileId>,
+    read: &[(u32, &[Mapping])],
 ) -> (BTreeMap<FileId, ProcessCount>, Option<Gap>) {
     let mut counter = Counter::new(files);
     if counter.counts.is_empty() {
         return (BTreeMap::new(), None);
+    }
+    for (_, mappings) in read {
+        counter.next_process();
+        counter.note_mappings(mappings);
     }
     let pids = match list_pids() {
         Ok(pids) => pids,
@@ -42,13 +49,14 @@ pub fn count_sharers(
             return (BTreeMap::new(), Some(gap));
         }
     };
-    let gap = scan_processes(&pids, &mut counter);
+    let read: BTreeSet<u32> = read.iter().map(|(pid, _)| *pid).collect();
+    let gap = scan_processes(&pids, &read, &mut counter);
     let complete = gap.is_none() && in_initial_namespace();
     (counter.into_counts(complete), gap)
 }
 
 /// A gap tells that not all could be looked at.
-fn scan_processes(pids: &[u32], counter: &mut Counter) -> Option<Gap> {
+fn scan_processes(pids: &[u32], read: &BTreeSet<u32>, counter: &mut Counter) -> Option<Gap> {
     let what = "some of the processes that share a file (counts say \"at least\")";
     let mut denied = 0_u32;
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -56,6 +64,9 @@ fn scan_processes(pids: &[u32], counter: &mut Counter) -> Option<Gap> {
         if counter.bytes_read > MAPS_BYTES_MAX {
             let detail = format!("stopped after {index} of {} processes", pids.len());
             return Some(Gap::new(what, GapReason::Bounded, detail));
+        }
+        if read.contains(pid) {
+            continue;
         }
         counter.next_process();
         match scan_process(*pid, &mut buffer, counter) {
@@ -87,7 +98,12 @@ fn scan_process(pid: u32, buffer: &mut [u8], counter: &mut Counter) -> io::Resul
         return Ok(());
     }
     // A kernel thread, a zombie, or a process whose first thread has ended: then any other
-    // thread of it shows its maps.
+    // thread of it shows its maps. The links of the folder are its threads and the usual two
+    // (proc_task_getattr() in fs/proc/base.c).
+    let links = std::fs::metadata(format!("/proc/{pid}/task"))?.nlink();
+    if links <= 3 {
+        return Ok(());
+    }
     for thread in pids_in(&format!("/proc/{pid}/task"))? {
         let maps = format!("/proc/{pid}/task/{thread}/maps");
         if thread != pid && scan_maps(&maps, buffer, counter)? > 0 {
@@ -133,15 +149,24 @@ impl Counter {
 
     fn note_lines(&mut self, lines: &[u8]) {
         for line in lines.split(|byte| *byte == b'\n') {
-            let Some(id) = parse_map_line(line).and_then(|line| line.file) else {
-                continue;
-            };
-            if let Some((count, last)) = self.counts.get_mut(&id)
-                && *last != self.process
-            {
-                *last = self.process;
-                *count += 1;
+            if let Some(id) = parse_map_line(line).and_then(|line| line.file) {
+                self.note(id);
             }
+        }
+    }
+
+    fn note_mappings(&mut self, mappings: &[Mapping]) {
+        for id in mappings.iter().filter_map(|mapping| mapping.file) {
+            self.note(id);
+        }
+    }
+
+    fn note(&mut self, id: FileId) {
+        if let Some((count, last)) = self.counts.get_mut(&id)
+            && *last != self.process
+        {
+            *last = self.process;
+            *count += 1;
         }
     }
 
@@ -160,6 +185,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::maps::parse_maps;
 
     const LINES: &[u8] = b"\
 7f00-7f10 r--p 00000000 fe:00 42                         /lib/a.so
@@ -180,14 +206,34 @@ mod tests {
             counter.next_process();
             counter.note_lines(lines);
         }
+        counter.next_process();
+        counter.note_mappings(&parse_maps(LINES).mappings);
         let told = |count| ProcessCount {
             count,
             complete: false,
         };
         let counts = counter.into_counts(false);
-        assert_eq!(counts.get(&id(0, 42)), Some(&told(3)));
-        assert_eq!(counts.get(&id(1, 42)), Some(&told(2)));
+        assert_eq!(counts.get(&id(0, 42)), Some(&told(4)));
+        assert_eq!(counts.get(&id(1, 42)), Some(&told(3)));
         assert_eq!(counts.get(&id(0, 7)), None);
+    }
+
+    /// What has been read is not read again: an invented pid has no maps, and counts all the same.
+    #[test]
+    fn processes_that_were_read_count_as_they_were_read() {
+        let mappings = parse_maps(LINES).mappings;
+        let file = mappings[0].file.unwrap();
+        let (counts, _) = count_sharers([file], &[(u32::MAX, &mappings)]);
+        assert_eq!(counts[&file].count, 1);
+        let (mine, other) = (std::process::id(), parse_maps(b"").mappings);
+        let maps = std::fs::read("/proc/self/maps").unwrap();
+        let own = parse_maps(&maps).mappings;
+        let program = own.iter().find_map(|mapping| mapping.file).unwrap();
+        let counted = |read: &[Mapping]| {
+            let (counts, _) = count_sharers([program], &[(mine, read)]);
+            counts.get(&program).map_or(0, |told| told.count)
+        };
+        assert_eq!(counted(&own), counted(&other) + 1);
     }
 
     proptest! {

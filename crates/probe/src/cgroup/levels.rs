@@ -94,11 +94,11 @@ fn as_limit(bytes: Bytes) -> Option<Bytes> {
     (bytes.0 < 1 << 61).then_some(bytes)
 }
 
-fn read_text(directory: &Path, name: &str) -> Vec<u8> {
+pub(super) fn read_text(directory: &Path, name: &str) -> Vec<u8> {
     std::fs::read(directory.join(name)).unwrap_or_default()
 }
 
-fn read_amount(directory: &Path, name: &str) -> Option<Bytes> {
+pub(super) fn read_amount(directory: &Path, name: &str) -> Option<Bytes> {
     decimal(read_text(directory, name).trim_ascii()).map(Bytes)
 }
 

@@ -2,18 +2,19 @@
 //! without dpkg (Google's distroless) from `/var/lib/dpkg/status.d`.
 //!
 //! All lists are searched for all open paths at once, because nothing says which list to open:
-//! 826 lists of 11 MB were searched for 100 paths in 12 ms. Memory: one list at a time.
+//! 686 lists of 9 MB take 8 ms of processor time. Memory: one buffer of 64 KiB.
 
 mod search;
 mod status;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use plimsoll_model::{Gap, GapReason, PackageManager};
 
+use crate::folder::{FOLDER_NAMES_LIMIT, Folder};
 use crate::lines::for_each_line;
 use crate::lookup::{Lookup, package};
 use crate::root::{Extent, gap_of, is_absent};
@@ -30,6 +31,10 @@ const WHAT: &str = "Debian package of mapped files";
 
 /// One file list: four times the longest met (google-cloud-cli's, 4.0 MB).
 const LIST_BYTES_LIMIT: usize = 16 << 20;
+
+/// Lists go through a buffer that fits the processor's second-level cache; a path in them is at
+/// most 4 KiB (PATH_MAX).
+const LIST_BUFFER_BYTES: usize = 64 << 10;
 
 /// Three short lines a diversion; a desktop has some ten.
 const DIVERSIONS_BYTES_LIMIT: usize = 1 << 20;
@@ -78,12 +83,15 @@ impl Search {
     fn read_lists(
         &mut self,
         lookup: &mut Lookup<'_>,
-        folder: &Path,
+        path: &Path,
         suffix: &str,
         format: ListFormat,
     ) {
-        let mut buffer = Vec::new();
-        for file in list_names(lookup, folder) {
+        let Some((folder, names)) = lists(lookup, path, suffix) else {
+            return;
+        };
+        let mut buffer = vec![0; LIST_BUFFER_BYTES];
+        for file in names {
             if self.found.len() == self.paths.len() {
                 return;
             }
@@ -91,39 +99,50 @@ impl Search {
                 continue;
             };
             let listed = ListedName::parse(package);
-            let list = folder.join(&file);
-            match lookup.root.read(&list, LIST_BYTES_LIMIT, &mut buffer) {
+            let found = &mut self.found;
+            let extent = folder.read_lines(&file, LIST_BYTES_LIMIT, &mut buffer, |lines| {
+                self.wanted.search(lines, format, &listed.name, |index| {
+                    // Two lists name one file only for two architectures of the same version.
+                    found.entry(index).or_insert_with(|| listed.clone());
+                });
+            });
+            match extent {
                 Ok(Extent::Whole) => {}
                 Ok(Extent::Cut) => {
-                    let detail = format!("{}: over {LIST_BYTES_LIMIT} bytes", list.display());
+                    let shown = path.join(&file);
+                    let detail = format!("{}: over {LIST_BYTES_LIMIT} bytes", shown.display());
                     lookup.gap(Gap::new(WHAT, GapReason::Bounded, detail));
                 }
-                Err(error) => {
-                    lookup.gap(gap_of(WHAT, &list, &error));
-                    continue;
-                }
+                Err(error) => lookup.gap(gap_of(WHAT, &path.join(&file), &error)),
             }
-            let found = &mut self.found;
-            self.wanted.search(&buffer, format, &listed.name, |index| {
-                // Two lists name one file only for two architectures of the same version.
-                found.entry(index).or_insert_with(|| listed.clone());
-            });
         }
     }
 }
 
-fn list_names(lookup: &mut Lookup<'_>, folder: &Path) -> Vec<OsString> {
-    match lookup.root.names(folder) {
-        Ok((names, Extent::Whole)) => names,
-        Ok((names, Extent::Cut)) => {
-            let detail = format!("{}: more than {} entries", folder.display(), names.len());
-            lookup.gap(Gap::new(WHAT, GapReason::Bounded, detail));
-            names
+/// The folder at `path` and the names in it that end in `suffix`.
+fn lists<'a>(
+    lookup: &mut Lookup<'a>,
+    path: &Path,
+    suffix: &str,
+) -> Option<(Folder<'a>, Vec<OsString>)> {
+    let listed = Folder::open(lookup.root, path).and_then(|folder| {
+        let is_list = |name: &OsStr| name.as_bytes().ends_with(suffix.as_bytes());
+        let (names, extent) = folder.names(is_list)?;
+        Ok((folder, names, extent))
+    });
+    match listed {
+        Ok((folder, names, extent)) => {
+            if extent == Extent::Cut {
+                let detail = format!("{}: over {FOLDER_NAMES_LIMIT} entries", path.display());
+                lookup.gap(Gap::new(WHAT, GapReason::Bounded, detail));
+            }
+            Some((folder, names))
         }
-        Err(error) if is_absent(&error) => Vec::new(),
         Err(error) => {
-            lookup.gap(gap_of(WHAT, folder, &error));
-            Vec::new()
+            if !is_absent(&error) {
+                lookup.gap(gap_of(WHAT, path, &error));
+            }
+            None
         }
     }
 }

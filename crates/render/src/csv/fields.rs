@@ -48,8 +48,10 @@ pub(super) fn decimal(bytes: Option<f64>) -> String {
     optional(bytes.map(|bytes| format!("{bytes:.3}")))
 }
 
+/// To the microsecond.
 pub(super) fn seconds(time: Duration) -> String {
-    format!("{:.3}", time.as_secs_f64())
+    let words = format!("{:.6}", time.as_secs_f64());
+    words.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 pub(super) fn usage_fields(usage: &Usage) -> [String; 7] {

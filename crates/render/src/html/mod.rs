@@ -7,6 +7,7 @@
 mod chart;
 mod check;
 mod data;
+mod fit;
 mod leak;
 mod page;
 mod receipt;
@@ -29,6 +30,7 @@ use data::PageData;
 use page::{Head, Page};
 
 pub(crate) use check::check;
+pub(crate) use fit::fit;
 pub(crate) use leak::leak;
 pub(crate) use receipt::receipt;
 pub(crate) use scale::scale;

@@ -1,7 +1,9 @@
 //! What a run was under, as JSON: the machine's memory pressure, and a cap.
 
-use plimsoll_model::{CapMechanism, CapRecord, PressureSample};
+use plimsoll_model::{CapRecord, PressureSample};
 use serde::Serialize;
+
+use crate::names;
 
 #[derive(Serialize)]
 pub(super) struct PressureJson {
@@ -33,11 +35,7 @@ impl PressureJson {
 impl<'a> CapJson<'a> {
     pub(super) fn of(cap: &'a CapRecord) -> CapJson<'a> {
         CapJson {
-            mechanism: match cap.mechanism {
-                CapMechanism::CgroupV2 => "cgroup_v2",
-                CapMechanism::CgroupV1 => "cgroup_v1",
-                CapMechanism::DataLimit => "data_limit",
-            },
+            mechanism: names::cap_mechanism(cap.mechanism),
             limit_bytes: cap.limit.0,
             charge_peak_bytes: cap.charge_peak.map(|bytes| bytes.0),
             limit_hits: cap.limit_hits,

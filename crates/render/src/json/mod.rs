@@ -10,6 +10,7 @@ mod check;
 mod compare;
 mod conditions;
 mod estimate;
+mod fit;
 mod law;
 mod leak;
 mod parts;
@@ -22,7 +23,7 @@ mod trial;
 use std::io::{self, Write};
 
 use plimsoll_model::{
-    Breakdown, CheckReport, CompareReport, LeakReport, ProcessTable, Recorded, ScaleReport,
+    Breakdown, CapFit, CheckReport, CompareReport, LeakReport, ProcessTable, Recorded, ScaleReport,
 };
 use serde::Serialize;
 
@@ -53,6 +54,10 @@ pub(crate) fn process_table(table: &ProcessTable, w: &mut dyn Write) -> io::Resu
 
 pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()> {
     document("recording", recording::RecordingJson::of(recorded), w)
+}
+
+pub(crate) fn fit(fit: &CapFit, w: &mut dyn Write) -> io::Result<()> {
+    document("fit", fit::FitJson::of(fit), w)
 }
 
 pub(crate) fn scale(report: &ScaleReport, w: &mut dyn Write) -> io::Result<()> {

@@ -4,6 +4,7 @@ mod breakdown;
 mod cgroup;
 mod chart;
 mod check;
+mod fit;
 mod law;
 mod leak;
 mod page;
@@ -16,6 +17,7 @@ mod table;
 
 pub(crate) use breakdown::breakdown;
 pub(crate) use check::check;
+pub(crate) use fit::fit;
 pub(crate) use leak::leak;
 pub(crate) use process_table::process_table;
 pub(crate) use receipt::receipt;

@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod claim;
 pub(crate) mod component;
 pub(crate) mod conditions;
+pub(crate) mod fit;
 pub(crate) mod interval;
 pub(crate) mod law;
 pub(crate) mod leak;

@@ -2,10 +2,11 @@ use plimsoll_model::Snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fake::FakeTarget;
+use crate::fake::{self, FakeTarget, PAGE};
 use crate::owners::fake_image::{claims, process};
 
 const FIRST: u64 = 0x1000_0000_0000;
+const CODE: u64 = 0x40_0000;
 const HEAP: u64 = 0x5500_0000_0000;
 const HEAP_OBJECT: u64 = HEAP + 0x100;
 const SPACE: u64 = HEAP + 0x200;
@@ -17,10 +18,22 @@ fn page(index: u64) -> u64 {
 }
 
 fn node(pages: u64) -> Snapshot {
-    process(&[
-        AddressRange::sized(FIRST, pages * ALIGNMENT),
+    with_code(CODE_MIN, pages * ALIGNMENT)
+}
+
+/// A program with so much code, in two mappings, and so much memory where its pages are.
+fn with_code(code: u64, memory: u64) -> Snapshot {
+    let mut snapshot = process(&[
+        AddressRange::sized(FIRST, memory),
         AddressRange::sized(HEAP, 1 << 20),
-    ])
+    ]);
+    for (start, size) in [(0, PAGE), (PAGE, code - PAGE)] {
+        let mut mapping = fake::file(AddressRange::sized(CODE + start, size), 0, 1, Bytes::ZERO);
+        mapping.permissions.execute = true;
+        snapshot.mappings.push(mapping);
+    }
+    snapshot.mappings.sort_by_key(|mapping| mapping.range.start);
+    snapshot
 }
 
 /// `size, flags, heap, area, allocated, wasted, high water mark, owner, allocator, reservation`.
@@ -99,6 +112,17 @@ fn metadata_apart_from_the_page_is_followed() {
 }
 
 #[test]
+fn a_program_without_the_code_of_v8_is_not_searched() {
+    let target = with_pages(5, header);
+    let check = |code, expected| {
+        let found = claims(&with_code(code, 5 * ALIGNMENT), &target, claim);
+        assert_eq!(found.len(), expected, "{code}");
+    };
+    check(CODE_MIN, 5);
+    check(CODE_MIN - PAGE, 0);
+}
+
+#[test]
 fn a_few_pages_prove_no_heap() {
     let found = claims(&node(3), &with_pages(3, header), claim);
     assert_eq!(found, []);
@@ -106,10 +130,7 @@ fn a_few_pages_prove_no_heap() {
 
 #[test]
 fn a_page_longer_than_its_mapping_is_not_claimed() {
-    let snapshot = process(&[
-        AddressRange::sized(FIRST, 5 * ALIGNMENT - 0x1000),
-        AddressRange::sized(HEAP, 1 << 20),
-    ]);
+    let snapshot = with_code(CODE_MIN, 5 * ALIGNMENT - 0x1000);
     let found = claims(&snapshot, &with_pages(5, header), claim);
     assert_eq!(found.len(), 4);
 }

@@ -28,6 +28,7 @@ pub(in crate::html) enum Scaling {
 #[derive(Clone, Copy)]
 enum Counted<'a> {
     Bytes,
+    Caps,
     Sizes(&'a str),
     Work(WorkUnit<'a>),
 }
@@ -50,6 +51,10 @@ impl<'a> Axis<'a> {
 
     pub(in crate::html) fn bytes(amounts: &[f64], scaling: Scaling) -> Option<Axis<'a>> {
         Axis::spanning(amounts, scaling, Counted::Bytes)
+    }
+
+    pub(in crate::html) fn caps(caps: &[f64], scaling: Scaling) -> Option<Axis<'a>> {
+        Axis::spanning(caps, scaling, Counted::Caps)
     }
 
     pub(in crate::html) fn sizes(
@@ -111,7 +116,7 @@ impl<'a> Axis<'a> {
 
     pub(super) fn words(&self, value: f64) -> String {
         match self.counted {
-            Counted::Bytes => bytes(value),
+            Counted::Bytes | Counted::Caps => bytes(value),
             Counted::Sizes(_) => number(value),
             Counted::Work(unit) => unit.figure(value),
         }
@@ -120,39 +125,43 @@ impl<'a> Axis<'a> {
     pub(super) fn title(&self) -> String {
         match self.counted {
             Counted::Bytes => String::new(),
+            Counted::Caps => "cap".to_owned(),
             Counted::Sizes(name) => name.to_owned(),
             Counted::Work(unit) if unit.is_time() => "time".to_owned(),
             Counted::Work(unit) => unit.plural(),
         }
     }
 
-    /// Multiples of a round step, or powers of the base.
+    /// Powers of the base on a logarithmic axis that holds some, else multiples of a round step.
     pub(super) fn ticks(&self) -> Vec<f64> {
-        let place = 0..=TICKS_MAX as usize;
-        match self.scaling {
-            Scaling::Linear => {
-                let step = self.step();
-                let first = (self.low / step).ceil();
-                let ticks = place.map(|place| (first + place as f64) * step);
-                ticks.filter(|value| *value <= self.high).collect()
-            }
-            Scaling::Logarithmic => {
-                let base = self.base();
-                let (first, last) = (self.low.log(base).ceil(), self.high.log(base).floor());
-                let stride = ((last - first) / TICKS_MAX).floor() + 1.0;
-                let powers = place.map(|place| first + place as f64 * stride);
-                powers
-                    .filter(|power| *power <= last)
-                    .map(|power| base.powf(power))
-                    .collect()
-            }
+        let powers = match self.scaling {
+            Scaling::Linear => Vec::new(),
+            Scaling::Logarithmic => self.powers(),
+        };
+        if powers.len() > 1 {
+            return powers;
         }
+        let step = self.step();
+        let first = (self.low / step).ceil();
+        let ticks = (0..=TICKS_MAX as usize).map(|place| (first + place as f64) * step);
+        ticks.filter(|value| *value <= self.high).collect()
+    }
+
+    fn powers(&self) -> Vec<f64> {
+        let base = self.base();
+        let (first, last) = (self.low.log(base).ceil(), self.high.log(base).floor());
+        let stride = ((last - first) / TICKS_MAX).floor() + 1.0;
+        let powers = (0..=TICKS_MAX as usize).map(|place| first + place as f64 * stride);
+        powers
+            .filter(|power| *power <= last)
+            .map(|power| base.powf(power))
+            .collect()
     }
 
     fn base(&self) -> f64 {
         match self.counted {
             // So that the figures are round in IEC units.
-            Counted::Bytes => 2.0,
+            Counted::Bytes | Counted::Caps => 2.0,
             _ => 10.0,
         }
     }
@@ -165,7 +174,7 @@ impl<'a> Axis<'a> {
                 .into_iter()
                 .find(enough)
                 .unwrap_or_else(|| (about / DAY).ceil() * DAY),
-            Counted::Bytes => about.log2().ceil().exp2(),
+            Counted::Bytes | Counted::Caps => about.log2().ceil().exp2(),
             _ => {
                 let power = 10_f64.powf(about.log10().floor());
                 let steps = [1.0, 2.0, 5.0].map(|part| part * power);
@@ -203,6 +212,8 @@ mod tests {
         check(0.0, 900.0, linear, Counted::Bytes, &expected);
         let expected = [100.0, 1000.0, 10_000.0];
         check(100.0, 20_000.0, Scaling::Logarithmic, sizes, &expected);
+        let expected = [160.0, 192.0, 224.0, 256.0, 288.0];
+        check(150.0, 308.0, Scaling::Logarithmic, Counted::Caps, &expected);
         let seconds = Counted::Work(WorkUnit("second"));
         let expected = [0.0, 60.0, 120.0, 180.0, 240.0, 300.0];
         check(0.0, 300.0, linear, seconds, &expected);

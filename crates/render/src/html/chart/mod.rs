@@ -1,4 +1,4 @@
-//! Charts of bytes as SVG in the page itself: there without scripts, in print and in both themes
+//! Charts as SVG in the page itself: there without scripts, in print and in both themes
 //! (colours come from the page's style). Lines differ in more than colour.
 //!
 //! Memory: the markup, bounded by [`STRETCHES_MAX`] for each line.
@@ -138,6 +138,36 @@ impl<'a> Chart<'a> {
             LEFT + 6.0,
             y - 5.0,
             escaped(words)
+        ));
+    }
+
+    /// A line over the whole height, its words after it.
+    pub(super) fn upright(&mut self, at: f64, words: &str) {
+        self.upright_with(at, words, "start", 6.0);
+    }
+
+    /// [`Chart::upright`] with its words before it.
+    pub(super) fn upright_before(&mut self, at: f64, words: &str) {
+        self.upright_with(at, words, "end", -6.0);
+    }
+
+    fn upright_with(&mut self, at: f64, words: &str, anchor: &str, away: f64) {
+        let (x, bottom) = (self.x(at), HEIGHT - BOTTOM);
+        self.marks.push_str(&format!(
+            "<line class=\"upright\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>\
+             <text class=\"mark\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>\n",
+            x + away,
+            TOP + 10.0,
+            escaped(words)
+        ));
+    }
+
+    /// A cross above the lower axis.
+    pub(super) fn cross(&mut self, class: &str, at: f64, words: &str) {
+        let (x, y) = (self.x(at) - 4.0, HEIGHT - BOTTOM - 12.0);
+        self.marks.push_str(&format!(
+            "<path class=\"{class}\" d=\"M{x:.1} {y:.1}l8 8m0 -8l-8 8\">{}</path>\n",
+            titled(words)
         ));
     }
 

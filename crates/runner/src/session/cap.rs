@@ -1,0 +1,58 @@
+//! The bounds of a session's subject: its cap, its time, and what it leaves behind.
+
+use std::time::Duration;
+
+use plimsoll_model::CapRecord;
+
+use super::Session;
+use crate::child;
+use crate::launch::Leftovers;
+
+impl Session<'_> {
+    /// Kills a subject that has used up its time; again at each tick, for what it forks meanwhile.
+    pub(super) fn end_if_overdue(&mut self, now: Duration) {
+        let timeout = self.inside.as_ref().and_then(|inside| inside.timeout);
+        if self.end.is_some() || timeout.is_none_or(|timeout| now < timeout) {
+            return;
+        }
+        // The root last: with it the run ends.
+        for id in self.tree.ids().iter().rev() {
+            if id.pid != self.start.pid {
+                child::send(id.pid, libc::SIGKILL);
+            }
+        }
+        child::send(self.start.pid, libc::SIGKILL);
+    }
+
+    /// Kills what the subject left behind, where that is asked for.
+    pub(super) fn end_leftovers(&mut self) {
+        if self.leftovers() == Leftovers::Killed && self.end.is_some() {
+            for id in self.tree.ids() {
+                if id.pid != self.start.pid {
+                    child::send(id.pid, libc::SIGKILL);
+                }
+            }
+        }
+    }
+
+    /// The kernel's figures of the cap, which is taken down.
+    pub(super) fn end_cap(&mut self, at: Duration) -> Option<CapRecord> {
+        let leftovers = self.leftovers();
+        let cap = self.inside.as_mut()?.cap.take()?;
+        let (record, gap) = cap.finish(leftovers);
+        if let Some(gap) = gap {
+            self.gap(at, gap);
+        }
+        if leftovers == Leftovers::Killed {
+            // They are ours to reap, and nobody asks how they ended.
+            while child::next_change().is_some() {}
+        }
+        Some(record)
+    }
+
+    fn leftovers(&self) -> Leftovers {
+        self.inside
+            .as_ref()
+            .map_or(Leftovers::GoOn, |inside| inside.leftovers)
+    }
+}
