@@ -4,6 +4,9 @@
 //! is read; what depends on the reader's terminal is in [`TextOptions`]. The only thing that can
 //! fail is that writer, so results are `io::Result`.
 //!
+//! Inside: `figures` computes from a report what every format shows, `words` says it in sentences
+//! and quantities, `names` for machines; `text`, `json`, `csv`, `html` and `junit` lay it out.
+//!
 //! Names of files and processes are foreign: no renderer lets a control character of theirs
 //! reach the reader, and HTML, XML, CSV and the embedded JSON quote them for their own format. Who
 //! prints such a name without a renderer passes it through [`printable()`].

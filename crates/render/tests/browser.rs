@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plimsoll_render::{
-    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_compare, render_leak,
-    render_process_table, render_recorded, render_scale,
+    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_compare, render_fit,
+    render_leak, render_process_table, render_recorded, render_scale,
 };
 use serde_json::Value;
 
@@ -183,7 +183,9 @@ fn experiments_open() {
     .unwrap();
     let mut compare = Vec::new();
     render_compare(&fixture::added_up(), Format::Html, &options, &mut compare).unwrap();
-    for (name, page) in [("scale", scale), ("compare", compare)] {
+    let mut fit = Vec::new();
+    render_fit(&fixture::fit(), Format::Html, &options, &mut fit).unwrap();
+    for (name, page) in [("scale", scale), ("compare", compare), ("fit", fit)] {
         let Some(seen) = look(name, &page) else {
             return;
         };

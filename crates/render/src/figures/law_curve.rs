@@ -47,6 +47,12 @@ pub(crate) fn kept(law: &Law) -> Vec<&Fit> {
     law.classes.iter().filter_map(|&class| fit(class)).collect()
 }
 
+/// The law along an axis, if anything was predicted from it.
+pub(crate) fn predicting(axis_law: &AxisLaw) -> Option<&Law> {
+    let law = axis_law.law.as_ref();
+    law.filter(|law| !law.predictions.is_empty())
+}
+
 /// The exponent of a law of growth; of none that may be constant, where it says nothing.
 pub(crate) fn growth_exponent(law: &Law) -> Option<Estimate> {
     let grows = !law.classes.contains(&LawClass::Constant);

@@ -78,7 +78,7 @@ fn figures(page: &mut Page<'_>, fit: &CapFit) -> io::Result<()> {
 
 /// Median time by cap, a dot each; a cross on the axis where the command failed.
 fn drawing(fit: &CapFit) -> Option<String> {
-    let caps: Vec<f64> = fit.points.iter().map(|point| cap_of(point)).collect();
+    let caps: Vec<f64> = fit.points.iter().map(cap_of).collect();
     let timings = fit.points.iter().filter_map(|point| point.timing);
     let lengths = timings
         .chain(fit.uncapped)

@@ -25,6 +25,7 @@ use crate::markup::escaped;
 use crate::words::amount::{marked, peak_exactness};
 use crate::words::conditions::{before_the_kill, cap_words, pressure_words};
 use crate::words::number::{count, percent};
+use crate::words::subject::scope_words;
 use crate::words::time::{date, span};
 use data::PageData;
 use page::{Head, Page};
@@ -40,14 +41,7 @@ const LARGEST_NAMED: usize = 3;
 
 pub(crate) fn breakdown(breakdown: &Breakdown, w: &mut dyn Write) -> io::Result<()> {
     let process = &breakdown.process;
-    let scope = match breakdown.scope {
-        Scope::Process => format!("pid {}", process.id.pid),
-        Scope::Tree => format!(
-            "tree of pid {}, {}",
-            process.id.pid,
-            count(breakdown.processes.len() as u64, "process", "processes")
-        ),
-    };
+    let scope = scope_words(breakdown);
     let mut page = Page::start(
         w,
         &Head {

@@ -9,7 +9,7 @@ use super::chart::{Axis, Chart, Scaling};
 use super::data::PageData;
 use super::page::{Head, Page};
 use super::table::{Cell, Column};
-use crate::figures::law_curve::{bytes_at, bytes_per_item, growth_exponent, kept};
+use crate::figures::law_curve::{bytes_at, bytes_per_item, growth_exponent, kept, predicting};
 use crate::figures::scale::{CellFigures, Scale, Spread, along, size_cell};
 use crate::words::amount::bytes;
 use crate::words::claim::target;
@@ -230,11 +230,7 @@ fn size(cell: &plimsoll_model::Cell) -> Cell {
 }
 
 fn predictions(page: &mut Page<'_>, axis_law: &AxisLaw) -> io::Result<()> {
-    let Some(law) = axis_law
-        .law
-        .as_ref()
-        .filter(|law| !law.predictions.is_empty())
-    else {
+    let Some(law) = predicting(axis_law) else {
         return Ok(());
     };
     let columns = [

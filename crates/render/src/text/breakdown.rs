@@ -13,7 +13,8 @@ use crate::options::TextOptions;
 use crate::printable::{fit, printable};
 use crate::words::amount::{marked, peak_exactness};
 use crate::words::component::{cache_words, sharing_words, used_words};
-use crate::words::number::{count, percent};
+use crate::words::number::percent;
+use crate::words::subject::scope_words;
 use crate::words::time::date;
 
 /// Parts of one component that get a line of their own when `top` is set: one component with
@@ -44,14 +45,7 @@ pub(crate) fn breakdown(
 
 fn subject(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
     let process = &breakdown.process;
-    let scope = match breakdown.scope {
-        Scope::Process => format!("pid {}", process.id.pid),
-        Scope::Tree => format!(
-            "tree of pid {}, {}",
-            process.id.pid,
-            count(breakdown.processes.len() as u64, "process", "processes")
-        ),
-    };
+    let scope = scope_words(breakdown);
     let head = format!(
         "{}, {scope}, {}",
         process.application(),

@@ -6,7 +6,7 @@ use plimsoll_model::{AxisLaw, Law};
 
 use super::page::{Page, Tone};
 use super::table::{Align, Row, Table};
-use crate::figures::law_curve::{bytes_per_item, growth_exponent};
+use crate::figures::law_curve::{bytes_per_item, growth_exponent, predicting};
 use crate::figures::scale::{Scale, along};
 use crate::options::TextOptions;
 use crate::printable::printable;
@@ -58,11 +58,7 @@ pub(super) fn fits(page: &mut Page<'_>, axis_law: &AxisLaw) -> io::Result<()> {
 
 /// What other sizes would take, each with the range that was run beside it.
 pub(super) fn predictions(page: &mut Page<'_>, axis_law: &AxisLaw) -> io::Result<()> {
-    let Some(law) = axis_law
-        .law
-        .as_ref()
-        .filter(|law| !law.predictions.is_empty())
-    else {
+    let Some(law) = predicting(axis_law) else {
         return Ok(());
     };
     page.blank()?;

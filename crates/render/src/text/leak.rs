@@ -25,11 +25,7 @@ pub(crate) fn leak(
     w: &mut dyn Write,
 ) -> io::Result<()> {
     let mut page = Page::new(w, options);
-    page.paragraph(Tone::Bold, "", &verdict(report))?;
-    for note in notes(report) {
-        page.paragraph(Tone::Plain, "", &note)?;
-    }
-    page.blank()?;
+    page.answer(&verdict(report), &notes(report))?;
     let subject = printable(&report.subject);
     page.line(Tone::Plain, &fit(&subject, page.width))?;
     page.pieces(Tone::Plain, 0, ",", &facts(report))?;

@@ -61,6 +61,15 @@ impl<'w> Page<'w> {
         Ok(())
     }
 
+    /// The answer, and what must be said beside it.
+    pub(super) fn answer(&mut self, verdict: &str, notes: &[String]) -> io::Result<()> {
+        self.paragraph(Tone::Bold, "", verdict)?;
+        for note in notes {
+            self.paragraph(Tone::Plain, "", note)?;
+        }
+        self.blank()
+    }
+
     /// Pieces joined by `comma` and a space, wrapped only between pieces where they fit a line.
     pub(super) fn pieces(
         &mut self,

@@ -30,11 +30,7 @@ pub(crate) fn receipt(
     w: &mut dyn Write,
 ) -> io::Result<()> {
     let mut page = Page::new(w, options);
-    page.paragraph(Tone::Bold, "", &verdict(report))?;
-    for note in notes(report) {
-        page.paragraph(Tone::Plain, "", &note)?;
-    }
-    page.blank()?;
+    page.answer(&verdict(report), &notes(report))?;
     arms(&mut page, report)?;
     page.paragraph(Tone::Dim, "", &method(report))?;
     let mut receipts = report.receipts.iter();

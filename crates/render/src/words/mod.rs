@@ -14,5 +14,6 @@ pub(crate) mod law;
 pub(crate) mod leak;
 pub(crate) mod number;
 pub(crate) mod stage;
+pub(crate) mod subject;
 pub(crate) mod time;
 pub(crate) mod work;

@@ -2,15 +2,16 @@
 
 use plimsoll_model::Bytes;
 
-/// From here on a number is written as a power of ten.
+/// From here on, and below here, a number is written as a power of ten.
 const POWERS_FROM: f64 = 1e15;
+const POWERS_BELOW: f64 = 1e-4;
 
 /// A size or a count as it is, digits in groups: "100,000", "0.25".
 pub(crate) fn number(n: f64) -> String {
     if !n.is_finite() {
         return "not a number".to_owned();
     }
-    if n.abs() >= POWERS_FROM {
+    if n.abs() >= POWERS_FROM || (n != 0.0 && n.abs() < POWERS_BELOW) {
         return format!("{n:.2e}");
     }
     if n.fract() != 0.0 {
@@ -127,6 +128,7 @@ mod tests {
         check(number(-1_234_567.0), "-1,234,567");
         check(number(0.25), "0.25");
         check(number(1e18), "1.00e18");
+        check(number(7.0099e-79), "7.01e-79");
         check(rounded(50_213.7), "50,200");
         check(rounded(0.123_456), "0.123");
         check(rounded(12.34), "12.3");
