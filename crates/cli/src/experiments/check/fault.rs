@@ -153,8 +153,13 @@ pub(crate) fn single_rules(check: &CheckRules, baseline: &Baseline) -> Vec<(Chec
             leak: Some(rule.clone()),
             ..bare
         };
-        let least = rule.ignore_below.map_or(0, |bytes| bytes.0 * 4);
-        singles.push((single, Ok(Fault::Leak(LEAK.max(Bytes(least))))));
+        let least = rule
+            .ignore_below
+            .map_or(0, |bytes| bytes.0.saturating_mul(4));
+        let each = LEAK.max(Bytes(least));
+        let whole = Bytes(each.0.saturating_mul(rule.iterations.into()));
+        let made = hold("leak".to_owned(), whole).map(|_| Fault::Leak(each));
+        singles.push((single, made));
     }
     singles
 }
@@ -227,5 +232,24 @@ mod tests {
         };
         let expected = format!("ballast --hold {} -- x y", LARGEST.0 / 4 + 1);
         check(square, Some(5), &expected);
+    }
+
+    #[test]
+    fn a_leak_that_would_fill_the_machine_is_not_tried() {
+        let check = |rule: &str, expected: Option<Fault>| {
+            let text = format!("[[check]]\nname = \"a\"\ncommand = [\"x\"]\nleak = {{ {rule} }}");
+            let rules = super::super::file::parse(&text).unwrap();
+            let baseline = Baseline::read("no-such-baseline".as_ref()).unwrap();
+            let singles = single_rules(&rules.checks[0], &baseline);
+            let [(_, made)] = &singles[..] else {
+                panic!("{singles:?}");
+            };
+            assert_eq!(made.clone().ok(), expected, "{rule}: {made:?}");
+        };
+        check("iterations = 400", Some(Fault::Leak(LEAK)));
+        let larger = Fault::Leak(Bytes::mib(4));
+        check("iterations = 400, ignore_below = \"1 MiB\"", Some(larger));
+        check("iterations = 400, ignore_below = \"1 GiB\"", None);
+        check("iterations = 1000000", None);
     }
 }

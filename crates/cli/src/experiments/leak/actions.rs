@@ -94,7 +94,7 @@ impl<'a> Actions<'a> {
             control: self.control.clone(),
             started_at: self.started_at,
             length: self.began.elapsed(),
-            interrupted: self.is_over(),
+            interrupted: self.interrupts.signal().is_some(),
             gaps: self.gaps.clone(),
         })
     }
