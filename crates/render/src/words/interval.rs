@@ -19,8 +19,9 @@ pub(crate) fn estimated(estimate: &Estimate) -> String {
     estimated_per(estimate, "")
 }
 
-/// "20.3 KiB per cycle (19.8 to 20.7 KiB)".
-pub(crate) fn estimated_per(estimate: &Estimate, per: &str) -> String {
+/// A figure of bytes with its interval, and what it is for: "20.3 KiB per cycle (19.8 to 20.7 KiB)".
+#[must_use]
+pub fn estimated_per(estimate: &Estimate, per: &str) -> String {
     let mut words = if estimate.low < 0.0 {
         signed_bytes(estimate.value)
     } else {

@@ -8,6 +8,7 @@ use plimsoll_analysis::leak::LeakOptions;
 use plimsoll_model::{
     Bytes, DriftDoubt, GrowthClass, Measure, SizedPeak, TargetCheck, Trial, Verdict,
 };
+use plimsoll_render::estimated_per;
 
 use super::baseline::Entry;
 use super::file::{CheckRules, LeakRule, RegressionRule, ScaleRule};
@@ -135,9 +136,7 @@ pub(crate) fn scale(
                 } else {
                     Verdict::Inconclusive
                 };
-                let [value, low, high] =
-                    [law.marginal.value, law.marginal.low, law.marginal.high].map(bytes);
-                (verdict, format!("{value} for each item ({low} to {high})"))
+                (verdict, estimated_per(&law.marginal, "for each item"))
             }
         };
         findings.push(Finding {
