@@ -72,7 +72,7 @@ pub fn judge(measured: Measured, options: &CompareOptions) -> CompareReport {
         let of_slope = (comparison.resolution.0 as f64 / span).ceil().max(1.0);
         let comparison = ComparisonOptions {
             resolution: Bytes(of_slope as u64),
-            ..comparison.clone()
+            ..comparison
         };
         receipts.push(MeasuredReceipt {
             measure: Measure::Marginal(axis.name.clone()),

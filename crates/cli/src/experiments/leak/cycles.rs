@@ -14,11 +14,11 @@ use plimsoll_runner::{
 };
 
 use super::Driven;
-use super::readings::{Line, owner_levels};
-use crate::arguments::Method;
-use crate::examiner::{Examiner, Sharers};
+use super::readings::{owner_levels, progress_words};
+use crate::examiner::breakdown_reader;
 use crate::experiments::template::Template;
 use crate::line_pattern::LinePattern;
+use crate::status_line::StatusLine;
 
 /// Points of one series: 60 bytes each. A program that marks a million cycles is judged on the
 /// first of them, and told so.
@@ -50,11 +50,6 @@ pub(crate) fn run_once(asked: &Asked<'_>, units: u32) -> anyhow::Result<Driven> 
         ..Launch::new(command)
     };
     let options = Options::new(asked.interval, INTERVAL_MAX)?;
-    let mut examiner = Examiner::new(Method::Auto, Sharers::Uncounted);
-    let read = move |processes: &[ProcessId]| {
-        let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
-        examiner.processes(&pids)
-    };
     let mut observer = Cycles {
         series: MemorySeries::default(),
         unit: match asked.pattern {
@@ -63,10 +58,10 @@ pub(crate) fn run_once(asked: &Asked<'_>, units: u32) -> anyhow::Result<Driven> 
         },
         counts_from_log: asked.counts_from_log,
         surplus: 0,
-        line: Line::wanted(asked.quiet),
+        line: StatusLine::new(asked.quiet),
         units,
     };
-    let outcome = run(&options, &launch, read, &mut observer)?;
+    let outcome = run(&options, &launch, breakdown_reader(), &mut observer)?;
     observer.line.clear();
     let mut gaps = Vec::new();
     let interrupted = outcome.interrupted.is_some();
@@ -131,7 +126,7 @@ struct Cycles {
     /// Whether labels may hold the work done so far.
     counts_from_log: bool,
     surplus: u64,
-    line: Line,
+    line: StatusLine,
     units: u32,
 }
 
@@ -191,8 +186,12 @@ impl Observer for Cycles {
 
     fn ticked(&mut self, progress: &Progress) -> ControlFlow<()> {
         let done = self.series.points.len();
-        self.line
-            .show(progress.at, done, self.units as usize, progress.rss);
+        self.line.show(progress_words(
+            progress.at,
+            done,
+            self.units as usize,
+            progress.rss,
+        ));
         ControlFlow::Continue(())
     }
 }
@@ -213,7 +212,7 @@ mod tests {
             unit,
             counts_from_log,
             surplus: 0,
-            line: Line::wanted(true),
+            line: StatusLine::new(true),
             units: 10,
         };
         for (source, label, at) in stages {
