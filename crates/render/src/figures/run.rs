@@ -8,7 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Bytes, Component, Gap, ProcessId, Recorded, RecordingMeta, Sample, TimedBreakdown,
+    Breakdown, Bytes, Component, Gap, ProcessId, Recorded, RecordingMeta, Sample, Scope,
+    TimedBreakdown,
 };
 
 use crate::words::number::{count, percent};
@@ -20,6 +21,9 @@ const WITNESS_TOLERANCE: f64 = 0.02;
 
 /// A breakdown that saw less of the peak than this does not tell what the peak was made of.
 const WITNESS_RATIO_MIN: f64 = 0.9;
+
+/// Samples that saw less of the kernel's mark than this missed the peak.
+const MISSED_RATIO: f64 = 0.95;
 
 /// Components that a run's verdict names.
 const VERDICT_NAMES: usize = 3;
@@ -111,37 +115,51 @@ impl<'a> Run<'a> {
     }
 
     fn peak_words(&self, peak: Instant) -> String {
-        let at = span(peak.at);
+        let opening = self.opening(peak);
         let Some(witness) = &self.witness else {
             return format!(
-                "Peak {} RSS at {at}; no breakdown was taken, so what it was made of is not known.",
-                peak.rss
+                "{opening}; no breakdown was taken, so what it was made of is not known."
             );
         };
         let made_of = composition_words(&witness.timed.breakdown.components);
         let place = witness_words(peak, witness);
         let mut words = if self.tells_the_peak() {
-            format!(
-                "Peak {} RSS at {at}: {made_of}. This was read {place}.",
-                peak.rss
-            )
+            format!("{opening}: {made_of}. This was read {place}.")
         } else {
             format!(
-                "Peak {} RSS at {at}. What it was made of was not read: the breakdown that comes \
-                 nearest was read {place}: {made_of}.",
-                peak.rss
+                "{opening}. What it was made of was not read: the breakdown that comes nearest was \
+                 read {place}: {made_of}."
             )
         };
         // Of a tree, components are distinct pages and RSS is not: the two differ by what is
         // shared, and the reader who adds up would miss it.
         let distinct = witness.timed.breakdown.totals.usage.resident;
         let again = witness.rss.saturating_sub(distinct);
-        if !again.is_zero() {
+        if witness.timed.breakdown.scope == Scope::Tree && !again.is_zero() {
             words.push_str(&format!(
                 " Its RSS counts {again} of shared pages again that the components count once."
             ));
         }
         words
+    }
+
+    /// "Peak 70.0 MiB RSS at 1.2 s", or what the kernel saw between two samples.
+    fn opening(&self, peak: Instant) -> String {
+        let (rss, at) = (peak.rss, span(peak.at));
+        match self.missed_peak(peak) {
+            Some(kernel) => format!(
+                "Peak {kernel} RSS by the kernel's own mark, between two samples; the highest that \
+                 was seen is {rss} at {at}"
+            ),
+            None => format!("Peak {rss} RSS at {at}"),
+        }
+    }
+
+    /// The kernel's high-water mark of a single process, when it is well above all that was seen.
+    fn missed_peak(&self, peak: Instant) -> Option<Bytes> {
+        let kernel = self.kernel_peak()?;
+        let missed = peak.rss.ratio_of(kernel) < MISSED_RATIO;
+        (self.recorded.processes.len() == 1 && missed).then_some(kernel)
     }
 
     /// Whether the breakdown nearest to the peak saw enough of it to stand for it.
