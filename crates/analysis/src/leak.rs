@@ -9,6 +9,7 @@ mod level;
 mod noise;
 mod rules;
 mod series;
+mod stillness;
 mod teeth;
 mod trend;
 mod warm_up;

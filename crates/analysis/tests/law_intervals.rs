@@ -151,6 +151,16 @@ fn no_law_is_made_up() {
         &[peak(10.0, f64::INFINITY)],
         LawUndetermined::InvalidBytes { point: 0 },
     );
+    // Down by far and up again.
+    let mib = 1024.0 * 1024.0;
+    let valley = [
+        peak(1.0, 129.0 * mib),
+        peak(30.0, mib),
+        peak(80.0, 4096.0),
+        peak(100.0, 256.0 * mib),
+        peak(100.0, 256.0 * mib),
+    ];
+    check(&valley, LawUndetermined::NoneFits);
 }
 
 #[test]

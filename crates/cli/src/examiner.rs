@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use plimsoll_anatomy::{breakdown, tree_breakdown, wanted_symbols};
 use plimsoll_model::{
-    Backing, Breakdown, FileId, Gap, GapReason, Mapping, Package, ReadingCost, Snapshot, Target,
+    Backing, Breakdown, FileId, Gap, GapReason, Mapping, Package, ProcessId, ReadingCost, Snapshot,
+    Target,
 };
 use plimsoll_probe::{
     FileDetail, LiveTarget, MethodChoice, ProbeError, ReadOptions, count_sharers, descendants,
@@ -26,6 +27,18 @@ pub(crate) struct Examiner {
     options: ReadOptions,
     sharers: Sharers,
     packages: HashMap<FileId, Package>,
+}
+
+/// Reads breakdowns for the runner, in a thread of its own.
+pub(crate) type BreakdownReader = Box<dyn FnMut(&[ProcessId]) -> Result<Breakdown, Gap> + Send>;
+
+/// Full readings of the processes that the runner follows, the root first.
+pub(crate) fn breakdown_reader() -> BreakdownReader {
+    let mut examiner = Examiner::new(Method::Auto, Sharers::Uncounted);
+    Box::new(move |processes| {
+        let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
+        examiner.processes(&pids)
+    })
 }
 
 /// Whether to count the processes that map each file, which reads the maps of all processes:

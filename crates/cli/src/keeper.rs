@@ -1,7 +1,7 @@
 //! Keeps a run: what the runner observes goes into the recording, and a progress line to the
 //! terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use plimsoll_runner::{BreakdownReason, Observer, Outcome, Progress};
 use crate::arguments::Sampling;
 use crate::cap;
 use crate::stage_line::stage_line;
+use crate::status_line::StatusLine;
 
 /// Names tried before giving up on finding a free one: `make.plimsoll`, `make-2.plimsoll`, ….
 const NAMES_TRIED: u32 = 10_000;
@@ -29,7 +30,7 @@ pub(crate) struct Keeper {
     /// Deleted when dropped: the user wants no recording, only the report made from it.
     temporary: bool,
     stop_after: Option<Duration>,
-    progress: Option<ProgressLine>,
+    status: StatusLine,
     /// The expression that lines of output are to match, until one did.
     unmatched: Option<String>,
     /// Whether to print a line at the end of each stage.
@@ -90,7 +91,7 @@ impl Keeper {
             path,
             temporary: sampling.no_recording,
             stop_after,
-            progress: ProgressLine::wanted(sampling.quiet),
+            status: StatusLine::new(sampling.quiet),
             unmatched: None,
             stage_lines: false,
             stages: 0,
@@ -104,9 +105,7 @@ impl Keeper {
 
     /// Closes the recording and says on standard error where it is.
     pub(crate) fn finish(mut self, outcome: &Outcome) -> Finished {
-        if let Some(progress) = &mut self.progress {
-            progress.clear();
-        }
+        self.status.clear();
         self.tell_unmatched(outcome.length);
         self.meta.root = outcome.root;
         self.meta.started_at = outcome.started_at;
@@ -257,9 +256,7 @@ impl Observer for Keeper {
             self.unmatched = None;
         }
         if self.stage_lines {
-            if let Some(progress) = &mut self.progress {
-                progress.clear();
-            }
+            self.status.clear();
             // Whoever reads it may be gone; the run must not care.
             let _ = io::stderr().write_all(stage_line(stage).as_bytes());
         }
@@ -279,9 +276,7 @@ impl Observer for Keeper {
     }
 
     fn ticked(&mut self, progress: &Progress) -> ControlFlow<()> {
-        if let Some(line) = &mut self.progress {
-            line.show(progress);
-        }
+        self.status.show(words_of(progress));
         match self.stop_after {
             Some(limit) if progress.at >= limit => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
@@ -289,48 +284,20 @@ impl Observer for Keeper {
     }
 }
 
-/// One line on the terminal, rewritten in place.
-struct ProgressLine {
-    shown_at: Option<Duration>,
-}
-
-impl ProgressLine {
-    /// Twice a second is enough for an eye, and leaves the command's own output readable.
-    const INTERVAL: Duration = Duration::from_millis(500);
-
-    fn wanted(quiet: bool) -> Option<ProgressLine> {
-        (!quiet && io::stderr().is_terminal()).then_some(ProgressLine { shown_at: None })
-    }
-
-    fn show(&mut self, progress: &Progress) {
-        if self
-            .shown_at
-            .is_some_and(|shown| progress.at < shown + Self::INTERVAL)
-        {
-            return;
-        }
-        self.shown_at = Some(progress.at);
-        let processes = if progress.processes == 1 {
-            "process"
-        } else {
-            "processes"
-        };
-        // The terminal may be gone; the run must not care.
-        let _ = write!(
-            io::stderr(),
-            "\r\x1b[K{:.1} s  RSS {}  peak {}  {} {processes}  {} samples, {} breakdowns",
-            progress.at.as_secs_f64(),
-            progress.rss,
-            progress.rss_max,
-            progress.processes,
-            progress.samples,
-            progress.breakdowns
-        );
-    }
-
-    fn clear(&mut self) {
-        if self.shown_at.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
+/// "12.3 s  RSS 1.00 MiB  …".
+fn words_of(progress: &Progress) -> String {
+    let processes = if progress.processes == 1 {
+        "process"
+    } else {
+        "processes"
+    };
+    format!(
+        "{:.1} s  RSS {}  peak {}  {} {processes}  {} samples, {} breakdowns",
+        progress.at.as_secs_f64(),
+        progress.rss,
+        progress.rss_max,
+        progress.processes,
+        progress.samples,
+        progress.breakdowns
+    )
 }

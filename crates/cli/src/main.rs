@@ -5,7 +5,6 @@ mod cap;
 mod examiner;
 mod experiments;
 mod facilities;
-mod fit;
 mod inspect;
 mod keeper;
 mod line_pattern;
@@ -15,6 +14,7 @@ mod ps;
 mod record;
 mod report;
 mod stage_line;
+mod status_line;
 mod subject;
 mod watch;
 
@@ -26,8 +26,6 @@ use crate::arguments::{Arguments, Verb};
 
 /// Could not run: bad arguments, no such process, no permission.
 const COULD_NOT_RUN: u8 = 2;
-/// It ran, but what was seen allows no answer.
-const INCONCLUSIVE: u8 = 3;
 
 fn main() -> ExitCode {
     match run(&Arguments::parse().verb) {
@@ -45,7 +43,7 @@ fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Inspect(arguments) => inspect::inspect(arguments),
         Verb::Ps(arguments) => ps::ps(arguments),
         Verb::Run(arguments) => record::run(arguments),
-        Verb::Fit(arguments) => fit::fit(arguments),
+        Verb::Fit(arguments) => experiments::fit::fit(arguments),
         Verb::Record(arguments) => record::record(arguments),
         Verb::Watch(arguments) => watch::watch(arguments),
         Verb::Report(arguments) => report::report(arguments),

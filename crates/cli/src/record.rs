@@ -3,14 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use plimsoll_model::{Breakdown, Gap, ProcessId};
 use plimsoll_recording::read_recorded;
 use plimsoll_render::{Format, render_recorded};
 use plimsoll_runner::{End, Launch, Options, Outcome, RunnerError, Streams};
 
-use crate::arguments::{Method, Record, Run, Sampling};
+use crate::arguments::{Record, Run, Sampling};
 use crate::cap;
-use crate::examiner::{Examiner, Sharers};
+use crate::examiner::breakdown_reader;
 use crate::keeper::{Finished, Keeper, StageTalk};
 use crate::line_pattern::LinePattern;
 use crate::output::{self, Stream};
@@ -88,15 +87,6 @@ pub(crate) fn record(arguments: &Record) -> anyhow::Result<ExitCode> {
 
 fn options(sampling: &Sampling) -> Result<Options, RunnerError> {
     Options::new(sampling.interval, sampling.breakdown_interval)
-}
-
-/// Full readings of the processes that the runner follows, the root first.
-fn breakdown_reader() -> impl FnMut(&[ProcessId]) -> Result<Breakdown, Gap> + Send {
-    let mut examiner = Examiner::new(Method::Auto, Sharers::Uncounted);
-    move |processes| {
-        let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
-        examiner.processes(&pids)
-    }
 }
 
 fn report_run(arguments: &Run, finished: &Finished) -> anyhow::Result<()> {

@@ -113,7 +113,10 @@ impl Tmux {
                 || screen.contains("icanon\necho\n$")
                 || screen.contains("echo\nicanon\n$")
         });
-        assert!(screen.contains(&format!("\ncode={code}\n")), "{screen}");
+        // The shell's prompt may come after what was typed for it, and then stands before the answer.
+        let answer = format!("code={code}");
+        let answered = |line: &str| line.trim_end().trim_start_matches("$ ") == answer;
+        assert!(screen.lines().any(answered), "{screen}");
         assert!(
             screen.contains("before the watch"),
             "the old screen is not back:\n{screen}"

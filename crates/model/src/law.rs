@@ -190,6 +190,9 @@ pub enum LawUndetermined {
     InvalidBytes {
         point: usize,
     },
+    /// There is more at the largest size than at the smallest, but no law that never falls with the
+    /// size comes near what lies between.
+    NoneFits,
 }
 
 impl fmt::Display for LawUndetermined {
@@ -205,6 +208,9 @@ impl fmt::Display for LawUndetermined {
             }
             LawUndetermined::InvalidBytes { point } => {
                 write!(f, "the peak of run {point} is not a number of bytes")
+            }
+            LawUndetermined::NoneFits => {
+                f.write_str("the peaks fall and rise again, and no law fits them")
             }
         }
     }

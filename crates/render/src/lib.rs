@@ -4,36 +4,24 @@
 //! is read; what depends on the reader's terminal is in [`TextOptions`]. The only thing that can
 //! fail is that writer, so results are `io::Result`.
 //!
+//! Inside: `figures` computes from a report what every format shows, `words` says it in sentences
+//! and quantities, `names` for machines; `text`, `json`, `csv`, `html` and `junit` lay it out.
+//!
 //! Names of files and processes are foreign: no renderer lets a control character of theirs
 //! reach the reader, and HTML, XML, CSV and the embedded JSON quote them for their own format. Who
 //! prints such a name without a renderer passes it through [`printable()`].
 
-mod amount;
-mod check_words;
-mod claim_words;
-mod component_words;
-mod conditions;
 mod csv;
-mod estimate_words;
-mod fit_words;
+mod figures;
 mod html;
 mod json;
 mod junit;
-mod law_curve;
-mod law_words;
-mod leak_series;
-mod leak_words;
-mod lifecycle;
 mod markup;
-mod moments;
+mod names;
 mod options;
 mod printable;
-mod quantity;
-mod receipt;
-mod run;
-mod scale;
-mod stage_words;
 mod text;
+mod words;
 
 use std::io::{self, BufWriter, Write};
 
@@ -43,7 +31,8 @@ use plimsoll_model::{
 
 pub use options::{CheckFormat, Format, TextOptions, UnknownFormat};
 pub use printable::printable;
-pub use quantity::span;
+pub use words::interval::estimated_per;
+pub use words::time::span;
 
 /// The `schema_version` of every JSON document written here.
 pub const SCHEMA_VERSION: u32 = json::SCHEMA_VERSION;
@@ -172,7 +161,7 @@ pub fn render_check(
 /// The verdict of a leak report in one or two sentences.
 #[must_use]
 pub fn leak_verdict(report: &LeakReport) -> String {
-    leak_words::verdict(report)
+    words::leak::verdict(report)
 }
 
 /// Renderers write in small pieces; callers may pass a bare file or pipe.

@@ -19,3 +19,20 @@ pub(crate) fn escaped(raw: &str) -> String {
     }
     out
 }
+
+/// [`escaped`] for HTML that wraps: no line breaks between a figure and its unit.
+pub(crate) fn escaped_prose(raw: &str) -> String {
+    const UNITS: [&str; 9] = ["B", "KiB", "MiB", "GiB", "TiB", "us", "ms", "s", "min"];
+    let text = escaped(raw);
+    let mut out = String::with_capacity(text.len() + 32);
+    for (number, word) in text.split(' ').enumerate() {
+        let unit = word.trim_end_matches([',', ';', ':', '.', ')', ']']);
+        if number > 0 {
+            let after_figure = out.ends_with(|c: char| c.is_ascii_digit());
+            let bound = after_figure && UNITS.contains(&unit);
+            out.push_str(if bound { "&nbsp;" } else { " " });
+        }
+        out.push_str(word);
+    }
+    out
+}

@@ -134,6 +134,15 @@ impl TextOptions {
         }
     }
 
+    /// How many of `rows` get lines of their own. The line that would stand for one more is no
+    /// shorter than that one's.
+    pub(crate) fn shown_of(&self, rows: usize) -> usize {
+        match self.top {
+            Some(top) if rows > top + 1 => top,
+            _ => rows,
+        }
+    }
+
     pub(crate) fn columns(&self) -> usize {
         usize::from(self.width.max(TextOptions::WIDTH_MIN))
     }

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plimsoll_render::{
-    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_compare, render_leak,
-    render_process_table, render_recorded, render_scale,
+    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_compare, render_fit,
+    render_leak, render_process_table, render_recorded, render_scale,
 };
 use serde_json::Value;
 
@@ -32,11 +32,17 @@ addEventListener("load", () => {
   const rows = () => all("#components tbody tr").length;
   const first = () => document.querySelector("tbody th")?.textContent ?? "";
   seen.tiles = all("button.tile").length;
-  seen.inPlot = all(".plot polyline.own").every((line) => {
+  seen.inChart = all(".chart polyline.own").every((line) => {
     const inner = line.getBoundingClientRect(), outer = line.closest("svg").getBoundingClientRect();
     return inner.width > 100 && inner.left >= outer.left - 3 && inner.right <= outer.right + 3;
   });
-  seen.plots = all(".plot .scroll > svg").length;
+  seen.charts = all(".scroll > .chart").length;
+  // Words of a chart that leave it, and tables that a desk's screen does not show whole.
+  seen.cut = all(".chart text").filter((text) => {
+    const inner = text.getBoundingClientRect(), outer = text.closest("svg").getBoundingClientRect();
+    return inner.width && (inner.left < outer.left - 1 || inner.right > outer.right + 1);
+  }).map((text) => text.textContent);
+  seen.hidden = all(".scroll").filter((box) => box.scrollWidth > box.clientWidth + 1).length;
   seen.areas = all("#chart polygon:not(.event)").length;
   seen.wider = document.documentElement.scrollWidth - innerWidth;
   seen.rows = rows();
@@ -141,8 +147,10 @@ fn a_leak_report_opens() {
     };
     assert_eq!(seen["faults"], Value::Array(Vec::new()), "{seen}");
     assert_eq!(seen["requests"], 0, "{seen}");
-    assert_eq!(seen["plots"], 2, "{seen}");
-    assert_eq!(seen["inPlot"], true, "{seen}");
+    assert_eq!(seen["charts"], 2, "{seen}");
+    assert_eq!(seen["inChart"], true, "{seen}");
+    assert_eq!(seen["cut"], Value::Array(Vec::new()), "{seen}");
+    assert_eq!(seen["hidden"], 0, "{seen}");
     assert_eq!(seen["sortedUp"], "RSS", "{seen}");
     assert_eq!(seen["themed"], true, "{seen}");
     assert!(seen["wider"].as_i64() <= Some(0), "{seen}");
@@ -175,12 +183,16 @@ fn experiments_open() {
     .unwrap();
     let mut compare = Vec::new();
     render_compare(&fixture::added_up(), Format::Html, &options, &mut compare).unwrap();
-    for (name, page) in [("scale", scale), ("compare", compare)] {
+    let mut fit = Vec::new();
+    render_fit(&fixture::fit(), Format::Html, &options, &mut fit).unwrap();
+    for (name, page) in [("scale", scale), ("compare", compare), ("fit", fit)] {
         let Some(seen) = look(name, &page) else {
             return;
         };
         assert_eq!(seen["faults"], Value::Array(Vec::new()), "{seen}");
         assert_eq!(seen["requests"], 0, "{seen}");
+        assert_eq!(seen["cut"], Value::Array(Vec::new()), "{seen}");
+        assert_eq!(seen["hidden"], 0, "{seen}");
         assert_eq!(seen["themed"], true, "{seen}");
         assert!(seen["wider"].as_i64() <= Some(0), "{seen}");
     }

@@ -8,7 +8,7 @@
 
 mod fixture;
 
-use plimsoll_model::{GrowthClass, LeakReport};
+use plimsoll_model::{Doubt, GrowthClass, LeakReport};
 use plimsoll_render::{Format, TextOptions, render_leak};
 use proptest::prelude::*;
 
@@ -138,13 +138,58 @@ fn page(report: &LeakReport) -> String {
 }
 
 #[test]
+fn a_constant_course_is_said_and_not_drawn() {
+    let mut report = fixture::growing();
+    let level = report.series[0].parts;
+    for point in &mut report.series {
+        point.parts = level;
+    }
+    let said = format!("constant at {}", level.own());
+    let text = text(&report);
+    assert!(text.contains(&format!("own memory: {said}")), "{text}");
+    assert!(
+        !text.contains("apart") && !text.contains("by hand"),
+        "{text}"
+    );
+    let page = page(&report);
+    assert!(page.replace("&nbsp;", " ").contains(&said));
+    assert_eq!(page.matches("<svg class=\"chart").count(), 1);
+}
+
+#[test]
+fn owners_that_none_could_be_judged_are_one_line() {
+    let mut report = fixture::growing();
+    let all = report.measures.iter_mut().chain(&mut report.owners);
+    for measured in all.filter(|measured| measured.points == 44) {
+        measured.points = 12;
+        measured.growth.class = GrowthClass::Inconclusive;
+        measured.growth.slope = None;
+        measured.growth.reasons = vec![Doubt::TooShort {
+            points: 10,
+            needed: 40,
+        }];
+    }
+    let said = "12 full readings are too few to judge owners and allocators (40 are needed)";
+    let whole = text(&report);
+    assert!(whole.contains(said), "{whole}");
+    assert!(
+        !whole.contains("INCONCLUSIVE") && !whole.contains("glibc heap"),
+        "{whole}"
+    );
+    assert!(page(&report).contains(said));
+    // One that could be judged brings the list back.
+    report.owners[0].growth.reasons.clear();
+    assert!(text(&report).contains("glibc heap"));
+}
+
+#[test]
 fn charts_of_a_page_are_whole_and_need_no_script() {
     let check = |report: &LeakReport, charts: usize| {
         let page = page(report);
         let mut found = 0;
         let mut rest = page.as_str();
-        while let Some(start) = rest.find("<svg viewBox=\"0 0 900") {
-            let end = rest.find("</svg>\n</svg>").unwrap() + "</svg>\n</svg>".len();
+        while let Some(start) = rest.find("<svg class=\"chart ") {
+            let end = start + rest[start..].find("</svg>\n</div>").unwrap() + "</svg>".len();
             let chart = roxmltree::Document::parse(&rest[start..end]).unwrap();
             let label = chart.root_element().attribute("aria-label").unwrap();
             assert!(!label.is_empty());

@@ -9,8 +9,8 @@ mod fixture;
 
 use plimsoll_model::{Breakdown, ProcessTable, Recorded};
 use plimsoll_render::{
-    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_leak,
-    render_process_table, render_recorded,
+    CheckFormat, Format, TextOptions, render_breakdown, render_check, render_compare, render_fit,
+    render_leak, render_process_table, render_recorded, render_scale,
 };
 
 fn breakdown_page(breakdown: &Breakdown) -> String {
@@ -123,10 +123,24 @@ fn write_pages() {
         render_leak(&report, Format::Html, &options, &mut page).unwrap();
         write(name, String::from_utf8(page).unwrap());
     }
+    for (name, report) in [
+        ("scale", fixture::morphometrics()),
+        ("axes", fixture::full_scale()),
+    ] {
+        let mut page = Vec::new();
+        render_scale(&report, Format::Html, &options, &mut page).unwrap();
+        write(name, String::from_utf8(page).unwrap());
+    }
+    let mut page = Vec::new();
+    render_compare(&fixture::added_up(), Format::Html, &options, &mut page).unwrap();
+    write("compare", String::from_utf8(page).unwrap());
     let mut page = Vec::new();
     let format = CheckFormat::Shared(Format::Html);
     render_check(&fixture::check_report(), format, &options, &mut page).unwrap();
     write("check", String::from_utf8(page).unwrap());
+    let mut page = Vec::new();
+    render_fit(&fixture::fit(), Format::Html, &options, &mut page).unwrap();
+    write("fit", String::from_utf8(page).unwrap());
     write("stages", recorded_page(&fixture::killed_recorded()));
     write("hostile", recorded_page(&fixture::hostile_recorded()));
 }

@@ -52,6 +52,42 @@ fn a_set_of_laws_with_every_doubt() {
 }
 
 #[test]
+fn sizes_stand_in_their_order() {
+    let mut report = fixture::morphometrics();
+    let wanted = text(&report);
+    report.cells.reverse();
+    report.cells.swap(1, 3);
+    assert_eq!(text(&report), wanted);
+}
+
+#[test]
+fn a_constant_law_has_no_exponent_and_is_not_the_steepest() {
+    let mut report = fixture::morphometrics();
+    let steep = plimsoll_model::Estimate {
+        value: 3.0,
+        low: 2.9,
+        high: 3.1,
+    };
+    for law in report.laws.iter_mut().filter_map(|law| law.law.as_mut()) {
+        if law.classes == [LawClass::Constant] {
+            law.exponent = Some(steep);
+        }
+    }
+    for page in [text(&report), rendered(&report, Format::Html, 80)] {
+        assert!(!page.contains("3.00"), "{page}");
+        assert!(
+            page.contains("the steepest of all: exponent 1.98"),
+            "{page}"
+        );
+    }
+    // Exponents that cannot be told from each other have no steepest.
+    for law in report.laws.iter_mut().filter_map(|law| law.law.as_mut()) {
+        law.exponent = law.exponent.map(|_| steep);
+    }
+    assert!(!text(&report).contains("steepest"));
+}
+
+#[test]
 fn no_law() {
     let reason = LawUndetermined::TooFewSizes {
         distinct: 3,
@@ -88,6 +124,7 @@ fn sets_and_missing_laws_have_their_sentences() {
         },
         LawUndetermined::InvalidSize { point: 2 },
         LawUndetermined::InvalidBytes { point: 0 },
+        LawUndetermined::NoneFits,
     ] {
         all.push(verdict(&fixture::too_few(reason)));
     }

@@ -161,6 +161,17 @@ impl Call {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("not JSON: {error}: {text}"))
     }
 
+    /// The JSON of a verb whose exit code is its verdict, which must be `code`.
+    ///
+    /// # Panics
+    /// Where it ended otherwise or printed no JSON.
+    #[must_use]
+    pub fn verdict(&self, code: i32) -> Value {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.stderr, self.stdout);
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("not JSON: {error}: {self:?}"))
+    }
+
     /// A call that could not run: exit code 2, nothing on standard output, and one clear error that
     /// has all of `words` in it.
     ///

@@ -6,13 +6,15 @@
 
 mod artifact;
 mod command;
+mod experiment;
 mod machine;
 mod report;
 mod scratch;
 
 pub use artifact::executable;
 pub use command::{Background, Call, Plimsoll};
-pub use machine::{SmallDisk, is_root, program, skip, until};
+pub use experiment::{between, experiment, gap, number, subject, text};
+pub use machine::{SmallDisk, child_of, is_root, program, rss, skip, until};
 pub use report::{Report, Resident};
 pub use scratch::Scratch;
 

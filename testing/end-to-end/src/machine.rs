@@ -28,6 +28,34 @@ pub fn program(names: &[&str]) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+/// A child of `parent` whose name is `name`, if there is one now.
+#[must_use]
+pub fn child_of(parent: u32, name: &str) -> Option<u32> {
+    let pids = Path::new("/proc").read_dir().into_iter().flatten();
+    let mut pids = pids.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.find(|pid| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The name may hold blanks and brackets; what follows the last bracket does not.
+        let (Some((before, after)), Some(comm)) = (stat.rsplit_once(')'), stat.split_once('('))
+        else {
+            return false;
+        };
+        let called = before.len() >= stat.len() - comm.1.len()
+            && before[stat.len() - comm.1.len()..] == *name;
+        let ppid = after.split_whitespace().nth(1);
+        called && ppid.and_then(|ppid| ppid.parse().ok()) == Some(parent)
+    })
+}
+
+/// RSS of a process in bytes; 0 when it has ended.
+#[must_use]
+pub fn rss(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    kib.unwrap_or(0_u64) * 1024
+}
+
 /// Asks again and again until `holds`.
 ///
 /// # Panics

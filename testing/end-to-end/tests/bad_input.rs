@@ -47,11 +47,12 @@ fn a_name_that_fits_several() {
 
 #[test]
 fn a_name_that_fits_one() {
-    // A name that no other process has: that of a copy.
+    // A name that no other process has: that of a link. A copy may still be open for writing in a
+    // child that another test is just starting, and can't be executed then.
     let folder = Scratch::new("named");
     let name = format!("only-{}", std::process::id());
     let program = folder.file(&name);
-    std::fs::copy(Subject::executable("locked"), &program).unwrap();
+    std::fs::hard_link(Subject::executable("locked"), &program).unwrap();
     let subject = Subject::start_command(&name, std::process::Command::new(&program));
     let report = Plimsoll::new(["inspect", "--format", "json", &name]).call();
     assert_eq!(report.json()["subject"]["pid"], subject.pid);

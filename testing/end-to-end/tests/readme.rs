@@ -117,6 +117,11 @@ fn every_verb_has_help_with_its_flags_units() {
         "record",
         "watch",
         "report",
+        "leak",
+        "scale",
+        "compare",
+        "check",
+        "mark",
         "facilities",
     ] {
         assert!(help.contains(verb), "{verb}: {help}");

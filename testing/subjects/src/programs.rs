@@ -19,12 +19,16 @@ pub enum Program {
     PythonNumpy,
     /// CPython with one SQLite database mapped by many connections: `python_sqlite_mmap.py`.
     PythonSqlite,
+    /// CPython that marks cycles of work: `cycles.py`.
+    PythonCycles,
     /// Go: `heap.go`.
     Go,
     /// A JVM: `Heap.java`.
     Java,
     /// Node, which is V8: `heap.js`.
     Node,
+    /// Node that marks cycles of work: `cycles.js`.
+    NodeCycles,
     /// A static C program on musl: `musl_blocks.c`.
     Musl,
     /// The subject `malloc_blocks` with mimalloc preloaded.
@@ -45,12 +49,14 @@ impl fmt::Display for Skipped {
 
 impl Program {
     /// All of them.
-    pub const ALL: [Program; 8] = [
+    pub const ALL: [Program; 10] = [
         Program::PythonNumpy,
         Program::PythonSqlite,
+        Program::PythonCycles,
         Program::Go,
         Program::Java,
         Program::Node,
+        Program::NodeCycles,
         Program::Musl,
         Program::Mimalloc,
         Program::Tcmalloc,
@@ -79,14 +85,11 @@ impl Program {
         match self {
             Program::PythonNumpy => python("python_numpy.py", "numpy"),
             Program::PythonSqlite => python("python_sqlite_mmap.py", "sqlite3"),
+            Program::PythonCycles => python("cycles.py", "sqlite3"),
             Program::Go => go(),
             Program::Java => java(),
-            Program::Node => {
-                want("node")?;
-                let mut command = Command::new("node");
-                command.arg(programs_folder().join("heap.js"));
-                Ok(command)
-            }
+            Program::Node => node("heap.js"),
+            Program::NodeCycles => node("cycles.js"),
             Program::Musl => musl(),
             Program::Mimalloc => preloaded("libmimalloc.so"),
             Program::Tcmalloc => preloaded("libtcmalloc_minimal.so"),
@@ -102,6 +105,13 @@ fn python(source: &str, module: &str) -> Result<Command, Skipped> {
         return Err(Skipped(format!("python3 has no module {module}")));
     }
     let mut command = Command::new("python3");
+    command.arg(programs_folder().join(source));
+    Ok(command)
+}
+
+fn node(source: &str) -> Result<Command, Skipped> {
+    want("node")?;
+    let mut command = Command::new("node");
     command.arg(programs_folder().join(source));
     Ok(command)
 }

@@ -1,14 +1,21 @@
 //! Whether growth is at most of a class: "peak memory grows at most linearly".
 
-use plimsoll_model::{Estimate, Law, LawClass, Verdict};
+use plimsoll_model::{Estimate, Law, LawClass, LawDoubt, Verdict};
 
 /// A power law of this exponent or less is not told from a straight line by anybody's budget.
 const EXPONENT_SLACK: f64 = 0.1;
 
 /// *Holds*: every law that the runs allow is of the class or slower. *Fails*: every one is faster.
-/// Else *inconclusive*. A power law is judged by the interval of its exponent.
+/// Else *inconclusive*, also where even the best law leaves much unexplained. A power law is judged by the interval of its exponent.
 #[must_use]
 pub fn grows_at_most(law: &Law, most: LawClass) -> Verdict {
+    if law
+        .doubts
+        .iter()
+        .any(|doubt| matches!(doubt, LawDoubt::PoorFit { .. }))
+    {
+        return Verdict::Inconclusive;
+    }
     let verdicts = law
         .classes
         .iter()
@@ -110,5 +117,10 @@ mod tests {
         );
         assert_eq!(grows_at_most(&both, LawClass::Linearithmic), Verdict::Holds);
         assert_eq!(grows_at_most(&both, LawClass::Constant), Verdict::Fails);
+        both.doubts.push(LawDoubt::PoorFit { residual: 0.9 });
+        assert_eq!(
+            grows_at_most(&both, LawClass::Constant),
+            Verdict::Inconclusive
+        );
     }
 }

@@ -61,6 +61,9 @@ impl Default for LawOptions {
 pub fn fit(points: &[SizedPeak], options: &LawOptions) -> Result<Law, LawUndetermined> {
     let sizes = Sizes::group(points, options.resolution.0 as f64)?;
     let scored = select::score_all(&sizes);
+    if scored.is_empty() {
+        return Err(LawUndetermined::NoneFits);
+    }
     let kept = select::inseparable(&scored);
     let scored = select::once_each(&scored);
     let candidates: Vec<Candidate> = kept.iter().map(|k| k.candidate).collect();

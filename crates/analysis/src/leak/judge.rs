@@ -6,6 +6,7 @@ use super::floors::floors;
 use super::level::level;
 use super::rules::{GROWING_POINTS, Judgement, Rules};
 use super::series::Series;
+use super::stillness::still;
 use super::teeth::{Toothed, teeth};
 use crate::order;
 
@@ -43,6 +44,8 @@ impl Default for LeakOptions {
 /// 4. `Growing` needs the whole and both halves to rise, the second not slower than the first, over
 ///    at least 120 points. What does not rise beyond the detection limit is `Flat`, or `Bounded` if
 ///    it moves. All else is `Inconclusive`, with the reason.
+/// 5. What is inconclusive but moved by a few pages in all is `Flat` or `Bounded`: growth is at most
+///    what moved.
 ///
 /// There is no randomness in it. At most O(n) beside a few milliseconds; 100,000 points take some
 /// tens of milliseconds.
@@ -68,6 +71,12 @@ pub fn judge(series: &[GrowthPoint], options: &LeakOptions) -> Growth {
     }
     let (judgement, toothed) = judge_scaled(&points, &rules);
     let growth = told(&points, judgement, toothed.as_ref(), &rules);
+    let growth = match growth.class {
+        GrowthClass::Inconclusive if rules.control.is_none() => {
+            still(&points, &growth).unwrap_or(growth)
+        }
+        _ => growth,
+    };
     let growth = Growth {
         end_averages: end_averages(series),
         ..growth

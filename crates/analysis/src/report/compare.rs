@@ -1,7 +1,7 @@
 //! A receipt for every measure that the arms of a comparison have in common.
 
 use plimsoll_model::{
-    ArmRecord, Axis, CompareReport, Gap, GapReason, Measure, MeasuredReceipt, Step, Trial,
+    ArmRecord, Axis, Bytes, CompareReport, Gap, GapReason, Measure, MeasuredReceipt, Step, Trial,
 };
 
 use super::scale::largest_owners;
@@ -66,6 +66,14 @@ pub fn judge(measured: Measured, options: &CompareOptions) -> CompareReport {
         }
     }
     if let Some(axis) = &options.axis {
+        // The peaks at both ends are rounded to pages, so that a slope is to this.
+        let span = axis.values.iter().copied().fold(0.0, f64::max)
+            - axis.values.iter().copied().fold(f64::INFINITY, f64::min);
+        let of_slope = (comparison.resolution.0 as f64 / span).ceil().max(1.0);
+        let comparison = ComparisonOptions {
+            resolution: Bytes(of_slope as u64),
+            ..comparison
+        };
         receipts.push(MeasuredReceipt {
             measure: Measure::Marginal(axis.name.clone()),
             receipt: receipt(&table.slopes(axis), &comparison),
@@ -203,7 +211,7 @@ fn change(receipt: &MeasuredReceipt) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_model::{Bytes, Claim, Seen};
+    use plimsoll_model::{Claim, Seen};
 
     use super::*;
     use crate::report::made::trial;
@@ -298,7 +306,7 @@ mod tests {
                 .collect()
         };
         let measured = Measured {
-            arms: vec![arm("old", rounds(8192.0)), arm("new", rounds(4096.0))],
+            arms: vec![arm("old", rounds(1024.0)), arm("new", rounds(512.0))],
             rounds: Some(4),
             gaps: Vec::new(),
         };
@@ -319,6 +327,8 @@ mod tests {
             .iter()
             .map(|step| step.value.unwrap().value.round())
             .collect();
-        assert_eq!(values, [8192.0, 4096.0]);
+        assert_eq!(values, [1024.0, 512.0]);
+        // A slope is told far more finely than a page.
+        assert_eq!(claim(&report, &marginal), Some(Claim::Saved));
     }
 }

@@ -34,8 +34,9 @@ pub(crate) struct Trials {
 
 #[derive(Debug, Args)]
 pub(crate) struct Scale {
-    /// A size to vary: n=100,1000,1e4 or n=100..1e6:9 (nine sizes in equal ratios). {n} in the
-    /// command stands for it. Give several for several axes
+    // clap breaks the line at an n in braces, so that the help can't print one.
+    /// A size to vary: n=100,1000,1e4 or n=100..1e6:9 (nine sizes in equal ratios). Its name in
+    /// braces stands for it in the command. Give several for several axes
     #[arg(long, value_name = "NAME=SIZES", required = true)]
     pub(crate) vary: Vec<Vary>,
     /// Trials of each size
@@ -54,7 +55,7 @@ pub(crate) struct Scale {
     pub(crate) trials: Trials,
     #[command(flatten)]
     pub(crate) output: Output,
-    /// The command, after `--`, with {n} where the size belongs
+    /// The command, after `--`, with the name in braces where the size belongs
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
 }

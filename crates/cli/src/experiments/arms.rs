@@ -129,6 +129,8 @@ fn share_commands(arms: &mut [ArmArguments]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(text: &str) -> anyhow::Result<Vec<ArmArguments>> {
@@ -182,5 +184,36 @@ mod tests {
         check("--name a --envy K=V -- x", "expected --env");
         check("--name a --recording f -- x --name b -- y", "both");
         check("--name -- x --name b -- y", "needs a name");
+    }
+
+    proptest! {
+        #[test]
+        fn no_words_panic(words in proptest::collection::vec(
+            prop_oneof!["--name", "--env", "--recording", "--", "[a-zA-Z=-]{0,6}", "\\PC{0,5}"], 0..14,
+        )) {
+            let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+            if let Ok(arms) = parse_arms(&words) {
+                prop_assert!(arms.len() >= 2);
+                for arm in arms {
+                    prop_assert!(arm.command.is_empty() != arm.recordings.is_empty());
+                }
+            }
+        }
+
+        #[test]
+        fn commands_come_back(
+            one in proptest::collection::vec("[a-z{}=-]{1,6}", 1..5),
+            other in proptest::collection::vec("[a-z{}=-]{1,6}", 1..5),
+        ) {
+            let arm = |name: &str, command: &[String]| {
+                let given = ["--name", name, "--"].map(str::to_owned).to_vec();
+                [given, command.to_vec()].concat()
+            };
+            let words = [arm("a", &one), arm("b", &other)].concat();
+            let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+            let arms = parse_arms(&words).unwrap();
+            prop_assert_eq!(&arms[0].command, &one.into_iter().map(OsString::from).collect::<Vec<_>>());
+            prop_assert_eq!(&arms[1].command, &other.into_iter().map(OsString::from).collect::<Vec<_>>());
+        }
     }
 }

@@ -55,6 +55,8 @@ pub(crate) fn ballast(arguments: &Ballast) -> anyhow::Result<ExitCode> {
     let status = child.wait().context("ballast: wait")?;
     // Ours, made above; a leftover in the temporary folder is all that can go wrong.
     let _ = std::fs::remove_dir_all(&folder);
+    // Freed piece by piece it would be in the last reading as any part of it.
+    std::mem::forget(held);
     let code = status.code().unwrap_or(1) & 0xff;
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }

@@ -1,15 +1,16 @@
 //! Many trials, one after the other: progress with time left, failures counted, an interrupt keeps
 //! what was measured.
 
-use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use plimsoll_model::{Gap, GapReason, Trial};
+use plimsoll_render::printable;
 use plimsoll_runner::{Interrupts, Launch, LineMatcher, Options, Streams, run_trial};
 
-use crate::arguments::{Method, Trials};
-use crate::examiner::{Examiner, Sharers};
+use crate::arguments::Trials;
+use crate::examiner::{BreakdownReader, breakdown_reader};
+use crate::status_line::{StatusLine, time_left};
 
 /// Characters of a failed command's last words that a report shows.
 const WORDS_MAX: usize = 300;
@@ -19,8 +20,11 @@ pub(crate) struct Campaign {
     options: Options,
     matcher: Option<LineMatcher>,
     interrupts: Interrupts,
-    progress: Progress,
-    examiner: Examiner,
+    status: StatusLine,
+    began: Instant,
+    total: usize,
+    done: usize,
+    read_breakdown: BreakdownReader,
     failures: Vec<Failure>,
 }
 
@@ -51,8 +55,11 @@ impl Campaign {
                 .as_ref()
                 .map(|pattern| pattern.matcher()),
             interrupts: Interrupts::catch().context("catch signals")?,
-            progress: Progress::start(total, arguments.quiet),
-            examiner: Examiner::new(Method::Auto, Sharers::Uncounted),
+            status: StatusLine::new(arguments.quiet),
+            began: Instant::now(),
+            total,
+            done: 0,
+            read_breakdown: breakdown_reader(),
             failures: Vec::new(),
         })
     }
@@ -62,21 +69,22 @@ impl Campaign {
         if self.interrupts.signal().is_some() {
             return Ok(Ran::Interrupted);
         }
-        self.progress.show(of);
+        self.status.say(format_args!(
+            "{}/{} {}{}",
+            self.done + 1,
+            self.total,
+            printable(of),
+            time_left(self.began.elapsed(), self.done, self.total)
+        ));
         let launch = Launch {
             streams: Streams::Silent(self.matcher.clone()),
             ..launch
         };
-        let examiner = &mut self.examiner;
-        let read = |processes: &[plimsoll_model::ProcessId]| {
-            let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
-            examiner.processes(&pids)
-        };
-        let (trial, interrupted) = run_trial(&self.options, &launch, read)?;
+        let (trial, interrupted) = run_trial(&self.options, &launch, &mut self.read_breakdown)?;
         if interrupted.is_some() || self.interrupts.signal().is_some() {
             return Ok(Ran::Interrupted);
         }
-        self.progress.done();
+        self.done += 1;
         if trial.succeeded() {
             Ok(Ran::Succeeded(Box::new(trial)))
         } else {
@@ -87,7 +95,7 @@ impl Campaign {
 
     /// Ends the work: what failed and what was not run, as gaps of the report.
     pub(crate) fn finish(mut self) -> Vec<Gap> {
-        self.progress.clear();
+        self.status.clear();
         let mut gaps: Vec<Gap> = self
             .failures
             .iter()
@@ -100,11 +108,8 @@ impl Campaign {
                 )
             })
             .collect();
-        if self.interrupts.signal().is_some() || self.progress.done < self.progress.total {
-            let detail = format!(
-                "interrupted after {} of {}",
-                self.progress.done, self.progress.total
-            );
+        if self.interrupts.signal().is_some() || self.done < self.total {
+            let detail = format!("interrupted after {} of {}", self.done, self.total);
             gaps.push(Gap::new("trials", GapReason::Bounded, detail));
         }
         gaps
@@ -142,81 +147,5 @@ fn how_it_ended(trial: &Trial) -> String {
         end
     } else {
         format!("{end}: {}", words.trim())
-    }
-}
-
-/// One line on the terminal: how far, and how long yet.
-struct Progress {
-    began: Instant,
-    total: usize,
-    done: usize,
-    shown: bool,
-    wanted: bool,
-}
-
-impl Progress {
-    fn start(total: usize, quiet: bool) -> Progress {
-        Progress {
-            began: Instant::now(),
-            total,
-            done: 0,
-            shown: false,
-            wanted: !quiet && io::stderr().is_terminal(),
-        }
-    }
-
-    fn show(&mut self, of: &str) {
-        if !self.wanted {
-            return;
-        }
-        self.shown = true;
-        let left = match time_left(self.began.elapsed(), self.done, self.total) {
-            Some(left) => format!(", about {} left", plimsoll_render::span(left)),
-            None => String::new(),
-        };
-        // The terminal may be gone; the work must not care.
-        let _ = write!(
-            io::stderr(),
-            "\r\x1b[K{}/{} {}{left}",
-            self.done + 1,
-            self.total,
-            plimsoll_render::printable(of)
-        );
-    }
-
-    fn done(&mut self) {
-        self.done += 1;
-    }
-
-    fn clear(&mut self) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
-}
-
-/// If the rest takes as long as what is done.
-fn time_left(passed: Duration, done: usize, total: usize) -> Option<Duration> {
-    if done == 0 {
-        return None;
-    }
-    let rest = total.saturating_sub(done) as f64 / done as f64;
-    Some(passed.mul_f64(rest))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rest_takes_as_long_as_what_is_done() {
-        let check = |passed, done, total, expected| {
-            let left = time_left(Duration::from_secs(passed), done, total);
-            assert_eq!(left, expected, "{done} of {total}");
-        };
-        check(10, 0, 5, None);
-        check(10, 1, 5, Some(Duration::from_secs(40)));
-        check(10, 5, 5, Some(Duration::ZERO));
-        check(10, 6, 5, Some(Duration::ZERO));
     }
 }

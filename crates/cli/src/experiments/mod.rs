@@ -5,6 +5,7 @@ pub(crate) mod ballast;
 mod campaign;
 pub(crate) mod check;
 pub(crate) mod compare;
+pub(crate) mod fit;
 pub(crate) mod leak;
 mod recorded_trial;
 pub(crate) mod scale;

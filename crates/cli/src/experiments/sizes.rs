@@ -137,6 +137,8 @@ pub(crate) fn size_text(size: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -188,6 +190,46 @@ mod tests {
             "< 5MiB",
         ] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC{0,40}") {
+            let _ = text.parse::<Vary>();
+            let _ = text.parse::<Place>();
+            let _ = text.parse::<Target>();
+        }
+
+        #[test]
+        fn what_is_read_is_ascending_and_whole(
+            list in "n=[0-9]{1,17}[kMG]?([,.][0-9e.]{0,6}){0,4}(\\.\\.[0-9e]{1,9}(:[0-9]{0,4})?)?",
+        ) {
+            if let Ok(Vary(axis)) = list.parse::<Vary>() {
+                prop_assert!(!axis.values.is_empty() && axis.values.len() <= SIZES_MAX);
+                prop_assert!(axis.values.windows(2).all(|pair| pair[0] < pair[1]));
+                for value in axis.values {
+                    prop_assert!((1.0..=SIZE_MAX).contains(&value) && value.fract() == 0.0);
+                    let again: Vary = format!("n={}", size_text(value)).parse().unwrap();
+                    prop_assert_eq!(again.0.values, [value]);
+                }
+            }
+        }
+
+        #[test]
+        fn ranges_have_both_ends(first in 1..1000_u32, more in 1..1_000_000_u32, count in 2..50_usize) {
+            let last = first + more;
+            let Vary(axis) = format!("n={first}..{last}:{count}").parse().unwrap();
+            prop_assert_eq!(axis.values.first(), Some(&f64::from(first)));
+            prop_assert_eq!(axis.values.last(), Some(&f64::from(last)));
+            prop_assert!(axis.values.len() <= count);
+        }
+
+        #[test]
+        fn targets_come_back(size in 1..1_u64 << 53, limit in 1..u64::MAX) {
+            let target: Target = format!("n={size} < {limit}").parse().unwrap();
+            prop_assert_eq!(target.limit, Bytes(limit));
+            prop_assert_eq!(size_text(target.place.0[0].value), size.to_string());
         }
     }
 }

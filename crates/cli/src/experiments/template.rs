@@ -70,6 +70,8 @@ fn replace(bytes: &[u8], placeholder: &[u8], value: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -91,5 +93,15 @@ mod tests {
         assert!(template.require("n").is_ok());
         let error = template.require("p").unwrap_err().to_string();
         assert!(error.contains("no {p}"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn only_placeholders_change(before in "[^{]{0,9}", after in "[^{]{0,9}", value in "\\PC{0,9}") {
+            let words = [OsString::from(format!("{before}{{n}}{after}")), OsString::from(&before)];
+            let filled = Template::new(&words).fill(&[("n", &value)]);
+            prop_assert_eq!(&filled[0], &OsString::from(format!("{before}{value}{after}")));
+            prop_assert_eq!(&filled[1], &OsString::from(before));
+        }
     }
 }

@@ -101,11 +101,13 @@ pub(crate) fn run_child() {
         "leader_gone" => leader_gone(),
         other => panic!("no scenario {other}"),
     };
+    // Its buffer is allocated here and not in the middle of a test.
+    let mut stdin = std::io::stdin().lock();
     // libtest prints "test child ... " without a newline before.
     println!("\nready");
     std::io::stdout().flush().expect("a pipe");
     // Until the parent closes the other end.
-    let _ = std::io::stdin().read(&mut [0]);
+    let _ = stdin.read(&mut [0]);
     drop(kept);
 }
 

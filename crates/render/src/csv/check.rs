@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use plimsoll_model::CheckReport;
 
-use super::{text, write_row};
+use super::fields::{seconds, text, write_header, write_row};
 
 pub(crate) fn check(report: &CheckReport, w: &mut dyn Write) -> io::Result<()> {
     let titles = [
@@ -16,7 +16,7 @@ pub(crate) fn check(report: &CheckReport, w: &mut dyn Write) -> io::Result<()> {
         "found",
         "length_seconds",
     ];
-    write_row(w, &titles.map(str::to_owned))?;
+    write_header(w, &titles)?;
     for result in &report.results {
         write_row(
             w,
@@ -27,7 +27,7 @@ pub(crate) fn check(report: &CheckReport, w: &mut dyn Write) -> io::Result<()> {
                 text(&result.rule),
                 result.verdict.name().to_owned(),
                 text(&result.found),
-                format!("{:.3}", result.length.as_secs_f64()),
+                seconds(result.length),
             ],
         )?;
     }

@@ -3,10 +3,10 @@
 
 use std::io::{self, Write};
 
-use plimsoll_model::{CompareReport, Difference, Estimate, Measure, MeasuredReceipt, Step};
+use plimsoll_model::{CompareReport, Difference, Estimate, MeasuredReceipt, Step};
 
-use super::{optional, text, write_row};
-use crate::json::{claim_name, measure_kind};
+use super::fields::{decimal, optional, text, write_row};
+use crate::names;
 
 pub(crate) fn compare(report: &CompareReport, w: &mut dyn Write) -> io::Result<()> {
     let mut titles = ["measure", "name", "step", "arm", "trials", "failed"]
@@ -40,13 +40,10 @@ fn step_row(
     step: &Step,
 ) -> Vec<String> {
     let arm = report.arms.get(place);
-    let name = match &measured.measure {
-        Measure::Stage(name) | Measure::Owner(name) | Measure::Marginal(name) => text(name),
-        _ => String::new(),
-    };
+    let name = names::measure_name(&measured.measure);
     let mut fields = vec![
-        measure_kind(&measured.measure).to_owned(),
-        name,
+        names::measure_kind(&measured.measure).to_owned(),
+        name.map_or_else(String::new, text),
         place.to_string(),
         text(&step.name),
         optional(arm.map(|arm| arm.trials.len())),
@@ -74,16 +71,7 @@ fn difference(difference: Option<&Difference>) -> Vec<String> {
     let mut fields = estimate(difference.and_then(|difference| difference.difference)).to_vec();
     fields.push(decimal(difference.and_then(|difference| difference.noise)));
     fields.push(optional(
-        difference.map(|difference| claim_name(difference.claim)),
+        difference.map(|difference| names::claim(difference.claim)),
     ));
     fields
-}
-
-/// What one item costs may be a fraction of a byte.
-fn decimal(bytes: Option<f64>) -> String {
-    optional(
-        bytes
-            .filter(|bytes| bytes.is_finite())
-            .map(|bytes| format!("{bytes:.3}")),
-    )
 }

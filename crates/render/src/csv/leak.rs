@@ -11,9 +11,10 @@ use std::io::{self, Write};
 
 use plimsoll_model::{Estimate, GrowthPoint, LeakReport, MeasuredGrowth, MemoryPoint};
 
-use super::{optional, text, write_row};
-use crate::estimate_words::WorkUnit;
-use crate::leak_words::{class_name, doubt, verdict};
+use super::fields::{optional, parts_fields, seconds, text, write_header, write_row};
+use crate::names;
+use crate::words::leak::{doubts, verdict};
+use crate::words::work::WorkUnit;
 
 const TITLES: [&str; 18] = [
     "row",
@@ -41,19 +42,13 @@ const JUDGED: usize = 7;
 const READ: usize = 8;
 
 pub(crate) fn leak(report: &LeakReport, w: &mut dyn Write) -> io::Result<()> {
-    write_row(w, &TITLES.map(str::to_owned))?;
+    write_header(w, &TITLES)?;
     write_row(w, &judged("verdict", &report.own, &verdict(report)))?;
     let unit = WorkUnit(&report.unit);
     let measures = report.measures.iter().map(|measure| ("measure", measure));
     let owners = report.owners.iter().map(|owner| ("owner", owner));
     for (row, measured) in measures.chain(owners) {
-        let growth = &measured.growth;
-        let doubts: Vec<String> = growth
-            .reasons
-            .iter()
-            .map(|reason| doubt(reason, growth, unit))
-            .collect();
-        write_row(w, &judged(row, measured, &doubts.join("; ")))?;
+        write_row(w, &judged(row, measured, &doubts(&measured.growth, unit)))?;
     }
     for floor in &report.own.growth.floors {
         write_row(w, &floor_row(floor))?;
@@ -70,7 +65,7 @@ fn judged(row: &str, measured: &MeasuredGrowth, words: &str) -> Vec<String> {
     let mut fields = vec![
         row.to_owned(),
         text(&measured.name),
-        class_name(growth.class).to_owned(),
+        names::growth_class(growth.class).to_owned(),
         slope(|slope| slope.value),
         slope(|slope| slope.low),
         slope(|slope| slope.high),
@@ -92,24 +87,10 @@ fn floor_row(floor: &GrowthPoint) -> Vec<String> {
 }
 
 fn point_row(point: &MemoryPoint) -> Vec<String> {
-    let parts = &point.parts;
-    let bytes = [
-        parts.own(),
-        parts.rss,
-        parts.anon,
-        parts.file,
-        parts.shmem,
-        parts.swap,
-    ];
-    let mut fields = bytes.map(|bytes| bytes.0.to_string()).into_iter();
-    read(
-        "point",
-        point.work,
-        std::array::from_fn(|place| match place {
-            0 => format!("{:.3}", point.at.as_secs_f64()),
-            _ => fields.next().unwrap_or_default(),
-        }),
-    )
+    let [rss, anon, file, shmem, swap] = parts_fields(&point.parts);
+    let own = point.parts.own().0.to_string();
+    let at = seconds(point.at);
+    read("point", point.work, [at, own, rss, anon, file, shmem, swap])
 }
 
 fn read(row: &str, work: f64, figures: [String; READ - 1]) -> Vec<String> {

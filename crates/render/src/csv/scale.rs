@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use plimsoll_model::{Cell, ScaleReport, Seen, Trial};
 
-use super::{optional, text, write_row};
+use super::fields::{optional, seconds, text, write_row};
 
 pub(crate) fn scale(report: &ScaleReport, w: &mut dyn Write) -> io::Result<()> {
     let mut titles: Vec<String> = report.axes.iter().map(|axis| text(&axis.name)).collect();
@@ -59,8 +59,8 @@ fn trial_row(report: &ScaleReport, cell: &Cell, place: usize, trial: &Trial) -> 
     ]);
     fields.extend(seen(trial.pss_end));
     fields.extend([
-        format!("{:.3}", trial.length.as_secs_f64()),
-        format!("{:.3}", trial.cpu.as_secs_f64()),
+        seconds(trial.length),
+        seconds(trial.cpu),
         trial.major_faults.to_string(),
         optional(trial.exit_code),
         optional(trial.cap.as_ref().map(|cap| cap.limit.0)),

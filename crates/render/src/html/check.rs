@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use plimsoll_model::CheckReport;
+use plimsoll_model::{CheckReport, CheckResult};
 
 use super::data::PageData;
 use super::page::{Head, Page};
-use crate::check_words::{SELF_TEST, summary, verdict_words};
-use crate::markup::escaped;
-use crate::quantity::span;
+use super::table::{Cell, Column};
+use crate::words::check::{SELF_TEST, summary, verdict_words};
+use crate::words::time::span;
 
 pub(crate) fn check(report: &CheckReport, w: &mut dyn Write) -> io::Result<()> {
     let mut page = Page::start(
@@ -17,28 +17,30 @@ pub(crate) fn check(report: &CheckReport, w: &mut dyn Write) -> io::Result<()> {
             title: "Check report",
             facts: &[format!("rules of {}", report.file)],
             command: &[],
-            verdict: &summary(report),
+            verdict: &[summary(report)],
         },
     )?;
     if report.self_test {
         page.paragraph("note", SELF_TEST)?;
     }
-    page.raw(
-        "<section><div class=\"scroll\"><table class=\"sortable\">\n<thead><tr><th>check<th>rule\
-         <th>verdict<th>found<th class=\"n\">took</tr></thead>\n<tbody>\n",
-    )?;
-    for result in &report.results {
-        page.raw(&format!(
-            "<tr><th scope=\"row\">{}</th><td class=\"text\">{}</td><td>{}</td>\
-             <td class=\"text\">{}</td><td class=\"n\" data-v=\"{:.3}\">{}</td></tr>\n",
-            escaped(&result.check),
-            escaped(&result.rule),
-            verdict_words(result.verdict),
-            escaped(&result.found),
-            result.length.as_secs_f64(),
-            escaped(&span(result.length)),
-        ))?;
-    }
-    page.raw("</tbody></table></div></section>\n")?;
+    let columns = [
+        Column::Prose("check"),
+        Column::Prose("rule"),
+        Column::Words("verdict"),
+        Column::Prose("found"),
+        Column::Figures("took"),
+    ];
+    let row = |result: &CheckResult| {
+        vec![
+            Cell::text(&result.check),
+            Cell::text(&result.rule),
+            Cell::text(verdict_words(result.verdict)),
+            Cell::text(&result.found),
+            Cell::valued(result.length.as_secs_f64(), span(result.length)),
+        ]
+    };
+    page.raw("<section>\n")?;
+    page.table(&columns, report.results.iter().map(row))?;
+    page.raw("</section>\n")?;
     page.finish(&PageData::empty())
 }

@@ -12,10 +12,10 @@ use plimsoll_model::{
 use serde::Serialize;
 
 use super::page::class_name;
-use crate::component_words::{cache_words, sharing_words, used_words};
+use crate::figures::run::Run;
 use crate::printable::printable;
-use crate::quantity::mark;
-use crate::run::Run;
+use crate::words::amount::mark;
+use crate::words::component::{cache_words, sharing_words, used_words};
 
 /// Breakdowns in one page. A breakdown of a large process is some 40 KB here, and a page of a few
 /// megabytes still opens at once on a phone.

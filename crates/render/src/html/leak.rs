@@ -5,13 +5,18 @@ use std::io::{self, Write};
 
 use plimsoll_model::{LeakReport, MeasuredGrowth, MemoryPoint};
 
+use super::chart::{Axis, Chart, Scaling};
 use super::data::PageData;
 use super::page::{Head, Page};
-use super::plot::Plot;
-use crate::estimate_words::{WorkUnit, amount, estimate};
-use crate::leak_series::{LeakSeries, SlopeLine};
-use crate::leak_words::{by_hand, class_words, confidence, doubt, facts, method, notes, verdict};
-use crate::markup::escaped;
+use super::table::{Cell, Column};
+use crate::figures::leak_series::{LeakSeries, SlopeLine};
+use crate::words::interval::estimated;
+use crate::words::leak::{
+    by_hand, class_words, constant, doubts, facts, is_allocators, method, notes, too_few_readings,
+    verdict,
+};
+use crate::words::number::confidence;
+use crate::words::work::WorkUnit;
 
 /// Marks of the legend, 24 by 10.
 const OWN_KEY: &str = r#"<line class="own" x1="0" x2="24" y1="5" y2="5"/>"#;
@@ -30,7 +35,7 @@ pub(crate) fn leak(report: &LeakReport, w: &mut dyn Write) -> io::Result<()> {
             title: "Leak report",
             facts: &facts(report),
             command: &subject,
-            verdict: &verdict(report),
+            verdict: &[verdict(report)],
         },
     )?;
     for note in notes(report) {
@@ -40,12 +45,15 @@ pub(crate) fn leak(report: &LeakReport, w: &mut dyn Write) -> io::Result<()> {
     own_course(&mut page, report, &series)?;
     all_courses(&mut page, &series)?;
     page.raw("<section><h2>What grows</h2>\n")?;
-    let own = std::iter::once(&report.own);
-    let measures: Vec<&MeasuredGrowth> = own.chain(&report.measures).collect();
-    growths(&mut page, report, "measure", &measures)?;
-    if !report.owners.is_empty() {
-        let owners: Vec<&MeasuredGrowth> = report.owners.iter().collect();
-        growths(&mut page, report, "owner", &owners)?;
+    let unjudged = too_few_readings(report);
+    let measures = report.measures.iter();
+    let measures = measures.filter(|measure| unjudged.is_none() || !is_allocators(measure));
+    let measures = std::iter::once(&report.own).chain(measures);
+    growths(&mut page, report, "measure", measures)?;
+    if let Some(words) = unjudged {
+        page.paragraph("note", &format!("{words}."))?;
+    } else if !report.owners.is_empty() {
+        growths(&mut page, report, "owner", report.owners.iter())?;
     }
     let reading = format!(
         "Growth {} with its {} interval. What grows by less than \"seen from\" is not seen.",
@@ -62,7 +70,7 @@ pub(crate) fn leak(report: &LeakReport, w: &mut dyn Write) -> io::Result<()> {
 /// The program's own memory between its lowest and highest point, with warm-up, floors and slope.
 fn own_course(page: &mut Page<'_>, report: &LeakReport, series: &LeakSeries<'_>) -> io::Result<()> {
     let own = points(series, |point| point.parts.own().0);
-    page.raw("<section class=\"plot\"><h2>Own memory</h2>\n")?;
+    page.section("Own memory")?;
     let floors: Vec<(f64, f64)> = report
         .own
         .growth
@@ -71,42 +79,42 @@ fn own_course(page: &mut Page<'_>, report: &LeakReport, series: &LeakSeries<'_>)
         .map(|floor| (floor.work, floor.bytes))
         .collect();
     let mut keys = vec![(OWN_KEY, "own memory")];
-    if let Some(mut plot) = plot(series, &[&own], false) {
+    if let Some(words) = constant(series) {
+        page.paragraph("", &format!("It was {words}."))?;
+    } else if let Some(mut chart) = chart(series, bytes_of(&own)) {
         if let (Some(end), Some((from, _))) = (series.warm_up_end(), series.ends()) {
-            plot.shade("warm-up", from, end);
+            chart.shade("warm-up", from, end);
             keys.push((WARM_UP_KEY, "warm-up, left out"));
         }
         let line = series.slope_line();
         if let Some(line) = &line {
-            fan(&mut plot, line);
+            fan(&mut chart, line);
         }
-        plot.line("own", &own);
+        chart.line("own", &own);
         if let Some(line) = &line {
             let at = |work: f64| (work, line.at(work, line.slope.value));
-            plot.line("slope", &[at(line.from), at(line.to)]);
+            chart.line("slope", &[at(line.from), at(line.to)]);
             keys.push((SLOPE_KEY, "slope"));
             keys.push((BAND_KEY, "its interval"));
         }
         if !floors.is_empty() {
-            plot.dots("floor", &floors);
+            chart.dots("floor", &floors);
             keys.push((FLOOR_KEY, "floors"));
         }
-        page.raw("<div class=\"scroll\">")?;
-        page.raw(&plot.finish(&format!("Own memory over work. {}", verdict(report))))?;
-        page.raw("</div>\n")?;
+        page.charts(&chart.finish("", &format!("Own memory over work. {}", verdict(report))))?;
         legend(page, &keys)?;
     }
-    if let Some(averages) = &report.own.growth.end_averages {
-        page.paragraph("note", &by_hand(averages))?;
+    if let Some(words) = by_hand(report) {
+        page.paragraph("note", &words)?;
     }
     page.raw("</section>\n")
 }
 
 /// What the interval of the slope allows, on both sides of where the lines cross.
-fn fan(plot: &mut Plot<'_>, line: &SlopeLine) {
+fn fan(chart: &mut Chart<'_>, line: &SlopeLine) {
     let at = |work: f64, slope: f64| (work, line.at(work, slope));
     let (from, to, slope) = (line.from, line.to, line.slope);
-    plot.area(
+    chart.area(
         "band",
         &[
             at(from, slope.low),
@@ -124,17 +132,16 @@ fn all_courses(page: &mut Page<'_>, series: &LeakSeries<'_>) -> io::Result<()> {
     let own = points(series, |point| point.parts.own().0);
     let rss = points(series, |point| point.parts.rss.0);
     let file = points(series, |point| point.parts.file.0);
-    let Some(mut plot) = plot(series, &[&own, &rss, &file], true) else {
+    let amounts = [&own, &rss, &file].map(|line| line.iter().map(|point| point.1));
+    let amounts: Vec<f64> = amounts.into_iter().flatten().collect();
+    let Some(mut chart) = chart(series, Axis::bytes(&amounts, Scaling::Linear)) else {
         return Ok(());
     };
-    plot.line("rss", &rss);
-    plot.line("file", &file);
-    plot.line("own", &own);
-    page.raw(
-        "<section class=\"plot\"><h2>Beside RSS and mapped files</h2>\n<div class=\"scroll\">",
-    )?;
-    page.raw(&plot.finish("Own memory, RSS and mapped files over work, from zero"))?;
-    page.raw("</div>\n")?;
+    chart.line("rss", &rss);
+    chart.line("file", &file);
+    chart.line("own", &own);
+    page.section("Beside RSS and mapped files")?;
+    page.charts(&chart.finish("", "Own memory, RSS and mapped files over work, from zero"))?;
     legend(
         page,
         &[
@@ -154,22 +161,16 @@ fn points(series: &LeakSeries<'_>, bytes: impl Fn(&MemoryPoint) -> u64) -> Vec<(
         .collect()
 }
 
-fn plot<'a>(series: &LeakSeries<'a>, lines: &[&[(f64, f64)]], from_zero: bool) -> Option<Plot<'a>> {
-    let bytes = || {
-        lines
-            .iter()
-            .flat_map(|line| line.iter().map(|point| point.1))
-    };
-    let lowest = if from_zero {
-        0.0
-    } else {
-        bytes().fold(f64::INFINITY, f64::min)
-    };
-    Plot::new(
-        series.unit,
-        series.ends()?,
-        (lowest, bytes().fold(0.0, f64::max)),
-    )
+fn chart<'a>(series: &LeakSeries<'a>, bytes: Option<Axis<'a>>) -> Option<Chart<'a>> {
+    let work = Axis::work(series.unit, series.ends()?)?;
+    Some(Chart::new(work, bytes?))
+}
+
+/// Of the lines alone, not from 0.
+fn bytes_of(line: &[(f64, f64)]) -> Option<Axis<'static>> {
+    let bytes = || line.iter().map(|point| point.1);
+    let lowest = bytes().fold(f64::INFINITY, f64::min);
+    Axis::bytes_between(lowest, bytes().fold(0.0, f64::max))
 }
 
 fn legend(page: &mut Page<'_>, keys: &[(&str, &str)]) -> io::Result<()> {
@@ -183,56 +184,33 @@ fn legend(page: &mut Page<'_>, keys: &[(&str, &str)]) -> io::Result<()> {
     page.raw("</ul>\n")
 }
 
-fn growths(
+fn growths<'a>(
     page: &mut Page<'_>,
     report: &LeakReport,
     title: &str,
-    all: &[&MeasuredGrowth],
+    all: impl Iterator<Item = &'a MeasuredGrowth>,
 ) -> io::Result<()> {
-    page.raw(&format!(
-        "<div class=\"scroll\"><table class=\"sortable\">\n<thead><tr><th>{title}<th>class\
-         <th class=\"n\">growth<th class=\"n\">seen from<th class=\"n\">points</tr></thead>\n<tbody>\n"
-    ))?;
     let unit = WorkUnit(&report.unit);
-    for measured in all {
-        growth_row(page, measured, unit)?;
-    }
-    page.raw("</tbody></table></div>\n")
+    let columns = [
+        Column::Prose(title),
+        Column::Words("class"),
+        Column::Figures("growth"),
+        Column::Figures("seen from"),
+        Column::Figures("points"),
+    ];
+    page.table(&columns, all.map(|measured| growth_row(measured, unit)))
 }
 
-fn growth_row(
-    page: &mut Page<'_>,
-    measured: &MeasuredGrowth,
-    unit: WorkUnit<'_>,
-) -> io::Result<()> {
+fn growth_row(measured: &MeasuredGrowth, unit: WorkUnit<'_>) -> Vec<Cell> {
     let growth = &measured.growth;
-    let doubts: Vec<String> = growth
-        .reasons
-        .iter()
-        .map(|reason| doubt(reason, growth, unit))
-        .collect();
-    let note = match doubts.is_empty() {
-        true => String::new(),
-        false => format!("<small>{}</small>", escaped(&doubts.join("; "))),
-    };
-    // Unknown figures sort below every known one.
-    let cell = |figure: Option<f64>, words: Option<String>| {
-        format!(
-            "<td class=\"n\" data-v=\"{}\">{}</td>",
-            figure.map_or_else(|| "-1e308".to_owned(), |figure| figure.to_string()),
-            escaped(&words.unwrap_or_else(|| "-".to_owned()))
-        )
-    };
-    page.raw(&format!(
-        "<tr><th scope=\"row\">{}{note}</th><td>{}</td>{}{}<td class=\"n\" data-v=\"{points}\">\
-         {points}</td></tr>\n",
-        escaped(&measured.name),
-        class_words(growth.class),
-        cell(
-            growth.slope.map(|slope| slope.value),
-            growth.slope.as_ref().map(estimate)
-        ),
-        cell(growth.detection_limit, growth.detection_limit.map(amount)),
-        points = measured.points,
-    ))
+    let slope = growth.slope.as_ref();
+    vec![
+        Cell::text(&measured.name).noted(doubts(growth, unit)),
+        Cell::text(class_words(growth.class)),
+        slope.map_or_else(Cell::unknown, |slope| {
+            Cell::valued(slope.value, estimated(slope))
+        }),
+        Cell::bytes(growth.detection_limit),
+        Cell::count(measured.points),
+    ]
 }

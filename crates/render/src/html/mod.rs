@@ -10,20 +10,23 @@ mod data;
 mod fit;
 mod leak;
 mod page;
-mod plot;
 mod receipt;
 mod scale;
 mod stages;
+mod table;
 mod tables;
 
 use std::io::{self, Write};
 
 use plimsoll_model::{Breakdown, Bytes, ProcessTable, Recorded, Scope};
 
-use crate::conditions::{before_the_kill, cap_words, pressure_words};
+use crate::figures::run::{Run, facts};
 use crate::markup::escaped;
-use crate::quantity::{count, date, marked, peak_exactness, percent, span};
-use crate::run::{Run, facts};
+use crate::words::amount::{marked, peak_exactness};
+use crate::words::conditions::{before_the_kill, cap_words, pressure_words};
+use crate::words::number::{count, percent};
+use crate::words::subject::scope_words;
+use crate::words::time::{date, span};
 use data::PageData;
 use page::{Head, Page};
 
@@ -38,21 +41,14 @@ const LARGEST_NAMED: usize = 3;
 
 pub(crate) fn breakdown(breakdown: &Breakdown, w: &mut dyn Write) -> io::Result<()> {
     let process = &breakdown.process;
-    let scope = match breakdown.scope {
-        Scope::Process => format!("pid {}", process.id.pid),
-        Scope::Tree => format!(
-            "tree of pid {}, {}",
-            process.id.pid,
-            count(breakdown.processes.len() as u64, "process", "processes")
-        ),
-    };
+    let scope = scope_words(breakdown);
     let mut page = Page::start(
         w,
         &Head {
             title: &process.application(),
             facts: &[scope, date(breakdown.taken_at)],
             command: &process.command,
-            verdict: &breakdown.verdict,
+            verdict: std::slice::from_ref(&breakdown.verdict),
         },
     )?;
     composition(&mut page, breakdown)?;
@@ -90,7 +86,7 @@ pub(crate) fn process_table(table: &ProcessTable, w: &mut dyn Write) -> io::Resu
             title: "Processes",
             facts: &[],
             command: &[],
-            verdict: &verdict,
+            verdict: &[verdict],
         },
     )?;
     page.raw("<section>\n")?;
@@ -123,7 +119,7 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
             title: &title,
             facts: &facts(meta),
             command,
-            verdict: &run.verdict(),
+            verdict: &[run.verdict()],
         },
     )?;
     if let Some(note) = run.kernel_peak_note() {

@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use plimsoll_model::{Bytes, Cgroup, Gap, ReadingCost, Reclaim, ReclaimClass, SystemMemory};
 
 use super::data::PageData;
-use crate::amount::bytes;
-use crate::markup::escaped;
-use crate::quantity::{percent, span};
+use crate::markup::{escaped, escaped_prose};
+use crate::words::number::percent;
+use crate::words::time::span;
 
 const STYLE: &str = include_str!("../../assets/page.css");
 const SCRIPT: &str = include_str!("../../assets/page.js");
@@ -25,36 +25,8 @@ pub(super) struct Head<'a> {
     pub(super) title: &'a str,
     pub(super) facts: &'a [String],
     pub(super) command: &'a [String],
-    pub(super) verdict: &'a str,
-}
-
-/// A cell of a table: its words, and by what it sorts where it is a figure.
-pub(super) struct Cell {
-    words: String,
-    value: Option<f64>,
-}
-
-impl Cell {
-    pub(super) fn text(words: String) -> Cell {
-        Cell { words, value: None }
-    }
-
-    pub(super) fn valued(value: f64, words: String) -> Cell {
-        let value = value.is_finite().then_some(value);
-        Cell { words, value }
-    }
-
-    pub(super) fn count(count: usize) -> Cell {
-        Cell::valued(count as f64, count.to_string())
-    }
-
-    /// Bytes, or "-" where they are not known.
-    pub(super) fn bytes(amount: Option<f64>) -> Cell {
-        match amount {
-            Some(amount) => Cell::valued(amount, bytes(amount)),
-            None => Cell::text("-".to_owned()),
-        }
-    }
+    /// A paragraph each.
+    pub(super) verdict: &'a [String],
 }
 
 impl<'w> Page<'w> {
@@ -80,8 +52,9 @@ impl<'w> Page<'w> {
                 "<p class=\"command\"><code>{command}</code></p>\n"
             ))?;
         }
-        let verdict = kept_together(&escaped(head.verdict));
-        page.raw(&format!("<p class=\"verdict\">{verdict}</p>\n"))?;
+        for verdict in head.verdict {
+            page.paragraph("verdict", verdict)?;
+        }
         page.raw("</header>\n<main>\n")?;
         Ok(page)
     }
@@ -101,8 +74,18 @@ impl<'w> Page<'w> {
         self.w.write_all(markup.as_bytes())
     }
 
+    /// Opens a section; its end is markup of the caller.
+    pub(super) fn section(&mut self, title: &str) -> io::Result<()> {
+        self.raw(&format!("<section><h2>{}</h2>\n", escaped(title)))
+    }
+
+    /// Charts in a place that scrolls where the page is narrower than they can be.
+    pub(super) fn charts(&mut self, markup: &str) -> io::Result<()> {
+        self.raw(&format!("<div class=\"scroll\">\n{markup}</div>\n"))
+    }
+
     pub(super) fn paragraph(&mut self, class: &str, text: &str) -> io::Result<()> {
-        writeln!(self.w, "<p class=\"{class}\">{}</p>", escaped(text))
+        writeln!(self.w, "<p class=\"{class}\">{}</p>", escaped_prose(text))
     }
 
     /// Where the script puts the treemap; without scripts the table below says the same.
@@ -218,14 +201,7 @@ impl<'w> Page<'w> {
     }
 
     pub(super) fn gaps(&mut self, gaps: &[Gap]) -> io::Result<()> {
-        if gaps.is_empty() {
-            return Ok(());
-        }
-        self.raw("<section><h2>Not read</h2>\n<ul>\n")?;
-        for gap in gaps {
-            writeln!(self.w, "<li>{}</li>", escaped(&gap.to_string()))?;
-        }
-        self.raw("</ul></section>\n")
+        self.list("Not read", gaps.iter().map(Gap::to_string))
     }
 
     /// A section with a sentence an item; nothing without sentences.
@@ -236,7 +212,7 @@ impl<'w> Page<'w> {
     ) -> io::Result<()> {
         let items: Vec<String> = sentences
             .into_iter()
-            .map(|sentence| format!("<li>{}</li>\n", escaped(&sentence)))
+            .map(|sentence| format!("<li>{}</li>\n", escaped_prose(&sentence)))
             .collect();
         if items.is_empty() {
             return Ok(());
@@ -246,42 +222,6 @@ impl<'w> Page<'w> {
             "<section><h2>{title}</h2>\n<ul>\n{}</ul></section>\n",
             items.concat()
         ))
-    }
-
-    /// A section with a table that the script makes sortable; the first column names the rows.
-    /// After [`Page::table_end`] the section is still open.
-    pub(super) fn table_start(&mut self, title: &str, titles: &[&str]) -> io::Result<()> {
-        self.raw(&format!(
-            "<section><h2>{}</h2>\n<div class=\"scroll\"><table class=\"sortable\">\n\
-             <thead><tr>",
-            escaped(title)
-        ))?;
-        for title in titles {
-            self.raw(&format!("<th>{}", escaped(title)))?;
-        }
-        self.raw("</tr></thead>\n<tbody>\n")
-    }
-
-    pub(super) fn table_row(&mut self, name: &Cell, cells: &[Cell]) -> io::Result<()> {
-        let sorts = name
-            .value
-            .map_or_else(String::new, |value| format!(" data-v=\"{value}\""));
-        self.raw(&format!(
-            "<tr><th scope=\"row\"{sorts}>{}</th>",
-            escaped(&name.words)
-        ))?;
-        for cell in cells {
-            let words = escaped(&cell.words);
-            self.raw(&match cell.value {
-                Some(value) => format!("<td class=\"n\" data-v=\"{value}\">{words}</td>"),
-                None => format!("<td>{words}</td>"),
-            })?;
-        }
-        self.raw("</tr>\n")
-    }
-
-    pub(super) fn table_end(&mut self) -> io::Result<()> {
-        self.raw("</tbody></table></div>\n")
     }
 
     pub(super) fn cost(&mut self, cost: &ReadingCost) -> io::Result<()> {
@@ -311,20 +251,4 @@ pub(super) const fn class_name(class: ReclaimClass) -> &'static str {
         ReclaimClass::AfterWriteback => "writeback",
         ReclaimClass::Droppable => "drop",
     }
-}
-
-/// Escaped text in which no line breaks between a figure and its unit.
-fn kept_together(text: &str) -> String {
-    const UNITS: [&str; 9] = ["B", "KiB", "MiB", "GiB", "TiB", "us", "ms", "s", "min"];
-    let mut out = String::with_capacity(text.len() + 32);
-    for (number, word) in text.split(' ').enumerate() {
-        let unit = word.trim_end_matches([',', ';', ':', '.', ')']);
-        if number > 0 {
-            let after_figure = out.ends_with(|c: char| c.is_ascii_digit());
-            let bound = after_figure && UNITS.contains(&unit);
-            out.push_str(if bound { "&nbsp;" } else { " " });
-        }
-        out.push_str(word);
-    }
-    out
 }

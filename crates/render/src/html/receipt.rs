@@ -4,22 +4,19 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use plimsoll_model::{CompareReport, Measure, MeasuredReceipt, Step};
+use plimsoll_model::{ArmRecord, CompareReport, Difference, Measure, MeasuredReceipt, Step};
 
-use super::chart::{WIDTH, drawing};
 use super::data::PageData;
-use super::page::{Cell, Head, Page};
-use crate::amount::{bytes, estimated};
-use crate::claim_words::Told;
-use crate::markup::escaped;
-use crate::quantity::count;
-use crate::receipt::{
+use super::page::{Head, Page};
+use super::table::{Cell, Column};
+use crate::figures::receipt::{
     arm_words, changed_owners, method, notes, receipt as receipt_of, repeats, value_of, verdict,
 };
-
-/// Of one arm: a line of words and its bar.
-const ARM_HEIGHT: f64 = 52.0;
-const BAR_HEIGHT: f64 = 22.0;
+use crate::markup::escaped;
+use crate::words::amount::bytes;
+use crate::words::claim::Told;
+use crate::words::interval::estimated;
+use crate::words::number::count;
 
 pub(crate) fn receipt(report: &CompareReport, w: &mut dyn Write) -> io::Result<()> {
     let mut page = Page::start(
@@ -28,7 +25,7 @@ pub(crate) fn receipt(report: &CompareReport, w: &mut dyn Write) -> io::Result<(
             title: "What the changes saved",
             facts: &[],
             command: &[],
-            verdict: &verdict(report),
+            verdict: &[verdict(report)],
         },
     )?;
     for note in notes(report) {
@@ -72,29 +69,20 @@ fn bars(
     measured: &MeasuredReceipt,
     highest: f64,
 ) -> io::Result<()> {
-    let title = measured.measure.to_string();
-    page.raw(&format!(
-        "<div class=\"plot\"><h2>{}</h2>\n",
-        escaped(&title)
-    ))?;
+    let title = escaped(&measured.measure.to_string());
+    page.raw(&format!("<div class=\"arms\"><h2>{title}</h2>\n"))?;
     let values = values(report, measured);
     let first = values.first().copied().flatten();
-    let mut marks = String::new();
-    for (place, step) in measured.receipt.steps.iter().enumerate() {
-        let top = place as f64 * ARM_HEIGHT;
-        bar(
-            &mut marks,
-            top,
-            step,
-            values[place],
-            first,
-            highest,
-            &told(report, step),
-        );
+    for (step, value) in measured.receipt.steps.iter().zip(values) {
+        let figure = value.map_or_else(|| "not seen".to_owned(), bytes);
+        page.raw(&format!(
+            "<p><b>{}: {}</b> <span>{}</span></p>\n",
+            escaped(&step.name),
+            escaped(&figure),
+            escaped(&told(report, step))
+        ))?;
+        page.raw(&bar(step, value, first, highest))?;
     }
-    let height = values.len().max(1) as f64 * ARM_HEIGHT;
-    let words = format!("{title} of each arm; the table below says the same");
-    page.raw(&drawing("bars", height, &words, &marks))?;
     page.raw("</div>\n")
 }
 
@@ -109,115 +97,60 @@ fn told(report: &CompareReport, step: &Step) -> String {
     })
 }
 
-fn bar(
-    marks: &mut String,
-    top: f64,
-    step: &Step,
-    value: Option<f64>,
-    first: Option<f64>,
-    highest: f64,
-    told: &str,
-) {
-    let wide = |amount: f64| {
+/// As wide as its place on the page: all lengths are shares.
+fn bar(step: &Step, value: Option<f64>, first: Option<f64>, highest: f64) -> String {
+    let percent = |amount: f64| {
         if highest > 0.0 {
-            (amount / highest).clamp(0.0, 1.0) * WIDTH
+            (amount / highest).clamp(0.0, 1.0) * 100.0
         } else {
             0.0
         }
     };
-    let figure = value.map_or_else(|| "not seen".to_owned(), bytes);
-    let (words, bar_top) = (top + 16.0, top + 22.0);
-    // Writing to a String can't fail.
-    let _ = writeln!(
-        marks,
-        "<text class=\"mark\" x=\"0\" y=\"{words}\">{}: {}</text>\
-         <text x=\"{WIDTH}\" y=\"{words}\" text-anchor=\"end\">{}</text>",
-        escaped(&step.name),
-        escaped(&figure),
-        escaped(told)
-    );
-    if let Some(value) = value {
-        let gone = wide(first.unwrap_or(value));
-        let _ = writeln!(
+    let mut marks = String::new();
+    let mut part = |class: &str, from: f64, to: f64| {
+        let _ = write!(
+            // Writing to a String can't fail.
             marks,
-            "<rect class=\"gone\" x=\"0\" y=\"{bar_top}\" width=\"{gone:.1}\" \
-             height=\"{BAR_HEIGHT}\"/><rect class=\"there\" x=\"0\" y=\"{bar_top}\" \
-             width=\"{:.1}\" height=\"{BAR_HEIGHT}\"><title>{}</title></rect>",
-            wide(value),
-            escaped(&figure)
+            "<i class=\"{class}\" style=\"left:{from:.2}%;width:{:.2}%\"></i>",
+            (to - from).max(0.0)
         );
+    };
+    if let Some(value) = value {
+        part("gone", 0.0, percent(first.unwrap_or(value)));
+        part("there", 0.0, percent(value));
     }
     if let Some(interval) = step.value {
-        let middle = bar_top + BAR_HEIGHT / 2.0;
-        let _ = writeln!(
-            marks,
-            "<line class=\"whisker\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle}\" y2=\"{middle}\"/>",
-            wide(interval.low),
-            wide(interval.high)
-        );
+        part("ends", percent(interval.low), percent(interval.high));
     }
+    format!("<div class=\"arm\" aria-hidden=\"true\">{marks}</div>\n")
 }
 
 fn arms(page: &mut Page<'_>, report: &CompareReport) -> io::Result<()> {
-    page.table_start("Arms", &["arm", "trials", "failed", "what was run"])?;
-    for arm in &report.arms {
-        page.table_row(
-            &Cell::text(arm.name.clone()),
-            &[
-                Cell::count(arm.trials.len()),
-                Cell::count(arm.failed),
-                Cell::text(arm_words(arm)),
-            ],
-        )?;
-    }
-    page.table_end()?;
+    let columns = [
+        Column::Prose("arm"),
+        Column::Figures("trials"),
+        Column::Figures("failed"),
+        Column::Prose("what was run"),
+    ];
+    let row = |arm: &ArmRecord| {
+        vec![
+            Cell::text(&arm.name),
+            Cell::count(arm.trials.len()),
+            Cell::count(arm.failed),
+            Cell::text(arm_words(arm)),
+        ]
+    };
+    page.section("Arms")?;
+    page.table(&columns, report.arms.iter().map(row))?;
     page.raw("</section>\n")
 }
 
 /// Every measure of every arm.
 fn steps(page: &mut Page<'_>, report: &CompareReport) -> io::Result<()> {
-    let titles = [
-        "measure",
-        "arm",
-        "mean",
-        "against the arm before",
-        "against the first",
-    ];
-    page.table_start("Every measure", &titles)?;
-    for measured in &report.receipts {
-        step_rows(page, report, measured)?;
-    }
-    page.table_end()?;
+    page.section("Every measure")?;
+    let measures: Vec<&MeasuredReceipt> = report.receipts.iter().collect();
+    step_table(page, report, "measure", &measures)?;
     page.raw("</section>\n")
-}
-
-fn step_rows(
-    page: &mut Page<'_>,
-    report: &CompareReport,
-    measured: &MeasuredReceipt,
-) -> io::Result<()> {
-    for (place, step) in measured.receipt.steps.iter().enumerate() {
-        let mean = match step.value {
-            Some(mean) => Cell::valued(mean.value, estimated(&mean)),
-            None => Cell::bytes(value_of(report, &measured.measure, place, step)),
-        };
-        let change = |change: &Option<plimsoll_model::Difference>| {
-            let words = change
-                .as_ref()
-                .map(|change| Told::of(change, repeats(report)).words());
-            Cell::text(words.unwrap_or_default())
-        };
-        page.table_row(
-            &Cell::text(measured.measure.to_string()),
-            &[
-                Cell::text(step.name.clone()),
-                mean,
-                change(&step.to_previous),
-                change(&step.to_first),
-            ],
-        )?;
-    }
-    Ok(())
 }
 
 /// Owners beyond the noise, all steps of each.
@@ -226,18 +159,10 @@ fn owners(page: &mut Page<'_>, report: &CompareReport) -> io::Result<()> {
         return Ok(());
     }
     let (changed, unchanged) = changed_owners(report);
-    let titles = [
-        "owner at the peak",
-        "arm",
-        "mean",
-        "against the arm before",
-        "against the first",
-    ];
-    page.table_start("Which owners changed", &titles)?;
-    for owner in changed {
-        step_rows(page, report, owner)?;
+    page.section("Which owners changed")?;
+    if !changed.is_empty() {
+        step_table(page, report, "owner at the peak", &changed)?;
     }
-    page.table_end()?;
     if unchanged > 0 {
         let owners = count(unchanged as u64, "owner", "owners");
         page.paragraph(
@@ -246,4 +171,49 @@ fn owners(page: &mut Page<'_>, report: &CompareReport) -> io::Result<()> {
         )?;
     }
     page.raw("</section>\n")
+}
+
+fn step_table(
+    page: &mut Page<'_>,
+    report: &CompareReport,
+    title: &str,
+    all: &[&MeasuredReceipt],
+) -> io::Result<()> {
+    let columns = [
+        Column::Words(title),
+        Column::Words("arm"),
+        Column::Figures("mean"),
+        Column::Prose("against the arm before"),
+        Column::Prose("against the first"),
+    ];
+    let rows = all.iter().flat_map(|measured| {
+        let steps = measured.receipt.steps.iter().enumerate();
+        steps.map(|(place, step)| step_row(report, measured, place, step))
+    });
+    page.table(&columns, rows)
+}
+
+fn step_row(
+    report: &CompareReport,
+    measured: &MeasuredReceipt,
+    place: usize,
+    step: &Step,
+) -> Vec<Cell> {
+    let mean = match step.value {
+        Some(mean) => Cell::valued(mean.value, estimated(&mean)),
+        None => Cell::bytes(value_of(report, &measured.measure, place, step)),
+    };
+    let change = |change: &Option<Difference>| {
+        let told = change
+            .as_ref()
+            .map(|change| Told::of(change, repeats(report)));
+        Cell::text(told.map_or_else(String::new, Told::words))
+    };
+    vec![
+        Cell::text(measured.measure.to_string()),
+        Cell::text(&step.name),
+        mean,
+        change(&step.to_previous),
+        change(&step.to_first),
+    ]
 }

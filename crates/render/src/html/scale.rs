@@ -3,17 +3,19 @@
 
 use std::io::{self, Write};
 
-use plimsoll_model::{AxisLaw, Law, ScaleReport};
+use plimsoll_model::{AxisLaw, Fit, Law, Prediction, ScaleReport};
 
-use super::chart::{Chart, Scaling};
+use super::chart::{Axis, Chart, Scaling};
 use super::data::PageData;
-use super::page::{Cell, Head, Page};
-use crate::amount::{bytes, estimated, number, range, share, weight};
-use crate::claim_words::target;
-use crate::law_curve::{bytes_at, bytes_per_item, kept};
-use crate::law_words::{distance, facts, law_names, undetermined};
-use crate::markup::escaped;
-use crate::scale::{Scale, Spread, along, doubt_words, size_cell};
+use super::page::{Head, Page};
+use super::table::{Cell, Column};
+use crate::figures::law_curve::{bytes_at, bytes_per_item, growth_exponent, kept, predicting};
+use crate::figures::scale::{CellFigures, Scale, Spread, along, size_cell};
+use crate::words::amount::bytes;
+use crate::words::claim::target;
+use crate::words::interval::{estimated, range};
+use crate::words::law::{distance, exponent_words, facts, fit_name, law_names};
+use crate::words::number::{number, share, weight};
 
 /// Points of a drawn law.
 const CURVE_POINTS: usize = 80;
@@ -29,7 +31,7 @@ pub(crate) fn scale(report: &ScaleReport, w: &mut dyn Write) -> io::Result<()> {
             title: "How memory grows",
             facts: &scale.method(),
             command: &report.command,
-            verdict: &scale.verdicts().join(" "),
+            verdict: &scale.verdicts(),
         },
     )?;
     for (place, law) in scale.main.iter().enumerate() {
@@ -61,11 +63,8 @@ fn chart(page: &mut Page<'_>, scale: &Scale<'_>, law: &AxisLaw, place: usize) ->
     if drawn.iter().all(|(_, svg)| svg.is_none()) {
         return Ok(());
     }
-    page.raw(&format!(
-        "<section><h2>{} by {}</h2>\n<div class=\"plot\">\n",
-        escaped(&law.measure.to_string()),
-        escaped(&along(law))
-    ))?;
+    page.section(&format!("{} by {}", law.measure, along(law)))?;
+    page.raw("<div class=\"plot\">\n")?;
     let mut checked = " checked";
     for (class, _) in drawn.iter().filter(|(_, svg)| svg.is_some()) {
         page.raw(&format!(
@@ -74,9 +73,8 @@ fn chart(page: &mut Page<'_>, scale: &Scale<'_>, law: &AxisLaw, place: usize) ->
         ))?;
         checked = "";
     }
-    for (_, svg) in drawn {
-        page.raw(&svg.unwrap_or_default())?;
-    }
+    let charts = drawn.map(|(_, svg)| svg.unwrap_or_default());
+    page.charts(&charts.concat())?;
     page.raw("</div>\n")?;
     page.paragraph(
         "note",
@@ -88,6 +86,10 @@ fn chart(page: &mut Page<'_>, scale: &Scale<'_>, law: &AxisLaw, place: usize) ->
 
 fn drawing(scale: &Scale<'_>, law: &AxisLaw, scaling: Scaling, class: &str) -> Option<String> {
     let points = scale.points(law);
+    let first = points.first()?.0;
+    if points.iter().all(|point| point.0 == first) {
+        return None;
+    }
     let found = law.law.as_ref();
     let predictions = found.map_or(&[][..], |found| &found.predictions);
     let mut sizes: Vec<f64> = points.iter().map(|point| point.0).collect();
@@ -101,15 +103,19 @@ fn drawing(scale: &Scale<'_>, law: &AxisLaw, scaling: Scaling, class: &str) -> O
             .map(|budget| budget.1)
             .filter(|b| *b < highest * BUDGET_SPAN),
     );
-    let mut chart = Chart::of(&sizes, &amounts, scaling)?;
-    chart.axes(&along(law));
+    let title = along(law);
+    let x = Axis::sizes(&title, &sizes, scaling)?;
+    let mut chart = Chart::new(x, Axis::bytes(&amounts, scaling)?);
     let mut band: Vec<(f64, f64, f64)> = predictions
         .iter()
         .map(|prediction| (prediction.n, prediction.bytes.low, prediction.bytes.high))
         .collect();
     band.sort_by(|a, b| a.0.total_cmp(&b.0));
     if let Some(found) = found {
-        chart.band(&along_law(&chart, found, &band));
+        let band = along_law(&chart, found, &band);
+        let edge = band.iter().map(|point| (point.0, point.2));
+        let back = band.iter().rev().map(|point| (point.0, point.1));
+        chart.area("band", &edge.chain(back).collect::<Vec<_>>());
         curves(&mut chart, found);
     }
     if let Some((budget, amount)) = budget {
@@ -124,17 +130,21 @@ fn drawing(scale: &Scale<'_>, law: &AxisLaw, scaling: Scaling, class: &str) -> O
             number(prediction.n),
             estimated(&prediction.bytes)
         );
-        chart.point("predicted", prediction.n, prediction.bytes.value, &words);
+        chart.dot("predicted", (prediction.n, prediction.bytes.value), &words);
     }
     for (n, amount) in points {
         let words = format!("{} = {}: {}", law.axis, number(n), bytes(amount));
-        chart.point("run", n, amount, &words);
+        chart.dot("run", (n, amount), &words);
     }
-    Some(chart.finish(class, &crate::law_words::verdict(law, scale.report.budget)))
+    Some(chart.finish(class, &crate::words::law::verdict(law, scale.report.budget)))
 }
 
 /// The band between predictions, which are few, bent like the best law: size, low, high.
-fn along_law(chart: &Chart, law: &Law, predictions: &[(f64, f64, f64)]) -> Vec<(f64, f64, f64)> {
+fn along_law(
+    chart: &Chart<'_>,
+    law: &Law,
+    predictions: &[(f64, f64, f64)],
+) -> Vec<(f64, f64, f64)> {
     let Some(fit) = kept(law).first().copied() else {
         return Vec::new();
     };
@@ -147,7 +157,7 @@ fn along_law(chart: &Chart, law: &Law, predictions: &[(f64, f64, f64)]) -> Vec<(
             bytes_at(fit, n) + start + share * (end - start)
         };
         if to > from {
-            let sizes = chart.sizes_between(from, to, CURVE_POINTS).into_iter();
+            let sizes = chart.along(from, to, CURVE_POINTS).into_iter();
             band.extend(sizes.map(|n| (n, off(n, low, low_next), off(n, high, high_next))));
         }
     }
@@ -155,13 +165,13 @@ fn along_law(chart: &Chart, law: &Law, predictions: &[(f64, f64, f64)]) -> Vec<(
 }
 
 /// Each kept law over what was run, and dashed beyond.
-fn curves(chart: &mut Chart, law: &Law) {
+fn curves(chart: &mut Chart<'_>, law: &Law) {
     let (low, high) = (law.tested.n_min, law.tested.n_max);
-    let end = chart.highest_size();
+    let end = chart.highest_x();
     for (place, fit) in kept(law).into_iter().enumerate() {
         let class = if place == 0 { "law" } else { "law second" };
-        let over = |chart: &Chart, from: f64, to: f64| -> Vec<(f64, f64)> {
-            let sizes = chart.sizes_between(from, to, CURVE_POINTS);
+        let over = |chart: &Chart<'_>, from: f64, to: f64| -> Vec<(f64, f64)> {
+            let sizes = chart.along(from, to, CURVE_POINTS);
             sizes.into_iter().map(|n| (n, bytes_at(fit, n))).collect()
         };
         let run = over(chart, low, high);
@@ -174,38 +184,37 @@ fn curves(chart: &mut Chart, law: &Law) {
 }
 
 fn cells(page: &mut Page<'_>, scale: &Scale<'_>) -> io::Result<()> {
-    let title = match scale.report.axes.as_slice() {
-        [axis] => axis.name.as_str(),
-        _ => "size",
+    let size_column = match scale.report.axes.as_slice() {
+        [axis] => Column::Figures(&axis.name),
+        _ => Column::Prose("size"),
     };
-    let titles = [
-        title,
-        "trials",
-        "failed",
-        "peak RSS, median",
-        "least to most",
-        "own",
-        "PSS",
-        "peak RSS per item",
+    let columns = [
+        size_column,
+        Column::Figures("trials"),
+        Column::Figures("failed"),
+        Column::Figures("peak RSS, median"),
+        Column::Figures("least to most"),
+        Column::Figures("own"),
+        Column::Figures("PSS"),
+        Column::Figures("peak RSS per item"),
     ];
-    page.table_start("Sizes", &titles)?;
     let median = |spread: Option<Spread>| Cell::bytes(spread.map(|spread| spread.median));
-    for figures in &scale.cells {
-        let ends = figures.peak.map(|peak| range(peak.least, peak.greatest));
-        page.table_row(
-            &size(figures.cell),
-            &[
-                Cell::count(figures.cell.trials.len()),
-                Cell::count(figures.cell.failed),
-                median(figures.peak),
-                Cell::text(ends.unwrap_or_else(|| "-".to_owned())),
-                median(figures.own),
-                median(figures.pss),
-                Cell::bytes(figures.peak_per_item),
-            ],
-        )?;
-    }
-    page.table_end()?;
+    let row = |figures: &CellFigures<'_>| {
+        vec![
+            size(figures.cell),
+            Cell::count(figures.cell.trials.len()),
+            Cell::count(figures.cell.failed),
+            median(figures.peak),
+            figures.peak.map_or_else(Cell::unknown, |peak| {
+                Cell::valued(peak.least, range(peak.least, peak.greatest))
+            }),
+            median(figures.own),
+            median(figures.pss),
+            Cell::bytes(figures.peak_per_item),
+        ]
+    };
+    page.section("Sizes")?;
+    page.table(&columns, scale.cells.iter().map(row))?;
     if let Some(failures) = scale.failures() {
         page.paragraph("note", &failures)?;
     }
@@ -221,28 +230,23 @@ fn size(cell: &plimsoll_model::Cell) -> Cell {
 }
 
 fn predictions(page: &mut Page<'_>, axis_law: &AxisLaw) -> io::Result<()> {
-    let Some(law) = axis_law
-        .law
-        .as_ref()
-        .filter(|law| !law.predictions.is_empty())
-    else {
+    let Some(law) = predicting(axis_law) else {
         return Ok(());
     };
-    let title = format!("{} of one run, predicted", axis_law.measure);
-    page.table_start(
-        &title,
-        &[&axis_law.axis, "predicted", "how far from what was run"],
-    )?;
-    for predicted in &law.predictions {
-        page.table_row(
-            &Cell::valued(predicted.n, number(predicted.n)),
-            &[
-                Cell::valued(predicted.bytes.value, estimated(&predicted.bytes)),
-                Cell::text(distance(predicted, law, &axis_law.axis)),
-            ],
-        )?;
-    }
-    page.table_end()?;
+    let columns = [
+        Column::Figures(&axis_law.axis),
+        Column::Figures("predicted"),
+        Column::Prose("how far from what was run"),
+    ];
+    let row = |predicted: &Prediction| {
+        vec![
+            Cell::valued(predicted.n, number(predicted.n)),
+            Cell::valued(predicted.bytes.value, estimated(&predicted.bytes)),
+            Cell::text(distance(predicted, law, &axis_law.axis)),
+        ]
+    };
+    page.section(&format!("{} of one run, predicted", axis_law.measure))?;
+    page.table(&columns, law.predictions.iter().map(row))?;
     page.raw("</section>\n")
 }
 
@@ -250,43 +254,36 @@ fn fits(page: &mut Page<'_>, axis_law: &AxisLaw) -> io::Result<()> {
     let Some(law) = &axis_law.law else {
         return Ok(());
     };
-    let title = format!(
+    let columns = [
+        Column::Words("law"),
+        Column::Words("kept"),
+        Column::Figures("intercept"),
+        Column::Figures("per item at the largest"),
+        Column::Figures("weight"),
+        Column::Figures("AICc above the best"),
+        Column::Figures("residual"),
+        Column::Figures("misses the largest by"),
+    ];
+    let row = |fit: &Fit| {
+        let kept = law.classes.contains(&fit.class);
+        let missed = fit.held_out_error.map(f64::abs);
+        vec![
+            Cell::text(fit_name(fit)),
+            Cell::text(if kept { "kept" } else { "" }),
+            Cell::bytes(Some(fit.intercept)),
+            Cell::bytes(Some(bytes_per_item(fit, law.tested.n_max))),
+            Cell::valued(fit.weight, weight(fit.weight)),
+            Cell::valued(fit.delta, format!("{:.1}", fit.delta)),
+            Cell::valued(fit.residual, share(fit.residual)),
+            missed.map_or_else(Cell::unknown, |missed| Cell::valued(missed, share(missed))),
+        ]
+    };
+    page.section(&format!(
         "Laws of {} with {} that were compared",
         axis_law.measure,
         along(axis_law)
-    );
-    let titles = [
-        "law",
-        "kept",
-        "intercept",
-        "per item at the largest",
-        "weight",
-        "AICc above the best",
-        "residual",
-        "misses the largest by",
-    ];
-    page.table_start(&title, &titles)?;
-    for fit in &law.fits {
-        let name = match fit.exponent {
-            Some(exponent) => format!("n^{exponent:.2}"),
-            None => fit.class.name().to_owned(),
-        };
-        let kept = law.classes.contains(&fit.class);
-        let missed = fit.held_out_error.map(|error| share(error.abs()));
-        page.table_row(
-            &Cell::text(name),
-            &[
-                Cell::text(if kept { "kept" } else { "" }.to_owned()),
-                Cell::bytes(Some(fit.intercept)),
-                Cell::bytes(Some(bytes_per_item(fit, law.tested.n_max))),
-                Cell::valued(fit.weight, weight(fit.weight)),
-                Cell::valued(fit.delta, format!("{:.1}", fit.delta)),
-                Cell::valued(fit.residual, share(fit.residual)),
-                Cell::text(missed.unwrap_or_else(|| "-".to_owned())),
-            ],
-        )?;
-    }
-    page.table_end()?;
+    ))?;
+    page.table(&columns, law.fits.iter().map(row))?;
     page.paragraph("note", &facts(law, &axis_law.axis).join("; "))?;
     page.raw("</section>\n")
 }
@@ -295,51 +292,32 @@ fn other_laws(page: &mut Page<'_>, scale: &Scale<'_>) -> io::Result<()> {
     if scale.others.is_empty() {
         return Ok(());
     }
-    let titles = [
-        "measure",
-        "along",
-        "law",
-        "per item at the largest",
-        "exponent",
-        "notes",
+    let columns = [
+        Column::Prose("measure"),
+        Column::Words("with"),
+        Column::Words("law"),
+        Column::Figures("per item at the largest"),
+        Column::Figures("exponent"),
+        Column::Prose("notes"),
     ];
-    page.table_start("Everything else that was measured", &titles)?;
-    for axis_law in &scale.others {
-        let mut notes: Vec<String> = Vec::new();
-        if scale.is_steepest(axis_law) {
-            notes.push("the steepest of all".to_owned());
-        }
-        notes.extend(axis_law.undetermined.iter().map(undetermined));
-        let doubts = axis_law.law.iter().flat_map(|law| &law.doubts);
-        notes.extend(doubts.map(|doubt| doubt_words(doubt).to_owned()));
-        let mut row = vec![Cell::text(along(axis_law))];
-        row.extend(law_cells(axis_law.law.as_ref()));
-        row.push(Cell::text(notes.join("; ")));
-        page.table_row(&Cell::text(axis_law.measure.to_string()), &row)?;
-    }
-    page.table_end()?;
+    page.section("Everything else that was measured")?;
+    page.table(&columns, scale.others.iter().map(|law| law_row(scale, law)))?;
     page.raw("</section>\n")
 }
 
-/// Law, what one item costs, exponent.
-fn law_cells(law: Option<&Law>) -> [Cell; 3] {
-    let Some(law) = law else {
-        return [
-            Cell::text("none".to_owned()),
-            Cell::bytes(None),
-            Cell::bytes(None),
-        ];
-    };
-    let exponent = law.exponent.map_or_else(
-        || Cell::bytes(None),
-        |e| {
-            let words = format!("{:.2} ({:.2} to {:.2})", e.value, e.low, e.high);
-            Cell::valued(e.value, words)
-        },
-    );
-    [
-        Cell::text(law_names(law)),
-        Cell::valued(law.marginal.value, estimated(&law.marginal)),
-        exponent,
+fn law_row(scale: &Scale<'_>, axis_law: &AxisLaw) -> Vec<Cell> {
+    let law = axis_law.law.as_ref();
+    let exponent = law.and_then(growth_exponent);
+    vec![
+        Cell::text(axis_law.measure.to_string()),
+        Cell::text(along(axis_law)),
+        Cell::text(law.map_or_else(|| "none".to_owned(), law_names)),
+        law.map_or_else(Cell::unknown, |law| {
+            Cell::valued(law.marginal.value, estimated(&law.marginal))
+        }),
+        exponent.map_or_else(Cell::unknown, |exponent| {
+            Cell::valued(exponent.value, exponent_words(&exponent))
+        }),
+        Cell::text(scale.law_notes(axis_law).join("; ")),
     ]
 }

@@ -2,14 +2,17 @@
 //! became of the memory. The chart over time has their borders from [`super::data`].
 
 use std::io;
+use std::time::Duration;
 
 use plimsoll_model::{Recorded, Stage};
 
 use super::page::Page;
-use crate::lifecycle::{own_change, repeated, stage_difference};
-use crate::markup::escaped;
-use crate::quantity::{count, signed, span};
-use crate::stage_words::{composition_words, lifecycle_words, peak_note, peak_words};
+use super::table::{Cell, Column};
+use crate::figures::lifecycle::{Repeated, own_change, repeated, stage_difference};
+use crate::words::amount::signed;
+use crate::words::number::count;
+use crate::words::stage::{composition_words, lifecycle_words, peak_note, peak_words};
+use crate::words::time::span;
 
 /// Rows of the table: a page of some hundred KiB. The recording has all.
 const ROWS_MAX: usize = 1000;
@@ -22,16 +25,18 @@ pub(super) fn stages(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()>
     for sentence in lifecycle_words(recorded) {
         page.paragraph("lifecycle", &sentence)?;
     }
-    page.raw(
-        "<div class=\"scroll\"><table class=\"sortable\">\n<thead><tr><th>stage\
-         <th class=\"n\">from<th class=\"n\">length<th class=\"n\">RSS at start\
-         <th class=\"n\">at end<th class=\"n\">peak in it<th class=\"n\">change\
-         <th class=\"n\">own change</tr></thead>\n<tbody>\n",
-    )?;
-    for place in 0..recorded.stages.len().min(ROWS_MAX) {
-        stage_row(page, recorded, place)?;
-    }
-    page.raw("</tbody></table></div>\n")?;
+    let columns = [
+        Column::Prose("stage"),
+        Column::Figures("from"),
+        Column::Figures("length"),
+        Column::Figures("RSS at start"),
+        Column::Figures("at end"),
+        Column::Figures("peak in it"),
+        Column::Figures("change"),
+        Column::Figures("own change"),
+    ];
+    let places = 0..recorded.stages.len().min(ROWS_MAX);
+    page.table(&columns, places.map(|place| stage_row(recorded, place)))?;
     if let Some(rest) = recorded
         .stages
         .len()
@@ -50,31 +55,20 @@ pub(super) fn stages(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()>
     page.raw("</section>\n")
 }
 
-fn stage_row(page: &mut Page<'_>, recorded: &Recorded, place: usize) -> io::Result<()> {
+fn stage_row(recorded: &Recorded, place: usize) -> Vec<Cell> {
     let stage: &Stage = &recorded.stages[place];
-    let length = stage.end.saturating_sub(stage.start);
     let mut notes: Vec<String> = peak_note(stage).into_iter().collect();
     notes.extend(stage_difference(recorded, place).map(|change| composition_words(&change)));
-    page.raw(&format!(
-        "<tr><th scope=\"row\">{}<small>{}</small></th>",
-        escaped(&stage.label),
-        escaped(&notes.join("; "))
-    ))?;
-    let (change, own) = (stage.change(), own_change(stage));
-    let cells = [
-        (seconds(stage.start), span(stage.start)),
-        (seconds(length), span(length)),
-        (
-            stage.at_start.rss.0.to_string(),
-            stage.at_start.rss.to_string(),
-        ),
-        (stage.at_end.rss.0.to_string(), stage.at_end.rss.to_string()),
-        (stage.peak.0.to_string(), peak_words(stage)),
-        (change.to_string(), signed(change)),
-        (own.to_string(), signed(own)),
-    ];
-    figures(page, &cells)?;
-    page.raw("</tr>\n")
+    vec![
+        Cell::text(&stage.label).noted(notes.join("; ")),
+        time(stage.start),
+        time(stage.end.saturating_sub(stage.start)),
+        Cell::exactly(stage.at_start.rss),
+        Cell::exactly(stage.at_end.rss),
+        Cell::valued(stage.peak.0 as f64, peak_words(stage)),
+        change(stage.change()),
+        change(own_change(stage)),
+    ]
 }
 
 fn repeated_stages(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
@@ -82,39 +76,29 @@ fn repeated_stages(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {
     if groups.is_empty() {
         return Ok(());
     }
-    page.raw(
-        "<div class=\"scroll\"><table class=\"sortable\"><caption>Stages that repeat</caption>\n\
-         <thead><tr><th>stage<th class=\"n\">times<th class=\"n\">median change\
-         <th class=\"n\">total change<th class=\"n\">highest peak</tr></thead>\n<tbody>\n",
-    )?;
-    for group in groups.iter().take(ROWS_MAX) {
-        page.raw(&format!(
-            "<tr><th scope=\"row\">{}</th>",
-            escaped(group.label)
-        ))?;
-        let cells = [
-            (group.count.to_string(), group.count.to_string()),
-            (group.change_median.to_string(), signed(group.change_median)),
-            (group.change_total.to_string(), signed(group.change_total)),
-            (group.peak_max.0.to_string(), group.peak_max.to_string()),
-        ];
-        figures(page, &cells)?;
-        page.raw("</tr>\n")?;
-    }
-    page.raw("</tbody></table></div>\n")
+    let columns = [
+        Column::Prose("stages that repeat"),
+        Column::Figures("times"),
+        Column::Figures("median change"),
+        Column::Figures("total change"),
+        Column::Figures("highest peak"),
+    ];
+    let row = |group: &Repeated<'_>| {
+        vec![
+            Cell::text(group.label),
+            Cell::count(group.count),
+            change(group.change_median),
+            change(group.change_total),
+            Cell::exactly(group.peak_max),
+        ]
+    };
+    page.table(&columns, groups.iter().take(ROWS_MAX).map(row))
 }
 
-/// Cells of what the script sorts by, and what is shown.
-fn figures(page: &mut Page<'_>, cells: &[(String, String)]) -> io::Result<()> {
-    for (value, shown) in cells {
-        page.raw(&format!(
-            "<td class=\"n\" data-v=\"{value}\">{}</td>",
-            escaped(shown)
-        ))?;
-    }
-    Ok(())
+fn time(time: Duration) -> Cell {
+    Cell::valued(time.as_secs_f64(), span(time))
 }
 
-fn seconds(time: std::time::Duration) -> String {
-    format!("{:.3}", time.as_secs_f64())
+fn change(bytes: i64) -> Cell {
+    Cell::valued(bytes as f64, signed(bytes))
 }

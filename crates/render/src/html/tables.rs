@@ -3,14 +3,19 @@
 
 use std::io;
 
-use plimsoll_model::{Breakdown, Bytes, Component, ProcessRow, ProcessTable, Recorded};
+use plimsoll_model::{
+    Breakdown, Bytes, Component, ProcessRecord, ProcessRow, ProcessTable, Recorded,
+};
 
 use super::data::{class_of, notes, nothing_unattributed};
 use super::page::{Page, class_name};
+use super::table::{Cell, Column};
+use crate::figures::moments::Moments;
+use crate::figures::run::Run;
 use crate::markup::escaped;
-use crate::moments::Moments;
-use crate::quantity::{change, count, marked, percent, span};
-use crate::run::Run;
+use crate::words::amount::{change, marked};
+use crate::words::number::{count, percent};
+use crate::words::time::span;
 
 /// Every component with all its parts, never collapsed.
 pub(super) fn components(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
@@ -201,33 +206,34 @@ pub(super) fn process_records(page: &mut Page<'_>, recorded: &Recorded) -> io::R
     if recorded.processes.is_empty() {
         return Ok(());
     }
-    page.raw(
-        "<section><h2>Processes</h2>\n<div class=\"scroll\"><table class=\"sortable\">\n<thead>\
-         <tr><th>process<th class=\"n\">PID<th class=\"n\">peak RSS<th class=\"n\">from\
-         <th class=\"n\">to</tr></thead>\n<tbody>\n",
-    )?;
-    for process in &recorded.processes {
+    let columns = [
+        Column::Prose("process"),
+        Column::Figures("PID"),
+        Column::Figures("peak RSS"),
+        Column::Figures("from"),
+        Column::Figures("to"),
+    ];
+    let row = |process: &ProcessRecord| {
+        let end = process.ended.unwrap_or(recorded.meta.length);
         let command = if process.command.is_empty() {
             process.name.clone()
         } else {
             process.command.join(" ")
         };
-        let end = process.ended.unwrap_or(recorded.meta.length);
-        page.raw(&format!(
-            "<tr><th scope=\"row\" class=\"long\">{}</th><td class=\"n\" data-v=\"{pid}\">{pid}\
-             </td><td class=\"n\" data-v=\"{}\">{}</td><td class=\"n\" data-v=\"{:.3}\">{}</td>\
-             <td class=\"n\" data-v=\"{:.3}\">{}</td></tr>\n",
-            escaped(&command),
-            process.rss_peak.0,
-            process.rss_peak,
-            process.first_seen.as_secs_f64(),
-            span(process.first_seen),
-            end.as_secs_f64(),
-            process.ended.map_or_else(|| "-".to_owned(), span),
-            pid = process.id.pid,
-        ))?;
-    }
-    page.raw("</tbody></table></div></section>\n")
+        vec![
+            Cell::text(command),
+            Cell::valued(process.id.pid.into(), process.id.pid.to_string()),
+            Cell::exactly(process.rss_peak),
+            Cell::valued(process.first_seen.as_secs_f64(), span(process.first_seen)),
+            Cell::valued(
+                end.as_secs_f64(),
+                process.ended.map_or_else(|| "-".to_owned(), span),
+            ),
+        ]
+    };
+    page.section("Processes")?;
+    page.table(&columns, recorded.processes.iter().map(row))?;
+    page.raw("</section>\n")
 }
 
 pub(super) fn events(page: &mut Page<'_>, recorded: &Recorded) -> io::Result<()> {

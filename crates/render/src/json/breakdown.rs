@@ -3,9 +3,8 @@
 use plimsoll_model::{Breakdown, CacheState, Component, Package, Scope, Sharing, Totals, Used};
 use serde::Serialize;
 
-use super::parts::{
-    CgroupJson, CostJson, GapJson, ProcessJson, ReclaimJson, SystemJson, exactness_name,
-};
+use super::parts::{CgroupJson, CostJson, GapJson, ProcessJson, ReclaimJson, SystemJson};
+use crate::names;
 
 #[derive(Serialize)]
 pub(crate) struct BreakdownJson<'a> {
@@ -131,10 +130,10 @@ impl TotalsJson {
         let usage = &totals.usage;
         TotalsJson {
             resident_bytes: usage.resident.0,
-            resident_exactness: exactness_name(totals.resident_exactness),
+            resident_exactness: names::exactness(totals.resident_exactness),
             distinct_bytes: usage.distinct.0,
             proportional_bytes: usage.proportional.0,
-            proportional_exactness: exactness_name(totals.proportional_exactness),
+            proportional_exactness: names::exactness(totals.proportional_exactness),
             private_bytes: usage.private.0,
             dirty_bytes: usage.dirty.0,
             swap_bytes: usage.swap.0,
@@ -162,7 +161,7 @@ impl<'a> ComponentJson<'a> {
             swap_bytes: usage.swap.0,
             hugetlb_bytes: usage.hugetlb.0,
             reclaim: ReclaimJson::of(&component.reclaim),
-            exactness: exactness_name(component.proportional_exactness),
+            exactness: names::exactness(component.proportional_exactness),
             evidence: &component.evidence,
             detail: &component.detail,
             sharing: SharingJson::of(&component.sharing),

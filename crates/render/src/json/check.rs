@@ -3,7 +3,7 @@
 use plimsoll_model::{CheckReport, CheckResult};
 use serde::Serialize;
 
-use crate::check_words::summary;
+use crate::words::check::summary;
 
 #[derive(Serialize)]
 pub(super) struct CheckJson<'a> {

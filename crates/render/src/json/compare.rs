@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::estimate::{BytesEstimateJson, DifferenceJson, MeasureJson};
 use super::parts::GapJson;
 use super::trial::TrialJson;
-use crate::claim_words::Repeats;
-use crate::receipt::{notes, repeats, verdict};
+use crate::figures::receipt::{notes, repeats, verdict};
+use crate::words::claim::Repeats;
 
 #[derive(Serialize)]
 pub(super) struct CompareJson<'a> {

@@ -1,9 +1,10 @@
 //! Structures that reports of experiments share: estimates, measures, differences.
 
-use plimsoll_model::{Claim, Difference, Estimate, IntervalMethod, Measure, Unsettled};
+use plimsoll_model::{Difference, Estimate, IntervalMethod, Measure, Unsettled};
 use serde::Serialize;
 
-use crate::claim_words::{Repeats, Told};
+use crate::names;
+use crate::words::claim::{Repeats, Told};
 
 /// A figure that has no unit, or the unit of an axis.
 #[derive(Serialize)]
@@ -51,34 +52,10 @@ pub(super) struct MeasureJson<'a> {
 impl<'a> MeasureJson<'a> {
     pub(super) fn of(measure: &'a Measure) -> MeasureJson<'a> {
         MeasureJson {
-            kind: measure_kind(measure),
-            name: match measure {
-                Measure::Stage(name) | Measure::Owner(name) | Measure::Marginal(name) => Some(name),
-                _ => None,
-            },
+            kind: names::measure_kind(measure),
+            name: names::measure_name(measure),
             title: measure.to_string(),
         }
-    }
-}
-
-pub(crate) const fn measure_kind(measure: &Measure) -> &'static str {
-    match measure {
-        Measure::RssPeak => "rss_peak",
-        Measure::PssPeak => "pss_peak",
-        Measure::OwnPeak => "own_peak",
-        Measure::RssEnd => "rss_end",
-        Measure::PssEnd => "pss_end",
-        Measure::Stage(_) => "stage",
-        Measure::Owner(_) => "owner",
-        Measure::Marginal(_) => "marginal",
-    }
-}
-
-pub(crate) const fn claim_name(claim: Claim) -> &'static str {
-    match claim {
-        Claim::Saved => "saved",
-        Claim::Grew => "grew",
-        Claim::Indistinguishable => "indistinguishable",
     }
 }
 
@@ -98,7 +75,7 @@ pub(super) struct DifferenceJson {
 impl DifferenceJson {
     pub(super) fn of(difference: &Difference, repeats: Repeats) -> DifferenceJson {
         DifferenceJson {
-            claim: claim_name(difference.claim),
+            claim: names::claim(difference.claim),
             difference: difference.difference.map(BytesEstimateJson::of),
             ratio: difference.ratio.map(EstimateJson::of),
             noise_bytes: difference.noise,

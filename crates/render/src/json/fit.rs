@@ -3,7 +3,8 @@
 use plimsoll_model::{CapFit, FitFailure, FitPoint, FitRun, FitTiming};
 use serde::Serialize;
 
-use crate::fit_words;
+use crate::names;
+use crate::words::fit::verdict;
 
 #[derive(Serialize)]
 pub(super) struct FitJson<'a> {
@@ -64,9 +65,9 @@ impl<'a> FitJson<'a> {
     pub(super) fn of(fit: &'a CapFit) -> FitJson<'a> {
         FitJson {
             command: &fit.command,
-            verdict: fit_words::verdict(fit),
+            verdict: verdict(fit),
             end: fit.end.name(),
-            mechanism: mechanism_name(fit),
+            mechanism: names::cap_mechanism(fit.mechanism),
             refused: &fit.refused,
             minimum_bytes: fit.minimum.map(|bytes| bytes.0),
             failed_bytes: fit.failed.map(|bytes| bytes.0),
@@ -134,14 +135,5 @@ impl FitFailureJson {
             exit_code,
             exit_signal,
         }
-    }
-}
-
-fn mechanism_name(fit: &CapFit) -> &'static str {
-    use plimsoll_model::CapMechanism::{CgroupV1, CgroupV2, DataLimit};
-    match fit.mechanism {
-        CgroupV2 => "cgroup_v2",
-        CgroupV1 => "cgroup_v1",
-        DataLimit => "data_limit",
     }
 }

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::estimate::{BytesEstimateJson, EstimateJson, MeasureJson};
 use super::scale::SizeJson;
-use crate::claim_words::target;
-use crate::law_curve::bytes_per_item;
-use crate::law_words::{doubt, verdict};
+use crate::figures::law_curve::bytes_per_item;
+use crate::words::claim::target;
+use crate::words::law::{doubt, verdict};
 
 #[derive(Serialize)]
 pub(super) struct AxisLawJson<'a> {
@@ -110,6 +110,7 @@ impl<'a> AxisLawJson<'a> {
                 LawUndetermined::TooFewSizes { .. } => "too_few_sizes",
                 LawUndetermined::InvalidSize { .. } => "invalid_size",
                 LawUndetermined::InvalidBytes { .. } => "invalid_bytes",
+                LawUndetermined::NoneFits => "none_fits",
             }),
         }
     }

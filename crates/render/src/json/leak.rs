@@ -7,9 +7,10 @@ use plimsoll_model::{
 use serde::Serialize;
 
 use super::estimate::EstimateJson;
-use super::parts::GapJson;
-use crate::estimate_words::WorkUnit;
-use crate::leak_words::{class_name, doubt, notes, verdict};
+use super::parts::{GapJson, RssPartsJson};
+use crate::names;
+use crate::words::leak::{doubt, notes, verdict};
+use crate::words::work::WorkUnit;
 
 #[derive(Serialize)]
 pub(super) struct LeakJson<'a> {
@@ -78,7 +79,7 @@ struct EndAveragesJson {
 /// Figures that a doubt does not have are `null`.
 #[derive(Default, Serialize)]
 struct DoubtJson {
-    doubt: &'static str,
+    kind: &'static str,
     text: String,
     count: Option<usize>,
     needed: Option<usize>,
@@ -91,12 +92,8 @@ struct DoubtJson {
 struct MemoryPointJson {
     work_units: f64,
     at_seconds: f64,
-    own_bytes: u64,
-    rss_bytes: u64,
-    anon_bytes: u64,
-    file_bytes: u64,
-    shmem_bytes: u64,
-    swap_bytes: u64,
+    #[serde(flatten)]
+    parts: RssPartsJson,
 }
 
 impl<'a> LeakJson<'a> {
@@ -137,7 +134,7 @@ impl<'a> MeasuredGrowthJson<'a> {
         MeasuredGrowthJson {
             name: &measured.name,
             points: measured.points,
-            class: class_name(growth.class),
+            class: names::growth_class(growth.class),
             slope_bytes_per_unit: growth.slope.and_then(finite),
             detection_limit_bytes_per_unit: growth.detection_limit,
             certainly_below_bytes_per_unit: growth.certainly_below,
@@ -213,7 +210,7 @@ impl DoubtJson {
             text: doubt(reason, growth, unit),
             ..DoubtJson::default()
         };
-        json.doubt = match *reason {
+        json.kind = match *reason {
             Doubt::NoPoints => "no_points",
             Doubt::NotFinite { count } => {
                 json.count = Some(count);
@@ -258,16 +255,10 @@ impl DoubtJson {
 
 impl MemoryPointJson {
     fn of(point: &MemoryPoint) -> MemoryPointJson {
-        let parts = &point.parts;
         MemoryPointJson {
             work_units: point.work,
             at_seconds: point.at.as_secs_f64(),
-            own_bytes: parts.own().0,
-            rss_bytes: parts.rss.0,
-            anon_bytes: parts.anon.0,
-            file_bytes: parts.file.0,
-            shmem_bytes: parts.shmem.0,
-            swap_bytes: parts.swap.0,
+            parts: RssPartsJson::of(&point.parts),
         }
     }
 }

@@ -2,12 +2,13 @@
 //! the model can change without breaking readers.
 //!
 //! Every key is always there; `null` is a reading that is missing or does not apply. Sizes are
-//! integers of bytes, times are seconds, growth is bytes per unit of work, and the keys say so. docs/reference/json.md documents
-//! every key; a test compares the two.
+//! integers of bytes, times are seconds, growth is bytes per unit of work, and the keys say so.
+//! docs/reference/json.md documents every key; a test compares the two.
 
 mod breakdown;
 mod check;
 mod compare;
+mod conditions;
 mod estimate;
 mod fit;
 mod law;
@@ -16,7 +17,7 @@ mod parts;
 mod process_table;
 mod recording;
 mod scale;
-mod stages;
+mod stage;
 mod trial;
 
 use std::io::{self, Write};
@@ -27,7 +28,6 @@ use plimsoll_model::{
 use serde::Serialize;
 
 pub(crate) use breakdown::BreakdownJson;
-pub(crate) use estimate::{claim_name, measure_kind};
 
 /// Raised when a key is removed, renamed or changes its meaning; not when one is added.
 pub(crate) const SCHEMA_VERSION: u32 = 1;

@@ -1,8 +1,8 @@
 //! Structures that several JSON documents share: process, reclaim, gap, cost, cgroup, system.
 
 use plimsoll_model::{
-    Cgroup, CgroupLevel, CgroupVersion, Exactness, Gap, GapReason, Method, ProcessInfo,
-    ProcessState, ReadingCost, Reclaim, ReclaimClass, RssParts, SystemMemory,
+    Cgroup, CgroupLevel, CgroupVersion, Gap, GapReason, Method, ProcessInfo, ProcessState,
+    ReadingCost, Reclaim, ReclaimClass, RssParts, SystemMemory,
 };
 use serde::Serialize;
 
@@ -51,14 +51,6 @@ const fn state_name(state: ProcessState) -> &'static str {
         ProcessState::Idle => "idle",
         ProcessState::KernelThread => "kernel_thread",
         ProcessState::Other => "other",
-    }
-}
-
-pub(super) const fn exactness_name(exactness: Exactness) -> &'static str {
-    match exactness {
-        Exactness::Exact => "exact",
-        Exactness::Estimated => "estimated",
-        Exactness::AtMost => "at_most",
     }
 }
 

@@ -4,9 +4,10 @@ use plimsoll_model::{Event, EventKind, ProcessRecord, Recorded, Sample};
 use serde::Serialize;
 
 use super::breakdown::BreakdownJson;
+use super::conditions::{CapJson, PressureJson};
 use super::parts::GapJson;
-use super::stages::{CapJson, LifecycleJson, PressureJson, StageJson};
-use crate::run::Run;
+use super::stage::{LifecycleJson, StageJson};
+use crate::figures::run::Run;
 
 #[derive(Serialize)]
 pub(super) struct RecordingJson<'a> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::law::{AxisLawJson, TargetJson};
 use super::parts::GapJson;
 use super::trial::TrialJson;
-use crate::scale::Scale;
+use crate::figures::scale::Scale;
 
 #[derive(Serialize)]
 pub(super) struct ScaleJson<'a> {

@@ -7,12 +7,15 @@ use plimsoll_model::{
 };
 
 use super::cgroup;
-use super::page::{Page, Tone};
+use super::page::{Page, Tone, WIDE};
 use super::table::{Align, Row, Table};
-use crate::component_words::{cache_words, sharing_words, used_words};
 use crate::options::TextOptions;
 use crate::printable::{fit, printable};
-use crate::quantity::{count, date, marked, peak_exactness, percent};
+use crate::words::amount::{marked, peak_exactness};
+use crate::words::component::{cache_words, sharing_words, used_words};
+use crate::words::number::percent;
+use crate::words::subject::scope_words;
+use crate::words::time::date;
 
 /// Parts of one component that get a line of their own when `top` is set: one component with
 /// hundreds of libraries must not push the others off the screen.
@@ -42,14 +45,7 @@ pub(crate) fn breakdown(
 
 fn subject(page: &mut Page<'_>, breakdown: &Breakdown) -> io::Result<()> {
     let process = &breakdown.process;
-    let scope = match breakdown.scope {
-        Scope::Process => format!("pid {}", process.id.pid),
-        Scope::Tree => format!(
-            "tree of pid {}, {}",
-            process.id.pid,
-            count(breakdown.processes.len() as u64, "process", "processes")
-        ),
-    };
+    let scope = scope_words(breakdown);
     let head = format!(
         "{}, {scope}, {}",
         process.application(),
@@ -173,9 +169,6 @@ struct Layout {
     swap: bool,
     hugetlb: bool,
 }
-
-/// From here on a page has room for every column beside a name of some length.
-const WIDE: usize = 100;
 
 fn components(page: &mut Page<'_>, breakdown: &Breakdown, options: &TextOptions) -> io::Result<()> {
     let usage = &breakdown.totals.usage;

@@ -5,7 +5,7 @@ use std::io;
 use plimsoll_model::{Bytes, Cgroup, CgroupLevel};
 
 use super::page::{Page, Tone};
-use crate::quantity::{count, percent};
+use crate::words::number::{count, percent};
 
 /// Prints the tightest level, then levels above or below it that have a limit of their own.
 pub(super) fn write(page: &mut Page<'_>, cgroup: &Cgroup) -> io::Result<()> {

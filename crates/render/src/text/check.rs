@@ -6,10 +6,10 @@ use plimsoll_model::{CheckReport, CheckResult, Verdict};
 
 use super::page::{Page, Tone};
 use super::table::{Align, Row, Table};
-use crate::check_words::{SELF_TEST, summary, verdict_words};
 use crate::options::TextOptions;
 use crate::printable::{fit, printable};
-use crate::quantity::span;
+use crate::words::check::{SELF_TEST, summary, verdict_words};
+use crate::words::time::span;
 
 /// A rule that is longer is shortened in its column and written out below it.
 const RULE_COLUMNS: usize = 36;

@@ -7,25 +7,25 @@ use plimsoll_model::{CapFit, FitTiming};
 
 use super::page::{Page, Tone};
 use super::table::{Align, Row, Table};
-use crate::fit_words;
 use crate::options::TextOptions;
-use crate::quantity::span;
+use crate::words::fit::{baseline, notes, outcome, ratio, verdict};
+use crate::words::time::span;
 
 /// What the columns of figures take at most, with the gaps.
 const FIGURES: usize = 60;
 
 pub(crate) fn fit(fit: &CapFit, options: &TextOptions, w: &mut dyn Write) -> io::Result<()> {
     let mut page = Page::new(w, options);
-    page.paragraph(Tone::Bold, "", &fit_words::verdict(fit))?;
+    page.paragraph(Tone::Bold, "", &verdict(fit))?;
     page.blank()?;
     page.paragraph(Tone::Plain, "", &fit.command.join(" "))?;
-    page.paragraph(Tone::Plain, "", &fit_words::baseline(fit))?;
+    page.paragraph(Tone::Plain, "", &baseline(fit))?;
     if !fit.points.is_empty() {
         page.blank()?;
         points(fit, page.width).write(&mut page)?;
     }
     page.blank()?;
-    for note in fit_words::notes(fit) {
+    for note in notes(fit) {
         page.paragraph(Tone::Dim, "", &note)?;
     }
     Ok(())
@@ -74,7 +74,7 @@ fn points(fit: &CapFit, width: usize) -> Table {
         let (time, cpu, faults) = figures(point.timing);
         let runs = point.succeeded + point.failed;
         let last = match point.failure {
-            Some(failure) if point.succeeded == 0 => fit_words::outcome(Some(failure)),
+            Some(failure) if point.succeeded == 0 => outcome(Some(failure)),
             _ => bar(point.timing),
         };
         let mut row = Row::new(vec![
@@ -85,7 +85,7 @@ fn points(fit: &CapFit, width: usize) -> Table {
                 runs.to_string()
             },
             time,
-            fit_words::ratio(fit, point).unwrap_or_default(),
+            ratio(fit, point).unwrap_or_default(),
             cpu,
             faults,
             last,

@@ -6,13 +6,14 @@ use plimsoll_model::{AxisLaw, Law};
 
 use super::page::{Page, Tone};
 use super::table::{Align, Row, Table};
-use crate::amount::{bytes, estimated, share, weight};
-use crate::law_curve::bytes_per_item;
-use crate::law_words::{facts, law_names, prediction, undetermined};
+use crate::figures::law_curve::{bytes_per_item, growth_exponent, predicting};
+use crate::figures::scale::{Scale, along};
 use crate::options::TextOptions;
 use crate::printable::printable;
-use crate::quantity::count;
-use crate::scale::{Scale, along, doubt_words};
+use crate::words::amount::bytes;
+use crate::words::interval::estimated;
+use crate::words::law::{facts, fit_name, law_names, prediction};
+use crate::words::number::{share, weight};
 
 /// Every law that was fitted, the best first; those that were kept are marked.
 pub(super) fn fits(page: &mut Page<'_>, axis_law: &AxisLaw) -> io::Result<()> {
@@ -38,13 +39,9 @@ pub(super) fn fits(page: &mut Page<'_>, axis_law: &AxisLaw) -> io::Result<()> {
     ]);
     for fit in &law.fits {
         let kept = law.classes.contains(&fit.class);
-        let name = match fit.exponent {
-            Some(exponent) => format!("n^{exponent:.2}"),
-            None => fit.class.name().to_owned(),
-        };
         let mut row = Row::new(vec![
             if kept { "*" } else { "" }.to_owned(),
-            name,
+            fit_name(fit),
             bytes(fit.intercept),
             bytes(bytes_per_item(fit, law.tested.n_max)),
             weight(fit.weight),
@@ -61,11 +58,7 @@ pub(super) fn fits(page: &mut Page<'_>, axis_law: &AxisLaw) -> io::Result<()> {
 
 /// What other sizes would take, each with the range that was run beside it.
 pub(super) fn predictions(page: &mut Page<'_>, axis_law: &AxisLaw) -> io::Result<()> {
-    let Some(law) = axis_law
-        .law
-        .as_ref()
-        .filter(|law| !law.predictions.is_empty())
-    else {
+    let Some(law) = predicting(axis_law) else {
         return Ok(());
     };
     page.blank()?;
@@ -106,10 +99,7 @@ fn laws_table(
         ("per item at the largest", Align::Right),
         ("exponent", Align::Right),
     ]);
-    let shown = match options.top {
-        Some(top) if laws.len() > top + 1 => top,
-        _ => laws.len(),
-    };
+    let shown = options.shown_of(laws.len());
     let mut left_out = 0;
     for (place, law) in laws.iter().enumerate() {
         // The steepest is shown wherever it stands.
@@ -120,10 +110,7 @@ fn laws_table(
         }
     }
     table.write(page)?;
-    if left_out > 0 {
-        page.line(Tone::Dim, &count(left_out, "more measure", "more measures"))?;
-    }
-    Ok(())
+    page.more(left_out, "more measure", "more measures")
 }
 
 fn law_row(scale: &Scale<'_>, axis_law: &AxisLaw) -> Row {
@@ -142,25 +129,12 @@ fn law_row(scale: &Scale<'_>, axis_law: &AxisLaw) -> Row {
             "-".to_owned(),
         ]),
     };
-    if scale.is_steepest(axis_law)
-        && let Some(exponent) = axis_law.law.as_ref().and_then(|law| law.exponent)
-    {
-        row.notes.push(format!(
-            "the steepest of all: exponent {:.2} ({:.2} to {:.2})",
-            exponent.value, exponent.low, exponent.high
-        ));
-    }
-    if let (None, Some(reason)) = (&axis_law.law, &axis_law.undetermined) {
-        row.notes.push(undetermined(reason));
-    }
-    let doubts = axis_law.law.iter().flat_map(|law| &law.doubts);
-    row.notes
-        .extend(doubts.map(|doubt| doubt_words(doubt).to_owned()));
+    row.notes = scale.law_notes(axis_law);
     row
 }
 
 fn exponent(law: &Law) -> String {
-    law.exponent.map_or_else(
+    growth_exponent(law).map_or_else(
         || "-".to_owned(),
         |exponent| format!("{:.2}", exponent.value),
     )

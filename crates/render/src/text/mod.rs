@@ -2,20 +2,18 @@
 
 mod breakdown;
 mod cgroup;
+mod chart;
 mod check;
 mod fit;
 mod law;
 mod leak;
 mod page;
-mod plot;
 mod process_table;
 mod receipt;
 mod recorded;
 mod scale;
 mod stages;
 mod table;
-mod time_line;
-mod work_chart;
 
 pub(crate) use breakdown::breakdown;
 pub(crate) use check::check;

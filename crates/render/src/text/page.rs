@@ -6,7 +6,11 @@ use plimsoll_model::{Gap, Method, ReadingCost, SystemMemory};
 
 use crate::options::TextOptions;
 use crate::printable::{columns, wrap};
-use crate::quantity::span;
+use crate::words::number::count;
+use crate::words::time::span;
+
+/// From this width on a table has room for its rarer columns beside a name of some length.
+pub(super) const WIDE: usize = 100;
 
 /// Where text goes. Everything is written through it, so that the width holds.
 pub(super) struct Page<'w> {
@@ -57,6 +61,15 @@ impl<'w> Page<'w> {
         Ok(())
     }
 
+    /// The answer, and what must be said beside it.
+    pub(super) fn answer(&mut self, verdict: &str, notes: &[String]) -> io::Result<()> {
+        self.paragraph(Tone::Bold, "", verdict)?;
+        for note in notes {
+            self.paragraph(Tone::Plain, "", note)?;
+        }
+        self.blank()
+    }
+
     /// Pieces joined by `comma` and a space, wrapped only between pieces where they fit a line.
     pub(super) fn pieces(
         &mut self,
@@ -82,17 +95,35 @@ impl<'w> Page<'w> {
         self.paragraph(tone, &lead, &line)
     }
 
-    /// What was not read, and why. Nothing when nothing is missing.
-    pub(super) fn gaps(&mut self, gaps: &[Gap]) -> io::Result<()> {
-        if gaps.is_empty() {
+    /// How many rows a table left out; nothing when none.
+    pub(super) fn more(&mut self, rows: usize, one: &str, plural: &str) -> io::Result<()> {
+        if rows == 0 {
+            return Ok(());
+        }
+        self.line(Tone::Dim, &count(rows as u64, one, plural))
+    }
+
+    /// A title and a sentence a line below it; nothing without sentences.
+    pub(super) fn listed(
+        &mut self,
+        title: &str,
+        sentences: impl IntoIterator<Item = String>,
+    ) -> io::Result<()> {
+        let mut sentences = sentences.into_iter().peekable();
+        if sentences.peek().is_none() {
             return Ok(());
         }
         self.blank()?;
-        self.line(Tone::Bold, "not read")?;
-        for gap in gaps {
-            self.paragraph(Tone::Plain, "  ", &gap.to_string())?;
+        self.line(Tone::Bold, title)?;
+        for sentence in sentences {
+            self.paragraph(Tone::Plain, "  ", &sentence)?;
         }
         Ok(())
+    }
+
+    /// What was not read, and why. Nothing when nothing is missing.
+    pub(super) fn gaps(&mut self, gaps: &[Gap]) -> io::Result<()> {
+        self.listed("not read", gaps.iter().map(Gap::to_string))
     }
 
     /// What the reading cost the target and us.

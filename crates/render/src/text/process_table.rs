@@ -8,7 +8,7 @@ use super::page::{Page, Tone};
 use super::table::{Align, Row, Table};
 use crate::options::TextOptions;
 use crate::printable::printable;
-use crate::quantity::count;
+use crate::words::number::count;
 
 pub(crate) fn process_table(
     table: &ProcessTable,
@@ -17,10 +17,7 @@ pub(crate) fn process_table(
 ) -> io::Result<()> {
     let mut page = Page::new(w, options);
     let layout = Layout::of(table);
-    let shown = match options.top {
-        Some(top) if table.rows.len() > top + 1 => top,
-        _ => table.rows.len(),
-    };
+    let shown = options.shown_of(table.rows.len());
     let mut text = Table::new(layout.titles());
     for row in &table.rows[..shown] {
         text.push(layout.row(row));

@@ -7,14 +7,15 @@ use plimsoll_model::{CompareReport, Measure, MeasuredReceipt};
 
 use super::page::{Page, Tone};
 use super::table::{Align, Row, Table};
-use crate::amount::{bounds, bytes};
-use crate::claim_words::{Told, change_short};
-use crate::options::TextOptions;
-use crate::printable::{columns, fit_name, printable};
-use crate::quantity::count;
-use crate::receipt::{
+use crate::figures::receipt::{
     arm_words, changed_owners, method, notes, receipt as receipt_of, repeats, value_of, verdict,
 };
+use crate::options::TextOptions;
+use crate::printable::{columns, fit_name, printable};
+use crate::words::amount::bytes;
+use crate::words::claim::{Told, change_short};
+use crate::words::interval::ends;
+use crate::words::number::count;
 
 /// Names of arms in front of figures.
 const ARM_NAME: usize = 24;
@@ -29,11 +30,7 @@ pub(crate) fn receipt(
     w: &mut dyn Write,
 ) -> io::Result<()> {
     let mut page = Page::new(w, options);
-    page.paragraph(Tone::Bold, "", &verdict(report))?;
-    for note in notes(report) {
-        page.paragraph(Tone::Plain, "", &note)?;
-    }
-    page.blank()?;
+    page.answer(&verdict(report), &notes(report))?;
     arms(&mut page, report)?;
     page.paragraph(Tone::Dim, "", &method(report))?;
     let mut receipts = report.receipts.iter();
@@ -91,7 +88,7 @@ fn waterfall(
             .map(|change| Told::of(change, repeats(report)));
         let beside = match (&told, &step.value) {
             (Some(Told::Change(change)), _) => change.clone(),
-            (None, Some(first)) => format!("[{}]", bounds(first)),
+            (None, Some(first)) => format!("[{}]", ends(first)),
             _ => String::new(),
         };
         figure_line(page, &step.name, *value, &beside)?;
@@ -221,14 +218,11 @@ fn owners(page: &mut Page<'_>, report: &CompareReport, options: &TextOptions) ->
         return Ok(());
     }
     let (changed, unchanged) = changed_owners(report);
-    let shown = match options.top {
-        Some(top) if changed.len() > top + 1 => top,
-        _ => changed.len(),
-    };
+    let shown = options.shown_of(changed.len());
     page.blank()?;
     if !changed.is_empty() {
         let mut table = Table::new(vec![
-            ("owner at the peak", Align::Name),
+            ("owner at peak", Align::Name),
             ("first", Align::Right),
             ("last", Align::Right),
             ("change", Align::Left),

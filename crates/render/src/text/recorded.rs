@@ -6,16 +6,17 @@ use std::time::Duration;
 use plimsoll_model::{Bytes, ProcessRecord, Recorded};
 
 use super::breakdown::reclaim_pieces;
+use super::chart::{time_line, time_mark};
 use super::page::{Page, Tone};
 use super::stages::stages;
 use super::table::{Align, Row, Table};
-use super::time_line::{cell_of, time_line};
-use crate::conditions::{before_the_kill, cap_words, pressure_words};
-use crate::moments::{Moments, resident};
+use crate::figures::moments::{Moments, resident};
+use crate::figures::run::{Run, facts};
 use crate::options::TextOptions;
 use crate::printable::{columns, fit, printable};
-use crate::quantity::{change, count, span};
-use crate::run::{Run, facts};
+use crate::words::amount::change;
+use crate::words::conditions::{before_the_kill, cap_words, pressure_words};
+use crate::words::time::span;
 
 /// Components with a time line of their own.
 const TIME_LINES: usize = 6;
@@ -114,10 +115,7 @@ fn moments(page: &mut Page<'_>, moments: &Moments<'_>, options: &TextOptions) ->
     times.tone = Tone::Dim;
     table.push(times);
     let names = moments.names();
-    let shown = match options.top {
-        Some(top) if names.len() > top + 1 => top,
-        _ => names.len(),
-    };
+    let shown = options.shown_of(names.len());
     for name in &names[..shown] {
         let figures = moments.figures(|component| component.name == *name);
         table.push(moment_row(moments, &printable(name), Tone::Plain, &figures));
@@ -198,7 +196,7 @@ fn time_lines(page: &mut Page<'_>, run: &Run<'_>) -> io::Result<()> {
 fn axis_marks(peak: Duration, length: Duration, width: usize) -> String {
     let start = "0 s";
     let end = span(length);
-    let cell = cell_of(peak, length, width);
+    let cell = time_mark(peak, length, width);
     let mark = format!("^ peak {}", span(peak));
     let mut line = vec![' '; width];
     let mut put = |at: usize, text: &str| {
@@ -254,10 +252,7 @@ fn processes(page: &mut Page<'_>, recorded: &Recorded, options: &TextOptions) ->
     }
     let mut processes: Vec<&ProcessRecord> = recorded.processes.iter().collect();
     processes.sort_by_key(|process| std::cmp::Reverse(process.rss_peak));
-    let shown = match options.top {
-        Some(top) if processes.len() > top + 1 => top,
-        _ => processes.len(),
-    };
+    let shown = options.shown_of(processes.len());
     page.blank()?;
     let mut table = Table::new(vec![
         ("PID", Align::Right),
@@ -281,14 +276,11 @@ fn processes(page: &mut Page<'_>, recorded: &Recorded, options: &TextOptions) ->
         ]));
     }
     table.write(page)?;
-    if shown < processes.len() {
-        let rest = (processes.len() - shown) as u64;
-        page.line(
-            Tone::Dim,
-            &count(rest, "smaller process", "smaller processes"),
-        )?;
-    }
-    Ok(())
+    page.more(
+        processes.len() - shown,
+        "smaller process",
+        "smaller processes",
+    )
 }
 
 /// Interruptions only: starts and ends of processes are in their table.

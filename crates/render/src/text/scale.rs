@@ -5,15 +5,17 @@ use std::io::{self, Write};
 
 use plimsoll_model::{Axis, ScaleReport};
 
+use super::chart::scatter;
 use super::law::{fits, other_laws, predictions};
 use super::page::{Page, Tone};
-use super::plot::plot;
 use super::table::{Align, Row, Table};
-use crate::amount::{bytes, number, range};
-use crate::claim_words::target;
+use crate::figures::scale::{CellFigures, Scale, size_cell};
 use crate::options::TextOptions;
 use crate::printable::{columns, fit, printable};
-use crate::scale::{CellFigures, Scale, size_cell};
+use crate::words::amount::bytes;
+use crate::words::claim::target;
+use crate::words::interval::range;
+use crate::words::number::number;
 
 /// Axes that have columns of their own.
 const AXES_MAX: usize = 4;
@@ -36,8 +38,7 @@ pub(crate) fn scale(
     for verdict in scale.verdicts() {
         page.paragraph(Tone::Bold, "", &verdict)?;
     }
-    listed(
-        &mut page,
+    page.listed(
         "claims",
         report
             .targets
@@ -46,33 +47,15 @@ pub(crate) fn scale(
     )?;
     cells(&mut page, &scale)?;
     if let [law] = scale.main.as_slice() {
-        plot(&mut page, law, &scale.points(law))?;
+        scatter(&mut page, law, &scale.points(law))?;
     }
     for law in &scale.main {
         fits(&mut page, law)?;
         predictions(&mut page, law)?;
     }
     other_laws(&mut page, &scale, options)?;
-    listed(&mut page, "doubts", scale.doubts())?;
+    page.listed("doubts", scale.doubts())?;
     page.gaps(&report.gaps)
-}
-
-/// A title and a sentence a line; nothing without sentences.
-fn listed(
-    page: &mut Page<'_>,
-    title: &str,
-    sentences: impl IntoIterator<Item = String>,
-) -> io::Result<()> {
-    let mut sentences = sentences.into_iter().peekable();
-    if sentences.peek().is_none() {
-        return Ok(());
-    }
-    page.blank()?;
-    page.line(Tone::Bold, title)?;
-    for sentence in sentences {
-        page.paragraph(Tone::Plain, "  ", &sentence)?;
-    }
-    Ok(())
 }
 
 /// A column of the table of sizes.
@@ -136,7 +119,7 @@ fn all_columns<'a>(scale: &'a Scale<'_>) -> Vec<Column<'a>> {
         align: Align::Right,
         cell,
     };
-    let median = |spread: Option<crate::scale::Spread>| {
+    let median = |spread: Option<crate::figures::scale::Spread>| {
         spread.map_or_else(|| "-".to_owned(), |spread| bytes(spread.median))
     };
     let mut all = size_columns(scale);

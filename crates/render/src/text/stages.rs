@@ -5,18 +5,17 @@ use std::io;
 
 use plimsoll_model::{Recorded, Stage};
 
-use super::page::{Page, Tone};
+use super::page::{Page, Tone, WIDE};
 use super::table::{Align, Row, Table};
-use crate::lifecycle::{chosen, own_change, repeated, stage_difference};
+use crate::figures::lifecycle::{chosen, own_change, repeated, stage_difference};
 use crate::options::TextOptions;
 use crate::printable::printable;
-use crate::quantity::{count, signed, span};
-use crate::stage_words::{
+use crate::words::amount::signed;
+use crate::words::number::count;
+use crate::words::stage::{
     change_total, composition_words, lifecycle_words, peak_max, peak_note, peak_words,
 };
-
-/// From this width on, when a stage began and how long it took have columns of their own.
-const WIDE: usize = 100;
+use crate::words::time::span;
 
 /// Nothing when the run was not cut into stages.
 pub(super) fn stages(
@@ -121,10 +120,7 @@ fn repeated_stages(
     if groups.is_empty() {
         return Ok(());
     }
-    let shown = match options.top {
-        Some(top) if groups.len() > top + 1 => top,
-        _ => groups.len(),
-    };
+    let shown = options.shown_of(groups.len());
     let mut table = Table::new(vec![
         ("stages that repeat", Align::Name),
         ("times", Align::Right),
@@ -143,9 +139,5 @@ fn repeated_stages(
     }
     page.blank()?;
     table.write(page)?;
-    if shown < groups.len() {
-        let rest = (groups.len() - shown) as u64;
-        page.line(Tone::Dim, &count(rest, "more label", "more labels"))?;
-    }
-    Ok(())
+    page.more(groups.len() - shown, "more label", "more labels")
 }

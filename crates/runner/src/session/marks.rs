@@ -2,28 +2,46 @@
 
 use std::time::Duration;
 
+use plimsoll_model::StageSource;
+
 use super::Session;
 use crate::BreakdownReason;
 use crate::marks::Mark;
 use crate::stages::Stages;
+
+/// Lines of one instant, 100 bytes each; more that are there are of the next one.
+const LINES_MAX: usize = 10_000;
 
 impl Session<'_> {
     /// Marks in the order in which they came. While the sender of one waits for a full reading,
     /// later ones wait too.
     pub(super) fn take_marks(&mut self) {
         while self.waiting.is_none() {
-            let Some(mark) = self
-                .inside
-                .as_ref()
-                .and_then(|inside| inside.marks.try_recv().ok())
-            else {
+            let Some(first) = self.next_mark() else {
                 return;
             };
-            self.take_mark(mark);
+            // Who writes a line does not wait for us: lines that are there already are of the same
+            // instant, and must not look as if memory had stood still from one to the next.
+            let mut marks = vec![first];
+            while marks.len() < LINES_MAX
+                && marks
+                    .last()
+                    .is_some_and(|mark| mark.source == StageSource::Log)
+                && let Some(mark) = self.next_mark()
+            {
+                marks.push(mark);
+            }
+            self.take_together(marks);
         }
     }
 
-    fn take_mark(&mut self, mark: Mark) {
+    fn next_mark(&mut self) -> Option<Mark> {
+        let inside = self.inside.as_ref()?;
+        inside.marks.try_recv().ok()
+    }
+
+    /// Marks of one instant: lines, and at their end perhaps one whose sender waits.
+    fn take_together(&mut self, marks: Vec<Mark>) {
         let now = self.clock.now();
         let mut cut = self.tree.cut(now);
         if cut.parts.rss.is_zero() {
@@ -34,14 +52,18 @@ impl Session<'_> {
             self.counts.parts = cut.parts;
             self.counts.rss_max = self.counts.rss_max.max(cut.parts.rss);
         }
-        let stage = self.stages.mark(mark.label.clone(), mark.source, now, &cut);
-        self.observer.stage(&stage);
+        for mark in &marks {
+            let stage = self.stages.mark(mark.label.clone(), mark.source, now, &cut);
+            self.observer.stage(&stage);
+            // The peaks are of what ran before the first of them.
+            cut.peaks.clear();
+        }
         self.tell_found(&cut.look, now);
         for gap in cut.look.gaps {
             self.gap(now, gap);
         }
         let due = self.end.is_none() && self.schedule.mark_due(now);
-        self.waiting = Some(mark);
+        self.waiting = marks.into_iter().next_back();
         if due {
             self.begin_reading(now, BreakdownReason::Mark);
             if self.reader.is_busy() {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use plimsoll_model::{Bytes, LawClass};
 
 use super::baseline::Baseline;
-use super::file::{CheckRules, needs_one_size};
+use super::file::CheckRules;
 
 /// What is injected above a limit, so that the limit is certainly passed.
 const ABOVE: Bytes = Bytes::mib(16);
@@ -89,74 +89,75 @@ pub(crate) fn single_rules(check: &CheckRules, baseline: &Baseline) -> Vec<(Chec
         regression: None,
         ..check.clone()
     };
-    let mut singles: Vec<(CheckRules, Made)> = Vec::new();
-    let mut limit = |single: CheckRules, rule: String, limit: Bytes| {
-        debug_assert!(needs_one_size(&single), "a limit is a rule about one size");
-        singles.push((single, hold(rule, limit + ABOVE)));
+    let mut singles = limit_singles(check, &bare);
+    singles.extend(regression_single(check, &bare, baseline));
+    singles.extend(scale_singles(check, &bare));
+    singles.extend(leak_single(check, &bare));
+    singles
+}
+
+/// The limits on single runs: so much is held that each is certainly passed.
+fn limit_singles(check: &CheckRules, bare: &CheckRules) -> Vec<(CheckRules, Made)> {
+    let mut singles = Vec::new();
+    let mut limit = |name: &str, limit: Bytes, keep: &dyn Fn(&mut CheckRules)| {
+        let mut single = bare.clone();
+        keep(&mut single);
+        singles.push((single, hold(name.to_owned(), limit + ABOVE)));
     };
-    if let Some(peak) = check.peak {
-        let single = CheckRules {
-            peak: Some(peak),
-            ..bare.clone()
-        };
-        limit(single, "peak RSS".to_owned(), peak);
+    if let Some(bytes) = check.peak {
+        limit("peak RSS", bytes, &|single| single.peak = Some(bytes));
     }
-    if let Some(own_peak) = check.own_peak {
-        let single = CheckRules {
-            own_peak: Some(own_peak),
-            ..bare.clone()
-        };
-        limit(single, "peak of own memory".to_owned(), own_peak);
+    if let Some(bytes) = check.own_peak {
+        limit("peak of own memory", bytes, &|single| {
+            single.own_peak = Some(bytes);
+        });
     }
-    if let Some(pss_peak) = check.pss_peak {
-        let single = CheckRules {
-            pss_peak: Some(pss_peak),
-            ..bare.clone()
-        };
-        limit(single, "peak PSS".to_owned(), pss_peak);
+    if let Some(bytes) = check.pss_peak {
+        limit("peak PSS", bytes, &|single| single.pss_peak = Some(bytes));
     }
-    if let Some(end) = check.end {
-        let single = CheckRules {
-            end: Some(end),
-            ..bare.clone()
-        };
-        limit(single, "RSS at the end".to_owned(), end);
+    if let Some(bytes) = check.end {
+        limit("RSS at the end", bytes, &|single| single.end = Some(bytes));
     }
     for (label, stage) in &check.stages {
-        let single = CheckRules {
-            stages: [(label.clone(), *stage)].into(),
-            ..bare.clone()
-        };
-        limit(single, format!("peak in stage {label}"), stage.0);
-    }
-    if let Some(rule) = &check.regression {
-        let single = CheckRules {
-            regression: Some(rule.clone()),
-            ..bare.clone()
-        };
-        let made = match baseline.history(&check.name).last() {
-            Some(last) => {
-                // Twice the tolerance, and what no noise hides.
-                let more = last.rss_peak_median_bytes * 2.0 * rule.tolerance;
-                hold("regression".to_owned(), Bytes(more as u64) + ABOVE)
-            }
-            None => Err((
-                "regression".to_owned(),
-                "there is no baseline yet; make one with --update-baseline".to_owned(),
-            )),
-        };
-        singles.push((single, made));
-    }
-    singles.extend(scale_singles(check, &bare));
-    if let Some(rule) = &check.leak {
-        let single = CheckRules {
-            leak: Some(rule.clone()),
-            ..bare
-        };
-        let least = rule.ignore_below.map_or(0, |bytes| bytes.0 * 4);
-        singles.push((single, Ok(Fault::Leak(LEAK.max(Bytes(least))))));
+        limit(&format!("peak in stage {label}"), stage.0, &|single| {
+            single.stages = [(label.clone(), *stage)].into();
+        });
     }
     singles
+}
+
+fn regression_single(
+    check: &CheckRules,
+    bare: &CheckRules,
+    baseline: &Baseline,
+) -> Option<(CheckRules, Made)> {
+    let rule = check.regression.clone()?;
+    let name = "regression".to_owned();
+    let made = match baseline.history(&check.name).last() {
+        Some(last) => {
+            // Twice the tolerance, and what no noise hides.
+            let more = last.rss_peak_median_bytes * 2.0 * rule.tolerance;
+            hold(name, Bytes(more as u64) + ABOVE)
+        }
+        None => Err((
+            name,
+            "there is no baseline yet; make one with --update-baseline".to_owned(),
+        )),
+    };
+    let mut single = bare.clone();
+    single.regression = Some(rule);
+    Some((single, made))
+}
+
+fn leak_single(check: &CheckRules, bare: &CheckRules) -> Option<(CheckRules, Made)> {
+    let rule = check.leak.clone()?;
+    let ignored = rule.ignore_below.unwrap_or_default();
+    let each = LEAK.max(Bytes(ignored.0.saturating_mul(4)));
+    let whole = Bytes(each.0.saturating_mul(rule.iterations.into()));
+    let made = hold("leak".to_owned(), whole).map(|_| Fault::Leak(each));
+    let mut single = bare.clone();
+    single.leak = Some(rule);
+    Some((single, made))
 }
 
 fn scale_singles(check: &CheckRules, bare: &CheckRules) -> Vec<(CheckRules, Made)> {
@@ -227,5 +228,24 @@ mod tests {
         };
         let expected = format!("ballast --hold {} -- x y", LARGEST.0 / 4 + 1);
         check(square, Some(5), &expected);
+    }
+
+    #[test]
+    fn a_leak_that_would_fill_the_machine_is_not_tried() {
+        let check = |rule: &str, expected: Option<Fault>| {
+            let text = format!("[[check]]\nname = \"a\"\ncommand = [\"x\"]\nleak = {{ {rule} }}");
+            let rules = super::super::file::parse(&text).unwrap();
+            let baseline = Baseline::read("no-such-baseline".as_ref()).unwrap();
+            let singles = single_rules(&rules.checks[0], &baseline);
+            let [(_, made)] = &singles[..] else {
+                panic!("{singles:?}");
+            };
+            assert_eq!(made.clone().ok(), expected, "{rule}: {made:?}");
+        };
+        check("iterations = 400", Some(Fault::Leak(LEAK)));
+        let larger = Fault::Leak(Bytes::mib(4));
+        check("iterations = 400, ignore_below = \"1 MiB\"", Some(larger));
+        check("iterations = 400, ignore_below = \"1 GiB\"", None);
+        check("iterations = 1000000", None);
     }
 }

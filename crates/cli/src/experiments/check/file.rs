@@ -163,7 +163,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Rules> {
     parse(&text).with_context(|| format!("check: {}", path.display()))
 }
 
-fn parse(text: &str) -> anyhow::Result<Rules> {
+pub(super) fn parse(text: &str) -> anyhow::Result<Rules> {
     let rules: Rules = toml::from_str(text)?;
     if rules.checks.is_empty() {
         bail!("it has no [[check]]");
@@ -229,6 +229,8 @@ pub(crate) fn needs_one_size(check: &CheckRules) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -317,5 +319,46 @@ mod tests {
                 .to_string()
                 .contains("no [[check]]")
         );
+    }
+
+    /// What stands in such files, and what does not.
+    fn value() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "\"\\PC{0,12}\"",
+            "\"[<= ]{0,3}-?[0-9.]{0,6} ?[kKMGT]?(i?B)?%?\"",
+            "-?[0-9]{1,20}",
+            "-?[0-9]{1,4}\\.[0-9]{1,4}",
+            "\\[(-?[0-9]{1,5}, ?){0,4}\\]",
+            "\\[\"x\", \"\\{n\\}\"\\]",
+            "\\{ (n|at_most|per_item|iterations|tolerance|load) = (\"linear\"|5|\"5%\"|\\[1, 2\\]) \\}",
+            Just("nan".to_owned()),
+            Just("true".to_owned()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "(?s).{0,200}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn no_rules_panic(
+            lines in proptest::collection::vec(
+                ("(repeat|n|peak|own_peak|pss_peak|end|stages|scale|leak|regression|peek)", value()),
+                0..5,
+            ),
+        ) {
+            let lines = lines.iter().map(|(key, value)| format!("{key} = {value}\n"));
+            let head = "[[check]]\nname = \"a\"\ncommand = [\"x\", \"{n}\"]\n";
+            let text = format!("{head}{}", lines.collect::<String>());
+            if let Ok(rules) = parse(&text) {
+                let check = &rules.checks[0];
+                prop_assert!(check.peak.is_none_or(|limit| limit > Bytes::ZERO));
+                prop_assert!(check.n != Some(0));
+                let tolerance = check.regression.as_ref().map(|rule| rule.tolerance);
+                prop_assert!(tolerance.is_none_or(|share| share > 0.0 && share.is_finite()));
+            }
+        }
     }
 }

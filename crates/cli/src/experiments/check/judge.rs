@@ -8,6 +8,7 @@ use plimsoll_analysis::leak::LeakOptions;
 use plimsoll_model::{
     Bytes, DriftDoubt, GrowthClass, Measure, SizedPeak, TargetCheck, Trial, Verdict,
 };
+use plimsoll_render::estimated_per;
 
 use super::baseline::Entry;
 use super::file::{CheckRules, LeakRule, RegressionRule, ScaleRule};
@@ -135,9 +136,7 @@ pub(crate) fn scale(
                 } else {
                     Verdict::Inconclusive
                 };
-                let [value, low, high] =
-                    [law.marginal.value, law.marginal.low, law.marginal.high].map(bytes);
-                (verdict, format!("{value} for each item ({low} to {high})"))
+                (verdict, estimated_per(&law.marginal, "for each item"))
             }
         };
         findings.push(Finding {
@@ -181,11 +180,11 @@ pub(crate) fn leak(
         ..LeakOptions::default()
     };
     let report = leak::judge(Some("unit"), &options, driven);
-    let below = rule
+    let ignored = rule
         .ignore_below
-        .map_or_else(String::new, |bytes| format!(" of {bytes} or more"));
+        .map_or_else(String::new, |bytes| format!(", up to {bytes} each ignored"));
     Ok(Some(Finding {
-        rule: format!("no leak{below} in {} units of work", rule.iterations),
+        rule: format!("no leak in {} units of work{ignored}", rule.iterations),
         verdict: match report.own.growth.class {
             GrowthClass::Growing => Verdict::Fails,
             GrowthClass::Flat | GrowthClass::Bounded => Verdict::Holds,

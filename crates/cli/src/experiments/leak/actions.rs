@@ -8,10 +8,11 @@ use plimsoll_model::{Drive, Gap, GapReason, MemoryPoint, MemorySeries, OwnersPoi
 use plimsoll_probe::QuickSampler;
 use plimsoll_runner::Interrupts;
 
-use super::readings::{Line, open, owner_levels, read_tree};
+use super::readings::{open, owner_levels, progress_words, read_tree};
 use super::{Driven, wall_time};
 use crate::arguments::{Leak, Method};
 use crate::examiner::{Examiner, Sharers};
+use crate::status_line::StatusLine;
 use crate::subject;
 
 /// A full reading of cost c is followed by 20 × c without one: at most a twentieth of the time.
@@ -66,7 +67,7 @@ impl<'a> Actions<'a> {
 
     /// Goes on until `units` actions were done in all.
     pub(super) fn up_to(&mut self, units: u32) -> anyhow::Result<Driven> {
-        let mut line = Line::wanted(self.arguments.trials.quiet);
+        let mut line = StatusLine::new(self.arguments.trials.quiet);
         while self.series.points.len() < units as usize && !self.is_over() {
             let number = self.series.points.len() + 1;
             if let Err(failure) = act(self.each, number) {
@@ -82,7 +83,12 @@ impl<'a> Actions<'a> {
             let Some(point) = self.read_point(number as f64)? else {
                 break;
             };
-            line.show(point.at, number, units as usize, point.parts.rss);
+            line.show(progress_words(
+                point.at,
+                number,
+                units as usize,
+                point.parts.rss,
+            ));
             self.series.points.push(point);
             self.read_owners(number as f64);
         }
@@ -94,7 +100,7 @@ impl<'a> Actions<'a> {
             control: self.control.clone(),
             started_at: self.started_at,
             length: self.began.elapsed(),
-            interrupted: self.is_over(),
+            interrupted: self.interrupts.signal().is_some(),
             gaps: self.gaps.clone(),
         })
     }

@@ -6,10 +6,11 @@ use anyhow::Context;
 use plimsoll_model::{Drive, Gap, GapReason, MemoryPoint, MemorySeries, OwnersPoint};
 use plimsoll_runner::Interrupts;
 
-use super::readings::{Line, open, owner_levels, read_tree};
+use super::readings::{open, owner_levels, progress_words, read_tree};
 use super::{Driven, wall_time};
 use crate::arguments::{Leak, Method};
 use crate::examiner::{Examiner, Sharers};
+use crate::status_line::StatusLine;
 use crate::subject;
 
 /// Points over the whole time: more tell a slope no better, and the judge needs 120 at least.
@@ -33,7 +34,7 @@ pub(super) fn follow(arguments: &Leak, subject: &str) -> anyhow::Result<Driven> 
     let began = Instant::now();
     let mut series = MemorySeries::default();
     let mut gaps = Vec::new();
-    let mut line = Line::wanted(arguments.trials.quiet);
+    let mut line = StatusLine::new(arguments.trials.quiet);
     let (mut next, mut full_next) = (Duration::ZERO, Duration::ZERO);
     while began.elapsed() < arguments.duration && interrupts.signal().is_none() {
         // A signal cuts the sleep short.
@@ -55,7 +56,7 @@ pub(super) fn follow(arguments: &Leak, subject: &str) -> anyhow::Result<Driven> 
             parts,
         });
         let total = (arguments.duration.as_secs_f64() / step.as_secs_f64()) as usize;
-        line.show(now, series.points.len(), total, parts.rss);
+        line.show(progress_words(now, series.points.len(), total, parts.rss));
         if now >= full_next {
             if let Ok(breakdown) = examiner.tree(pid) {
                 series.owners.push(OwnersPoint {

@@ -14,11 +14,11 @@ use plimsoll_runner::{
 };
 
 use super::Driven;
-use super::readings::{Line, owner_levels};
-use crate::arguments::Method;
-use crate::examiner::{Examiner, Sharers};
+use super::readings::{owner_levels, progress_words};
+use crate::examiner::breakdown_reader;
 use crate::experiments::template::Template;
 use crate::line_pattern::LinePattern;
+use crate::status_line::StatusLine;
 
 /// Points of one series: 60 bytes each. A program that marks a million cycles is judged on the
 /// first of them, and told so.
@@ -50,19 +50,18 @@ pub(crate) fn run_once(asked: &Asked<'_>, units: u32) -> anyhow::Result<Driven> 
         ..Launch::new(command)
     };
     let options = Options::new(asked.interval, INTERVAL_MAX)?;
-    let mut examiner = Examiner::new(Method::Auto, Sharers::Uncounted);
-    let read = move |processes: &[ProcessId]| {
-        let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
-        examiner.processes(&pids)
-    };
     let mut observer = Cycles {
         series: MemorySeries::default(),
+        unit: match asked.pattern {
+            Some(_) => StageSource::Log,
+            None => StageSource::Mark,
+        },
         counts_from_log: asked.counts_from_log,
         surplus: 0,
-        line: Line::wanted(asked.quiet),
+        line: StatusLine::new(asked.quiet),
         units,
     };
-    let outcome = run(&options, &launch, read, &mut observer)?;
+    let outcome = run(&options, &launch, breakdown_reader(), &mut observer)?;
     observer.line.clear();
     let mut gaps = Vec::new();
     let interrupted = outcome.interrupted.is_some();
@@ -122,10 +121,12 @@ fn nothing_marked(asked: &Asked<'_>, subject: &str) -> String {
 /// Takes a point at each mark.
 struct Cycles {
     series: MemorySeries,
+    /// What is a unit of work: a mark, or a line. The other is a stage at most.
+    unit: StageSource,
     /// Whether labels may hold the work done so far.
     counts_from_log: bool,
     surplus: u64,
-    line: Line,
+    line: StatusLine,
     units: u32,
 }
 
@@ -159,26 +160,98 @@ impl Observer for Cycles {
 
     /// A stage that ended began with a mark: the figures of that instant are the point.
     fn stage(&mut self, stage: &Stage) {
-        if stage.source == StageSource::Start {
+        if stage.source != self.unit {
             return;
         }
         if self.series.points.len() >= POINTS_MAX {
             self.surplus += 1;
             return;
         }
-        let counted = self.series.points.len() as f64 + 1.0;
+        let last = self.series.points.last_mut();
+        let counted = last.as_ref().map_or(0.0, |last| last.work) + 1.0;
         let told: Option<f64> = stage.label.parse().ok().filter(|_| self.counts_from_log);
-        self.series.points.push(MemoryPoint {
-            work: told.unwrap_or(counted),
-            at: stage.start,
-            parts: stage.at_start,
-        });
+        let work = told.unwrap_or(counted);
+        match last {
+            // Lines that were read together: so much work was done by the last of them.
+            Some(last) if stage.source == StageSource::Log && last.at == stage.start => {
+                last.work = work;
+            }
+            _ => self.series.points.push(MemoryPoint {
+                work,
+                at: stage.start,
+                parts: stage.at_start,
+            }),
+        }
     }
 
     fn ticked(&mut self, progress: &Progress) -> ControlFlow<()> {
         let done = self.series.points.len();
-        self.line
-            .show(progress.at, done, self.units as usize, progress.rss);
+        self.line.show(progress_words(
+            progress.at,
+            done,
+            self.units as usize,
+            progress.rss,
+        ));
         ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_model::{Bytes, RssParts};
+
+    use super::*;
+
+    fn points(
+        unit: StageSource,
+        stages: &[(StageSource, &str, u64)],
+        counts_from_log: bool,
+    ) -> Vec<(f64, u64)> {
+        let mut cycles = Cycles {
+            series: MemorySeries::default(),
+            unit,
+            counts_from_log,
+            surplus: 0,
+            line: StatusLine::new(true),
+            units: 10,
+        };
+        for (source, label, at) in stages {
+            let parts = RssParts {
+                rss: Bytes(*at),
+                ..RssParts::default()
+            };
+            cycles.stage(&Stage {
+                label: (*label).to_owned(),
+                source: *source,
+                start: Duration::from_millis(*at),
+                end: Duration::from_millis(*at),
+                at_start: parts,
+                at_end: parts,
+                peak: Bytes(*at),
+                peak_at_most: None,
+            });
+        }
+        let points = cycles.series.points.iter();
+        points
+            .map(|point| (point.work, point.parts.rss.0))
+            .collect()
+    }
+
+    #[test]
+    fn lines_that_were_read_together_are_one_point() {
+        use StageSource::{Log, Mark, Start};
+        let lines = [
+            (Start, "(start)", 0),
+            (Log, "10", 5),
+            (Log, "20", 5),
+            (Log, "x", 5),
+            (Mark, "load", 7),
+            (Log, "40", 9),
+        ];
+        assert_eq!(points(Log, &lines, true), [(21.0, 5), (40.0, 9)]);
+        assert_eq!(points(Log, &lines, false), [(3.0, 5), (4.0, 9)]);
+        // Who makes a mark waits for it: each is an instant of its own.
+        let marks = [(Start, "(start)", 0), (Mark, "7", 5), (Mark, "7", 5)];
+        assert_eq!(points(Mark, &marks, false), [(1.0, 5), (2.0, 5)]);
     }
 }

@@ -1,11 +1,12 @@
-//! What leak reads of a running process, and the line that shows how far it is.
+//! What leak reads of a running process.
 
-use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::bail;
 use plimsoll_model::{Breakdown, Bytes, Component, OwnerLevel, RssParts, Sample};
 use plimsoll_probe::{QuickSampler, descendants};
+
+use crate::status_line::time_left;
 
 /// Quick figures of a process and all its descendants, added up. `None` when it has ended.
 pub(super) fn read_tree(root: &mut QuickSampler) -> anyhow::Result<Option<RssParts>> {
@@ -63,45 +64,12 @@ fn used(component: &Component, of: fn(&plimsoll_model::Used) -> Bytes) -> Option
     (!parts.is_empty()).then(|| parts.into_iter().sum())
 }
 
-/// One line on the terminal.
-pub(super) struct Line {
-    wanted: bool,
-    shown_at: Option<Duration>,
-}
-
-impl Line {
-    /// Twice a second is enough for an eye.
-    const INTERVAL: Duration = Duration::from_millis(500);
-
-    pub(super) fn wanted(quiet: bool) -> Line {
-        Line {
-            wanted: !quiet && io::stderr().is_terminal(),
-            shown_at: None,
-        }
-    }
-
-    pub(super) fn show(&mut self, now: Duration, done: usize, total: usize, rss: Bytes) {
-        let recent = self.shown_at.is_some_and(|at| now < at + Self::INTERVAL);
-        if !self.wanted || recent {
-            return;
-        }
-        self.shown_at = Some(now);
-        let left = if done == 0 {
-            String::new()
-        } else {
-            let rest = total.saturating_sub(done) as f64 / done as f64;
-            let left = plimsoll_render::span(now.mul_f64(rest));
-            format!(", about {left} left")
-        };
-        // The terminal may be gone; the work must not care.
-        let _ = write!(io::stderr(), "\r\x1b[K{done}/{total}  RSS {rss}{left}");
-    }
-
-    pub(super) fn clear(&mut self) {
-        if self.shown_at.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
+/// "12/200  RSS 1.00 MiB, about 3 s left".
+pub(super) fn progress_words(passed: Duration, done: usize, total: usize, rss: Bytes) -> String {
+    format!(
+        "{done}/{total}  RSS {rss}{}",
+        time_left(passed, done, total)
+    )
 }
 
 #[cfg(test)]
