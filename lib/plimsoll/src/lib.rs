@@ -5,6 +5,10 @@
 //! runnable example. Nothing here needs the `plimsoll` command, and the command needs nothing of
 //! this: what a program publishes, the command shows by the program's own names.
 
+mod amount;
+pub mod budget;
+mod cgroup;
 mod error;
+mod sync;
 
 pub use error::{Error, ErrorKind};
