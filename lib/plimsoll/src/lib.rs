@@ -9,6 +9,7 @@ mod amount;
 pub mod budget;
 mod cgroup;
 mod error;
+pub mod lazy;
 mod sync;
 
 pub use error::{Error, ErrorKind};

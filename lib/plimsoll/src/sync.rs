@@ -5,7 +5,7 @@
 
 use std::sync::PoisonError;
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
-use std::thread::ThreadId;
+pub(crate) use std::thread::ThreadId;
 use std::time::Duration;
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -22,8 +22,6 @@ struct Entry {
     name: Arc<str>,
     held: u64,
     peak: u64,
-    /// Requests under way: they make a consumer count as active before it holds anything.
-    asking: u32,
     refused: u64,
     spillable: bool,
     hook: Option<(u8, Hook)>,
@@ -31,8 +29,10 @@ struct Entry {
 }
 
 impl Entry {
+    /// Waiting does not count: two requests for more than half would keep each other from ever being
+    /// served.
     fn active(&self) -> bool {
-        self.held > 0 || self.asking > 0
+        self.held > 0
     }
 }
 
@@ -141,14 +141,9 @@ impl Account {
 
     pub(crate) fn set_spillable(&mut self, id: ConsumerId) -> Wakes {
         // Taken out of the sums as what it was, put back as what it is.
-        let (held, asking) = self.update(id, |entry| {
-            (
-                std::mem::take(&mut entry.held),
-                std::mem::take(&mut entry.asking),
-            )
-        });
+        let held = self.update(id, |entry| std::mem::take(&mut entry.held));
         self.update(id, |entry| entry.spillable = true);
-        self.update(id, |entry| (entry.held, entry.asking) = (held, asking));
+        self.update(id, |entry| entry.held = held);
         self.advance()
     }
 
@@ -202,12 +197,12 @@ impl Account {
         self.entry(id).map_or(0, |entry| entry.held)
     }
 
-    /// What a spillable consumer may hold under [`Policy::Fair`]: an even part of what the
-    /// unspillable ones leave, the asker counted as active.
-    fn share(&self, id: ConsumerId) -> u64 {
-        let others =
-            self.spillable_active - u64::from(self.entry(id).is_some_and(|entry| entry.active()));
-        self.usable().saturating_sub(self.held_unspillable) / (others + 1)
+    /// What a spillable consumer may hold under [`Policy::Fair`] if it holds anything: an even part
+    /// of what the unspillable ones leave. `newcomers` will be active too.
+    fn share(&self, id: ConsumerId, newcomers: u64) -> u64 {
+        let own = self.entry(id).is_some_and(Entry::active);
+        let others = self.spillable_active - u64::from(own);
+        self.usable().saturating_sub(self.held_unspillable) / (others + newcomers + 1)
     }
 
     /// Whether `wanted` more bytes fit, of a pool that has `left`.
@@ -217,7 +212,7 @@ impl Account {
         }
         let spillable = self.entry(id).is_some_and(|entry| entry.spillable);
         if self.policy == Policy::Fair && spillable {
-            let share_left = self.share(id).saturating_sub(self.held_by(id));
+            let share_left = self.share(id, 0).saturating_sub(self.held_by(id));
             if wanted > share_left {
                 return Err(Shortage::Share { left: share_left });
             }
@@ -266,15 +261,6 @@ impl Account {
         self.advance()
     }
 
-    pub(crate) fn begin_asking(&mut self, id: ConsumerId) {
-        self.update(id, |entry| entry.asking += 1);
-    }
-
-    pub(crate) fn end_asking(&mut self, id: ConsumerId) -> Wakes {
-        self.update(id, |entry| entry.asking -= 1);
-        self.advance()
-    }
-
     pub(crate) fn count_refusal(&mut self, id: ConsumerId) {
         self.refused += 1;
         self.update(id, |entry| entry.refused += 1);
@@ -306,7 +292,6 @@ impl Account {
         }
         let ticket = self.ticket_next;
         self.ticket_next += 1;
-        self.begin_asking(id);
         self.queue.push_back(Waiting {
             ticket,
             id,
@@ -343,7 +328,7 @@ impl Account {
         let Some(waiting) = at.and_then(|at| self.queue.remove(at)) else {
             return Wakes::default();
         };
-        let mut wakes = self.end_asking(id);
+        let mut wakes = self.advance();
         // Dropped by the caller, without the lock; waking one that is gone does no harm.
         wakes.wakers.extend(waiting.waker);
         wakes
@@ -373,15 +358,10 @@ impl Account {
             if settled == Settled::Granted {
                 self.hold(id, wanted);
             }
-            self.update(id, |entry| entry.asking -= 1);
             self.settled.insert(waiting.ticket, settled);
             match waiting.waker {
                 Some(waker) => wakes.wakers.push(waker),
                 None => wakes.blocked = true,
-            }
-            // One consumer less may be active now: shares of those passed over have grown.
-            if settled == Settled::Refused {
-                at = 0;
             }
         }
         wakes
@@ -426,6 +406,8 @@ impl Account {
         asker: Option<ConsumerId>,
         tried: &[ConsumerId],
     ) -> Option<(ConsumerId, Hook)> {
+        let asks = asker.and_then(|id| self.entry(id));
+        let newcomers = u64::from(asks.is_some_and(|entry| entry.spillable && !entry.active()));
         let (id, hook) = self
             .entries
             .iter()
@@ -434,7 +416,7 @@ impl Account {
                 let entry = entry.as_ref()?;
                 let (priority, hook) = entry.hook.as_ref()?;
                 let free = entry.held > 0 && !entry.hook_running && !tried.contains(&id);
-                let above = self.policy == Policy::Fair && entry.held > self.share(id);
+                let above = self.policy == Policy::Fair && entry.held > self.share(id, newcomers);
                 (free && asker != Some(id)).then_some((
                     !above,
                     *priority,

@@ -63,8 +63,8 @@ pub enum Policy {
     /// First come, first served, up to the limit.
     Greedy,
     /// Each active spillable consumer may hold an even part of what the unspillable ones leave:
-    /// `(limit - held by unspillable) / active spillable consumers`. Active is who holds bytes or
-    /// is asking for some. Unspillable consumers are served first come, first served.
+    /// `(limit - held by unspillable) / active spillable consumers`. Active is who holds bytes, and
+    /// the asker. Unspillable consumers are served first come, first served.
     ///
     /// A lone consumer may so hold all, and is above its share as soon as a second one asks: its
     /// hook is then the first to be called, and it gets no more until it is below. DataFusion's

@@ -110,14 +110,6 @@ impl fmt::Debug for Consumer {
 impl Registration {
     /// Claims now; where it does not fit, hooks of others are asked until it does.
     fn claim(&self, wanted: u64) -> Result<(), Error> {
-        /// Counts as active while it asks, also when a hook panics.
-        struct Asking<'a>(&'a Registration);
-        impl Drop for Asking<'_> {
-            fn drop(&mut self) {
-                let Registration { inner, id } = self.0;
-                inner.with(|account| account.end_asking(*id));
-            }
-        }
         {
             let mut account = lock(&self.inner.account);
             if account.fails_on_purpose() {
@@ -128,9 +120,7 @@ impl Registration {
             if account.claim(self.id, wanted).is_ok() {
                 return Ok(());
             }
-            account.begin_asking(self.id);
         }
-        let _asking = Asking(self);
         let mut tried = Vec::new();
         loop {
             let (squeeze, next) = {
