@@ -339,6 +339,47 @@ fn waiting_is_in_order_and_nobody_passes() {
 }
 
 #[test]
+fn withdrawing_the_first_request_serves_the_next() {
+    let budget = Budget::new(100, Policy::Greedy);
+    let consumer = budget.consumer("c");
+    let held = consumer.reserve(50).unwrap();
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(count.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut large = Box::pin(consumer.reserve_async(80));
+    let mut small = Box::pin(consumer.reserve_async(40));
+    assert!(large.as_mut().poll(&mut context).is_pending());
+    assert!(small.as_mut().poll(&mut context).is_pending());
+    drop(large);
+    assert!(count.0.load(Ordering::Relaxed) >= 1, "woken");
+    assert_eq!(budget.figures().held_bytes, 90);
+    // Granted, but never collected: given back all the same.
+    drop(small);
+    assert_eq!(budget.figures().held_bytes, 50);
+    drop(held);
+}
+
+#[test]
+fn a_request_kept_back_by_its_own_share_lets_others_pass() {
+    let budget = Budget::new(100, Policy::Fair);
+    let [a, b] = ["a", "b"].map(|name| budget.consumer(name).spillable());
+    let fixed = budget.consumer("fixed").reserve(35).unwrap();
+    let a_held = a.reserve(32).unwrap();
+    let b_held = b.reserve(10).unwrap();
+    let late = budget.consumer("late").reserve(20).unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut a_more = pin!(a.reserve_async(40));
+    let mut b_more = pin!(b.reserve_async(10));
+    assert!(a_more.as_mut().poll(&mut context).is_pending());
+    assert!(b_more.as_mut().poll(&mut context).is_pending());
+    drop((fixed, late));
+    assert!(b_more.as_mut().poll(&mut context).is_ready());
+    assert!(a_more.as_mut().poll(&mut context).is_pending());
+    drop((a_held, b_held));
+    assert!(a_more.as_mut().poll(&mut context).is_ready());
+}
+
+#[test]
 fn a_lower_limit_ends_what_can_never_be() {
     let budget = Budget::new(100, Policy::Greedy);
     let consumer = budget.consumer("c");
