@@ -10,6 +10,7 @@ pub mod budget;
 mod cgroup;
 mod error;
 pub mod lazy;
+pub mod monitor;
 mod sync;
 
 pub use error::{Error, ErrorKind};
