@@ -20,7 +20,7 @@ use plimsoll::monitor::{
 const MIB: u64 = 1 << 20;
 
 /// For a busy machine; nothing here takes a hundredth of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// RSS belongs to all tests of this process: one at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -28,9 +28,42 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Resident memory of its own mapping, which goes back to the system when dropped.
-fn memory(bytes: u64) -> Vec<u8> {
-    black_box(vec![1; usize::try_from(bytes).unwrap()])
+/// Resident memory of its own mapping, which goes back to the system when dropped: malloc keeps
+/// freed blocks below a threshold that moves.
+struct Memory {
+    start: *mut libc::c_void,
+    length: usize,
+}
+
+// SAFETY: the mapping is owned, and nothing but its unmapping is done with it.
+unsafe impl Send for Memory {}
+// SAFETY: as above; there is no access through a shared reference.
+unsafe impl Sync for Memory {}
+
+fn memory(bytes: u64) -> Memory {
+    let length = usize::try_from(bytes).unwrap();
+    // SAFETY: a new private mapping at an address of the kernel's choice touches nothing of ours.
+    let start = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            length,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(start, libc::MAP_FAILED);
+    // SAFETY: the mapping is writable and has this length.
+    unsafe { start.cast::<u8>().write_bytes(1, length) };
+    Memory { start, length }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: start and length are those of the mapping, and this is its only owner.
+        unsafe { libc::munmap(self.start, self.length) };
+    }
 }
 
 /// By fill alone: other tests of the machine may make it stall.
@@ -297,22 +330,23 @@ fn thresholds_must_make_sense() {
 #[test]
 fn a_callback_may_drop_the_monitor() {
     let _alone = alone();
+    let base = Monitor::start().unwrap().figures().process.rss_bytes;
     let slot: Arc<Mutex<Option<Monitor>>> = Arc::default();
     let (sender, dropped) = channel();
     let own = slot.clone();
     let monitor = quick()
-        .rss_limit(1)
+        .rss_limit(base + 50 * MIB)
         .on_level(move |_| {
             let monitor = own.lock().unwrap().take();
-            sender.send(monitor.is_some()).unwrap();
+            let held = monitor.is_some();
             drop(monitor);
+            sender.send(held).unwrap();
         })
-        // The first reading is in this thread: nothing to drop yet.
         .start()
         .unwrap();
-    assert!(!dropped.recv_timeout(PATIENCE).unwrap());
     *slot.lock().unwrap() = Some(monitor);
-    drop(slot.lock().unwrap().take());
+    let _held = memory(60 * MIB);
+    assert!(dropped.recv_timeout(PATIENCE).unwrap());
 }
 
 /// A memory cgroup of version 1, removed at the end.
