@@ -50,28 +50,69 @@ pub(crate) fn read_ram() -> Result<u64, Error> {
 /// The same over a tree of files: `root` stands for `/`.
 fn read_under(root: &Path) -> Option<CgroupReading> {
     let groups = std::fs::read(root.join("proc/self/cgroup")).ok()?;
+    find(root, &groups)?.read()
+}
+
+/// Reads again and again: the mounts, which are dear to read, only when the group has changed.
+#[derive(Default)]
+pub(crate) struct CgroupReader {
+    /// What /proc/self/cgroup said, and where that is.
+    found: Option<(Vec<u8>, Option<Place>)>,
+}
+
+impl CgroupReader {
+    pub(crate) fn read(&mut self) -> Option<CgroupReading> {
+        let root = Path::new("/");
+        let groups = std::fs::read("/proc/self/cgroup").ok()?;
+        let known = self.found.as_ref().is_some_and(|(text, _)| *text == groups);
+        if !known {
+            let place = find(root, &groups);
+            self.found = Some((groups, place));
+        }
+        self.found.as_ref()?.1.as_ref()?.read()
+    }
+}
+
+/// Where the group lies.
+struct Place {
+    version: Version,
+    point: PathBuf,
+    below: String,
+}
+
+fn find(root: &Path, groups: &[u8]) -> Option<Place> {
     let mounts = std::fs::read(root.join("proc/self/mountinfo")).ok()?;
-    let (version, group) = parse_group(&groups)?;
+    let (version, group) = parse_group(groups)?;
     // A hierarchy may be mounted several times: the mount that shows most above the group is best.
     let (point, below) = parse_mounts(&mounts, version)
         .into_iter()
         .filter_map(|(mount_root, point)| Some((point, below(&mount_root, &group)?)))
         .max_by_key(|(_, below)| below.len())?;
-    let point = root.join(point.strip_prefix("/").unwrap_or(&point));
-    let levels = read_levels(version, &point, &below);
-    let mut reading = sum_up(&levels)?;
-    if version == Version::V2 {
-        reading.v2_directory = Some(point.join(below));
-    }
-    Some(reading)
+    Some(Place {
+        version,
+        point: root.join(point.strip_prefix("/").unwrap_or(&point)),
+        below,
+    })
 }
 
-/// One group.
+impl Place {
+    fn read(&self) -> Option<CgroupReading> {
+        let levels = read_levels(self.version, &self.point, &self.below);
+        let mut reading = sum_up(self.version, &levels)?;
+        if self.version == Version::V2 {
+            reading.v2_directory = Some(self.point.join(&self.below));
+        }
+        Some(reading)
+    }
+}
+
+/// One group. Its memory.stat is read only where needed: that is the dear file, as the kernel sums it
+/// up over CPUs and child groups when asked.
 #[derive(Clone, Debug, Default)]
 struct Level {
+    directory: PathBuf,
     limit: Option<u64>,
     current: Option<u64>,
-    inactive_file: Option<u64>,
 }
 
 fn read_levels(version: Version, point: &Path, below: &str) -> Vec<Level> {
@@ -80,47 +121,54 @@ fn read_levels(version: Version, point: &Path, below: &str) -> Vec<Level> {
         let directory = point.join(path);
         match version {
             Version::V1 => {
-                levels.push(read_v1(&directory));
                 // Without use_hierarchy (always on since Linux 5.11) the limits above don't bind.
                 let parent = directory.parent().unwrap_or(point);
-                if !path.is_empty() && read_number(parent, "memory.use_hierarchy") == Some(0) {
+                let ends =
+                    !path.is_empty() && read_number(parent, "memory.use_hierarchy") == Some(0);
+                levels.push(read_v1(directory));
+                if let [own] = &mut levels[..] {
+                    // Includes the limits of parents that can't be seen from here.
+                    let stat = read_stat(&own.directory);
+                    let inherited = keyed_value(&stat, "hierarchical_memory_limit");
+                    own.limit = own
+                        .limit
+                        .into_iter()
+                        .chain(inherited.and_then(as_limit))
+                        .min();
+                }
+                if ends {
                     break;
                 }
             }
-            Version::V2 => levels.extend(read_v2(&directory)),
+            Version::V2 => levels.extend(read_v2(directory)),
         }
     }
     levels
 }
 
-fn read_v1(directory: &Path) -> Level {
-    let stat = std::fs::read(directory.join("memory.stat")).unwrap_or_default();
-    let limit = read_number(directory, "memory.limit_in_bytes").and_then(as_limit);
-    // Includes the limits of parents that can't be seen from here.
-    let inherited = keyed_value(&stat, "hierarchical_memory_limit").and_then(as_limit);
+fn read_v1(directory: PathBuf) -> Level {
     Level {
-        limit: limit.into_iter().chain(inherited).min(),
-        current: read_number(directory, "memory.usage_in_bytes"),
-        inactive_file: keyed_value(&stat, "total_inactive_file"),
+        limit: read_number(&directory, "memory.limit_in_bytes").and_then(as_limit),
+        current: read_number(&directory, "memory.usage_in_bytes"),
+        directory,
     }
 }
 
 /// `None` where the memory controller is off, or at the true root, which has no figures.
-fn read_v2(directory: &Path) -> Option<Level> {
-    let current = read_number(directory, "memory.current")?;
-    let stat = std::fs::read(directory.join("memory.stat")).unwrap_or_default();
+fn read_v2(directory: PathBuf) -> Option<Level> {
+    let current = read_number(&directory, "memory.current")?;
     // "max" is no number, so no limit.
-    let max = read_number(directory, "memory.max");
-    let high = read_number(directory, "memory.high");
+    let max = read_number(&directory, "memory.max");
+    let high = read_number(&directory, "memory.high");
     Some(Level {
         limit: max.into_iter().chain(high).min(),
         current: Some(current),
-        inactive_file: keyed_value(&stat, "inactive_file"),
+        directory,
     })
 }
 
 /// Own group first.
-fn sum_up(levels: &[Level]) -> Option<CgroupReading> {
+fn sum_up(version: Version, levels: &[Level]) -> Option<CgroupReading> {
     let fill = |level: &Level| {
         let limit = level.limit?;
         Some(level.current? as f64 / limit.max(1) as f64)
@@ -131,13 +179,22 @@ fn sum_up(levels: &[Level]) -> Option<CgroupReading> {
         .filter_map(|level| Some((fill(level)?, level)))
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map_or(own, |(_, level)| level);
+    let inactive_file = match version {
+        // `total_` includes child groups, as usage_in_bytes does.
+        Version::V1 => "total_inactive_file",
+        Version::V2 => "inactive_file",
+    };
     Some(CgroupReading {
         limit_bytes: levels.iter().filter_map(|level| level.limit).min(),
         current_bytes: fullest.current,
-        inactive_file_bytes: fullest.inactive_file,
+        inactive_file_bytes: keyed_value(&read_stat(&fullest.directory), inactive_file),
         current_limit_bytes: fullest.limit,
         v2_directory: None,
     })
+}
+
+fn read_stat(directory: &Path) -> Vec<u8> {
+    std::fs::read(directory.join("memory.stat")).unwrap_or_default()
 }
 
 /// The hierarchy that accounts memory and the group in it, from /proc/self/cgroup: the v1 `memory`

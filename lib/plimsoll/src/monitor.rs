@@ -6,9 +6,10 @@
 //! Prometheus text or OTLP JSON. [`Monitor::operation`] measures the peak of one piece of work, child
 //! processes included.
 //!
-//! **Cost.** One thread (its stack has 256 KiB of address space, some 30 KiB of it resident), four
-//! open files and a few KiB. A reading takes some 50 to 150 µs, once a second by default; while an
-//! operation is under way there is one every 20 ms.
+//! **Cost.** One thread (its stack has 256 KiB of address space; the whole monitor adds some 24 KiB of
+//! RSS) and four open files. A reading took 0.25 to 0.4 ms of CPU where it was measured (kernel 6.18,
+//! three levels of cgroup v1), once a second by default. While an operation is under way there is a
+//! look every 20 ms, of some 50 µs and as much again for each descendant.
 //!
 //! **Not for.** Finding out who holds what: budgets know that of what is reserved, the `plimsoll`
 //! command of all the rest. It opens no socket. It is no guarantee: a process can be killed between

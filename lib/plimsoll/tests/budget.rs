@@ -433,6 +433,23 @@ fn relief_follows_the_pressure() {
 }
 
 #[test]
+fn what_is_held_beyond_a_new_limit_is_asked_back() {
+    let budget = Budget::new(100, Policy::Greedy);
+    let log = Log::default();
+    let kept = cache(&budget, "kept", 0, 70, &log);
+    let _fixed = budget.consumer("fixed").reserve(20).unwrap();
+    budget.set_limit(60);
+    assert_eq!(budget.figures().held_bytes, 60);
+    budget.set_drift_allowance(10);
+    // 40 bytes are nobody's, 10 may be: 30 are withheld.
+    assert_eq!(budget.reconcile(100).withheld_bytes, 30);
+    assert_eq!(budget.figures().held_bytes, 30);
+    budget.set_limit(5);
+    assert_eq!(budget.figures().held_bytes, 20, "what has no hook stays");
+    drop(kept);
+}
+
+#[test]
 fn a_limit_of_the_system() {
     let ram = Limit::from_system(0).unwrap().bytes();
     assert!(ram >= 64 << 20);

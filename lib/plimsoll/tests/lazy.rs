@@ -171,3 +171,19 @@ fn a_panicking_build_and_a_build_of_itself_are_errors() {
     let error = own.get().unwrap().get().unwrap_err();
     assert!(error.to_string().contains("asks for itself"), "{error}");
 }
+
+#[test]
+fn a_refused_reservation_fails_one_build_and_not_the_next() {
+    let budget = Budget::new(100, Policy::Greedy);
+    let lazy = Lazy::new(&budget, "model", options(), |reservation| {
+        reservation.try_grow(5)?;
+        Ok::<_, plimsoll::Error>(())
+    });
+    for (failing, kind) in [(1, ErrorKind::OutOfBudget), (2, ErrorKind::Failed)] {
+        budget.fail_nth(failing);
+        assert_eq!(lazy.get().unwrap_err().kind(), kind, "failure {failing}");
+        assert_eq!(budget.figures().held_bytes, 0);
+    }
+    drop(lazy.get().unwrap());
+    assert_eq!(budget.figures().held_bytes, COST + 5);
+}

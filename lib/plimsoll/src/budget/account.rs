@@ -1,7 +1,7 @@
 //! The account of a budget: who holds how much, who waits, and what may be handed out. Pure: no
 //! lock, clock or thread in here.
 //!
-//! Cost: about 150 bytes a consumer and 80 a waiting request. A claim is O(1) under both policies;
+//! Cost: about 140 bytes a consumer and 80 a waiting request. A claim is O(1) under both policies;
 //! what is given back is O(1) plus O(waiting) while requests wait.
 
 use std::collections::{HashMap, VecDeque};

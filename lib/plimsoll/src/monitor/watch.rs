@@ -12,7 +12,7 @@ use super::level::{LevelMachine, Signal};
 use super::stall::{StallFiles, StallMeter};
 use super::{CgroupFigures, LevelChange, MonitorOptions, Shared, Wake};
 use crate::budget::Pressure;
-use crate::cgroup;
+use crate::cgroup::CgroupReader;
 use crate::sync::lock;
 
 /// Between two looks while an operation is under way: children shorter than this are missed, and
@@ -29,6 +29,7 @@ enum Woken {
 pub(super) struct Watch {
     shared: Arc<Shared>,
     options: MonitorOptions,
+    cgroup: CgroupReader,
     stalls: StallFiles,
     meter: StallMeter,
     machine: LevelMachine,
@@ -50,6 +51,7 @@ impl Watch {
             shared,
             machine: LevelMachine::new(options.thresholds),
             options,
+            cgroup: CgroupReader::default(),
             stalls,
             meter: StallMeter::default(),
             wake,
@@ -125,7 +127,7 @@ impl Watch {
     pub(super) fn read(&mut self) {
         self.read_next = Instant::now() + self.options.interval;
         let process = self.shared.status.read();
-        let group = cgroup::read();
+        let group = self.cgroup.read();
         let now = self.epoch.elapsed();
         let stall = self
             .stalls
