@@ -20,7 +20,8 @@
 //! pages that are dropped first, by its limit. And the share of time in which tasks waited for
 //! memory, of the own cgroup (version 2) or else of the whole machine. Thresholds: [`Thresholds`].
 //! Where a kernel lets it, a PSI trigger wakes the monitor before its time; else it looks at each
-//! reading. [`MonitorFigures::stall_source`] says which.
+//! reading. [`MonitorFigures::stall_trigger`] says which. The trigger only makes it look: the level is
+//! judged by the figures, and stalls as a share of the time since the last reading.
 //!
 //! # What is done
 //! At each reading: limits are read again, budgets are reconciled with RSS, idle resources unloaded.

@@ -370,7 +370,13 @@ impl Drop for Group {
 
 #[test]
 fn a_cgroup_is_the_limit() {
-    let group = match Group::new(96 * MIB) {
+    run_in_a_cgroup("in_a_cgroup", 96 * MIB);
+}
+
+/// Runs a test of this file in a process of its own, in a cgroup of its own.
+fn run_in_a_cgroup(test: &str, limit: u64) {
+    let _alone = alone();
+    let group = match Group::new(limit) {
         Ok(group) => group,
         Err(error) => {
             println!("skipped: make a cgroup v1: {error}");
@@ -378,7 +384,7 @@ fn a_cgroup_is_the_limit() {
         }
     };
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "in_a_cgroup", "--ignored", "--nocapture"])
+        .args(["--exact", test, "--ignored", "--nocapture"])
         .env("PLIMSOLL_ROLE", "in a cgroup")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -431,4 +437,72 @@ fn in_a_cgroup() {
     assert_eq!(monitor.figures().budgets[0].1.limit_bytes, 144 * MIB);
     drop(held);
     println!("as it should");
+}
+
+/// `cargo test -p plimsoll --test monitor -- --ignored a_stall_wakes_the_monitor`
+#[test]
+#[ignore = "makes the machine wait for its disk for some seconds"]
+fn a_stall_wakes_the_monitor() {
+    run_in_a_cgroup("in_a_stall", 24 * MIB);
+}
+
+#[test]
+#[ignore = "started by another test"]
+fn in_a_stall() {
+    use std::os::fd::AsRawFd;
+    if std::env::var_os("PLIMSOLL_ROLE").is_none() {
+        return;
+    }
+    let _ = std::io::stdin().read_line(&mut String::new());
+    // A file of three times the limit, out of the page cache, read over and over.
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("stall");
+    write_out(&path);
+    let file = std::fs::File::open(&path).unwrap();
+    file.sync_all().unwrap();
+    // SAFETY: advice on an open file touches no memory.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    let (sender, changes) = channel();
+    // No reading by the clock: only a trigger wakes it.
+    let monitor = MonitorOptions::default()
+        .interval(Duration::from_secs(3600))
+        .on_level(move |change| sender.send(*change).unwrap())
+        .start()
+        .unwrap();
+    if monitor.figures().stall_trigger {
+        let until = Instant::now() + PATIENCE;
+        let change = loop {
+            read_through(&file);
+            match changes.try_recv() {
+                Ok(change) => break Some(change),
+                Err(_) if Instant::now() > until => break None,
+                Err(_) => {}
+            }
+        };
+        println!(
+            "{change:?}, {} events",
+            monitor.figures().stall_events_total
+        );
+    } else {
+        println!("skipped: no pressure trigger here");
+    }
+    std::fs::remove_file(&path).unwrap();
+    println!("as it should");
+}
+
+/// Reads a file once, through a small buffer.
+fn read_through(file: &std::fs::File) {
+    use std::os::unix::fs::FileExt;
+    let mut buffer = vec![0; 64 << 10];
+    let mut at = 0;
+    while let Ok(length @ 1..) = file.read_at(&mut buffer, at) {
+        at += length as u64;
+    }
+}
+
+/// Writes 72 MiB, piece by piece.
+fn write_out(path: &std::path::Path) {
+    let mut file = std::fs::File::create(path).unwrap();
+    for _ in 0..72 {
+        file.write_all(&vec![7; 1 << 20]).unwrap();
+    }
 }
