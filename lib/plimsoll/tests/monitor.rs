@@ -397,6 +397,7 @@ fn run_in_a_cgroup(test: &str, limit: u64) {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("as it should"), "{text}");
+    print!("{text}");
 }
 
 #[test]
@@ -482,6 +483,7 @@ fn in_a_stall() {
             "{change:?}, {} events",
             monitor.figures().stall_events_total
         );
+        assert!(change.is_some_and(|change| change.to > Pressure::Calm));
     } else {
         println!("skipped: no pressure trigger here");
     }
