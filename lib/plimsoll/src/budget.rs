@@ -390,7 +390,7 @@ fn out_of_budget(
         let _ = write!(text, ", {withheld} withheld for memory nobody reserved");
     }
     if account.waiting() > 0 {
-        let _ = write!(text, ", {} requests wait", account.waiting());
+        let _ = write!(text, ", {} in line before it", account.waiting());
     }
     text.push(')');
     for (at, (name, held)) in account.holders(HOLDERS_MAX).into_iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Promises of the budget, by its public face: the limit is never passed, shares are fair, every
 //! failure of a reservation is survived, hooks run in their order and can't lock up.
 
-#![allow(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
 
 use std::future::Future;
 use std::pin::pin;

@@ -1,6 +1,6 @@
 //! The texts that leave: both formats are well-formed whatever the names are, and carry the figures.
 
-#![allow(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
 
 use std::collections::HashSet;
 

@@ -2,8 +2,6 @@
 //! compiled with a scheduler's locks in place of std's. A lost wake-up shows as a deadlock, as waits
 //! never time out here.
 
-#![allow(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
-
 /// What `src/sync.rs` is to the library.
 mod sync {
     use std::sync::PoisonError;
@@ -50,7 +48,7 @@ mod cgroup {
     }
 }
 
-#[allow(
+#[expect(
     dead_code,
     unreachable_pub,
     unused_imports,

@@ -1,7 +1,7 @@
 //! Promises of the lazy resource: one build for all who wait, failures told to all, unloading that
 //! leaves nobody with a dangling one, and a cost that the budget sees.
 
-#![allow(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};

@@ -1,6 +1,6 @@
 //! Promises of the monitor on real memory and real processes.
 
-#![allow(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
 
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};

@@ -377,6 +377,10 @@ fn budgets(builder: &mut Builder, name: &Arc<str>, budget: &crate::budget::Figur
         labels(),
         freed,
     );
+    consumers(builder, name, budget);
+}
+
+fn consumers(builder: &mut Builder, name: &Arc<str>, budget: &crate::budget::Figures) {
     // Consumers of one name are one time series.
     let mut consumers = std::collections::BTreeMap::<&Arc<str>, (u64, u64)>::new();
     for consumer in &budget.consumers {
