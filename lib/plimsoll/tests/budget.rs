@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -357,6 +357,32 @@ fn withdrawing_the_first_request_serves_the_next() {
     drop(small);
     assert_eq!(budget.figures().held_bytes, 50);
     drop(held);
+}
+
+#[test]
+fn a_large_request_does_not_starve_behind_small_ones() {
+    let budget = Budget::new(10, Policy::Greedy);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for bytes in 1..4 {
+            let (budget, stop) = (&budget, &stop);
+            scope.spawn(move || {
+                let consumer = budget.consumer("small");
+                let mut last = None;
+                while !stop.load(Ordering::Relaxed) {
+                    // The new one is there before the old one goes, as far as there is room.
+                    last = consumer.reserve(bytes).ok();
+                    std::thread::yield_now();
+                }
+                drop(last);
+            });
+        }
+        let large = budget.consumer("large");
+        let served = (0..100).map(|_| large.reserve_wait(10, Duration::from_secs(30)));
+        let served = served.filter(Result::is_ok).count();
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(served, 100);
+    });
 }
 
 #[test]

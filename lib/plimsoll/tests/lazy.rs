@@ -1,8 +1,6 @@
 //! Promises of the lazy resource: one build for all who wait, failures told to all, unloading that
 //! leaves nobody with a dangling one, and a cost that the budget sees.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};

@@ -50,6 +50,7 @@ impl Consumer {
 
     /// Claims bytes, waiting in line without a thread. Nothing happens before the first poll, which
     /// asks hooks of others in the polling thread; dropping the future withdraws the request.
+    /// What is granted counts as held from then on, polled or not: do not leave it lying.
     /// Memory: 80 bytes in the budget while it waits.
     pub fn reserve_async(&self, bytes: u64) -> ReserveFuture {
         ReserveFuture {
