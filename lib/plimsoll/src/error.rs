@@ -28,6 +28,8 @@ pub enum ErrorKind {
     TimedOut,
     /// It was cancelled.
     Cancelled,
+    /// What the caller supplied (a build) failed; its own error is the source.
+    Failed,
     /// The other side (a worker, a pool) has gone.
     Gone,
     /// This system has no such facility.

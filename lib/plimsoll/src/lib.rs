@@ -5,6 +5,12 @@
 //! runnable example. Nothing here needs the `plimsoll` command, and the command needs nothing of
 //! this: what a program publishes, the command shows by the program's own names.
 
+mod amount;
+pub mod budget;
+mod cgroup;
 mod error;
+pub mod lazy;
+pub mod monitor;
+mod sync;
 
 pub use error::{Error, ErrorKind};
