@@ -5,6 +5,9 @@
 //! runnable example. Nothing here needs the `plimsoll` command, and the command needs nothing of
 //! this: what a program publishes, the command shows by the program's own names.
 
+pub mod dictionary;
 mod error;
+mod grow;
+mod varint;
 
 pub use error::{Error, ErrorKind};
