@@ -8,6 +8,7 @@
 pub mod dictionary;
 mod error;
 mod grow;
+pub mod postings;
 mod varint;
 
 pub use error::{Error, ErrorKind};

@@ -13,6 +13,17 @@ pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut value: u32) {
     bytes.push(value as u8);
 }
 
+/// How many bytes [`put_varint`] appends for `value`.
+pub(crate) fn varint_len(value: u32) -> usize {
+    match value {
+        0..=0x7f => 1,
+        0x80..=0x3fff => 2,
+        0x4000..=0x1f_ffff => 3,
+        0x20_0000..=0xfff_ffff => 4,
+        _ => VARINT_BYTES_MAX,
+    }
+}
+
 /// Takes the number at `position` and moves on; `None` if the bytes end in it or it is no `u32`.
 pub(crate) fn take_varint(bytes: &[u8], position: &mut usize) -> Option<u32> {
     let first = *bytes.get(*position)?;
@@ -42,14 +53,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_come_back() {
+    fn numbers_come_back_and_take_the_bytes_that_are_told() {
         let mut numbers = vec![0, u32::MAX];
         numbers.extend((0..32).flat_map(|bit| [(1_u32 << bit) - 1, 1 << bit, (1 << bit) + 1]));
         let mut bytes = Vec::new();
         for &number in &numbers {
             let before = bytes.len();
             put_varint(&mut bytes, number);
-            assert!(bytes.len() - before <= VARINT_BYTES_MAX, "{number}");
+            assert_eq!(bytes.len() - before, varint_len(number), "{number}");
         }
         let mut position = 0;
         for &number in &numbers {

@@ -1,0 +1,79 @@
+//! A position in a set that moves forward only, and over blocks that it need not read. 1 KiB for the
+//! decoded block of a long set, 4 bytes an id of a short one.
+
+use crate::postings::block::BLOCK_IDS;
+use crate::postings::set::{Blocks, Postings};
+
+#[derive(Debug)]
+pub(crate) struct Cursor<'a> {
+    blocks: Option<&'a Blocks>,
+    /// The first one that was not read yet.
+    next_block: usize,
+    ids: Vec<u32>,
+    index: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(postings: &'a Postings) -> Cursor<'a> {
+        let mut ids = Vec::new();
+        let blocks = postings.read_short_or_blocks(&mut ids);
+        if blocks.is_some() {
+            ids.reserve_exact(BLOCK_IDS);
+        }
+        Cursor {
+            blocks,
+            next_block: 0,
+            ids,
+            index: 0,
+        }
+    }
+
+    /// The least id that is not below `target`, which must not be less than in the call before.
+    pub(crate) fn seek(&mut self, target: u32) -> Option<u32> {
+        if let Some(&id) = self.ids.get(self.index)
+            && id >= target
+        {
+            return Some(id);
+        }
+        self.index = gallop(&self.ids, self.index, target);
+        if self.index == self.ids.len() {
+            self.next_blocks(target);
+        }
+        self.ids.get(self.index).copied()
+    }
+
+    fn next_blocks(&mut self, target: u32) {
+        let Some(blocks) = self.blocks else {
+            return;
+        };
+        let rest = &blocks.directory[self.next_block..];
+        let behind = match rest {
+            [_, second, ..] if second.first > target => 1,
+            _ => rest.partition_point(|block| block.first <= target),
+        };
+        // The block before may reach up to the target; if it does not, the next one starts behind it.
+        let mut block = self.next_block + behind.saturating_sub(1);
+        self.index = self.ids.len();
+        while self.index == self.ids.len() && block < blocks.directory.len() {
+            self.ids.clear();
+            blocks.read_block(block, &mut self.ids);
+            self.index = gallop(&self.ids, 0, target);
+            block += 1;
+        }
+        self.next_block = block;
+    }
+}
+
+/// The first place from `start` on whose id is not below `target`: steps that double, then halves.
+fn gallop(ids: &[u32], start: usize, target: u32) -> usize {
+    let mut step = 1;
+    let mut low = start;
+    while let Some(&id) = ids.get(low + step - 1)
+        && id < target
+    {
+        low += step;
+        step *= 2;
+    }
+    let high = ids.len().min(low + step);
+    low + ids[low..high].partition_point(|id| *id < target)
+}
