@@ -51,10 +51,14 @@ impl Delta {
         place.ok().map(|place| self.text_of(self.by_id[place]))
     }
 
+    /// At once where no id of the base was renamed.
     pub(crate) fn has_id(&self, id: u32) -> bool {
-        self.by_id
-            .binary_search_by_key(&id, |entry| entry.id)
-            .is_ok()
+        let mut first = self.by_id.first().into_iter();
+        first.any(|first| first.id <= id)
+            && self
+                .by_id
+                .binary_search_by_key(&id, |entry| entry.id)
+                .is_ok()
     }
 
     pub(crate) fn find(&self, text: &str) -> Option<u32> {

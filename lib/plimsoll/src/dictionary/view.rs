@@ -34,12 +34,10 @@ impl DictionaryView {
     /// The id of exactly this string.
     #[must_use]
     pub fn id(&self, text: &str) -> Option<TermId> {
-        if let Some(id) = self.delta.find(text) {
-            return Some(TermId(id));
-        }
-        let id = self.base.find(text.as_bytes())?;
-        // An id in the delta has another string now.
-        (!self.delta.has_id(id)).then_some(TermId(id))
+        // The base first: nearly all are there. An id in the delta has another string now.
+        let of_base = self.base.find(text.as_bytes());
+        let of_base = of_base.filter(|id| !self.delta.has_id(*id));
+        of_base.or_else(|| self.delta.find(text)).map(TermId)
     }
 
     /// The string of an id.

@@ -4,6 +4,7 @@
 //! sets that have more than one id in 129. *Bitmap*: bit n for the n-th id from the first on: shorter
 //! where more than about one id in 8 is there.
 
+use crate::postings::window::Window;
 use crate::varint::{put_varint, take_varint, varint_len};
 
 /// Ids of a block: 12 bytes of directory are then 5 % of the gaps, and a decoded block is 1 KiB.
@@ -67,6 +68,32 @@ pub(crate) fn decode(form: Form, first: u32, bytes: &[u8], ids: &mut Vec<u32>) {
                     ids.push(first + chunk * 64 + word.trailing_zeros());
                     word &= word - 1;
                 }
+            }
+        }
+    }
+}
+
+/// Adds the ids of a block that lie in a window.
+pub(crate) fn fill(form: Form, first: u32, bytes: &[u8], window: &mut Window) {
+    match form {
+        Form::Gaps => {
+            let (mut id, mut position) = (first, 0);
+            loop {
+                if id > window.end() {
+                    return;
+                }
+                window.set(id);
+                match take_varint(bytes, &mut position) {
+                    Some(gap) => id += gap + 1,
+                    None => return,
+                }
+            }
+        }
+        Form::Bitmap => {
+            for (chunk, eight) in (0..).zip(bytes.chunks(8)) {
+                let mut word = [0; 8];
+                word[..eight.len()].copy_from_slice(eight);
+                window.set_word(i64::from(first) + chunk * 64, u64::from_le_bytes(word));
             }
         }
     }

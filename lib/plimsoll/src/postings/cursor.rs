@@ -3,6 +3,7 @@
 
 use crate::postings::block::BLOCK_IDS;
 use crate::postings::set::{Blocks, Postings};
+use crate::postings::window::Window;
 
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
@@ -17,9 +18,6 @@ impl<'a> Cursor<'a> {
     pub(crate) fn new(postings: &'a Postings) -> Cursor<'a> {
         let mut ids = Vec::new();
         let blocks = postings.read_short_or_blocks(&mut ids);
-        if blocks.is_some() {
-            ids.reserve_exact(BLOCK_IDS);
-        }
         Cursor {
             blocks,
             next_block: 0,
@@ -42,6 +40,28 @@ impl<'a> Cursor<'a> {
         self.ids.get(self.index).copied()
     }
 
+    /// Adds the ids that lie in a window, which must not lie before that of the call before. Not to be
+    /// mixed with `seek`.
+    pub(crate) fn fill(&mut self, window: &mut Window) {
+        let Some(blocks) = self.blocks else {
+            while let Some(&id) = self.ids.get(self.index)
+                && id <= window.end()
+            {
+                window.set(id);
+                self.index += 1;
+            }
+            return;
+        };
+        let rest = &blocks.directory[self.next_block..];
+        let behind = rest.partition_point(|block| block.first <= window.start());
+        self.next_block += behind.saturating_sub(1);
+        let mut block = self.next_block;
+        while block < blocks.directory.len() && blocks.directory[block].first <= window.end() {
+            blocks.fill_block(block, window);
+            block += 1;
+        }
+    }
+
     fn next_blocks(&mut self, target: u32) {
         let Some(blocks) = self.blocks else {
             return;
@@ -53,6 +73,7 @@ impl<'a> Cursor<'a> {
         };
         // The block before may reach up to the target; if it does not, the next one starts behind it.
         let mut block = self.next_block + behind.saturating_sub(1);
+        self.ids.reserve_exact(BLOCK_IDS - self.ids.len());
         self.index = self.ids.len();
         while self.index == self.ids.len() && block < blocks.directory.len() {
             self.ids.clear();

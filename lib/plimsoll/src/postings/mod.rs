@@ -46,6 +46,7 @@ mod block;
 mod cursor;
 mod query;
 mod set;
+mod window;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use crate::grow;
 use crate::postings::block::{self, BLOCK_IDS, Form};
 use crate::postings::cursor::Cursor;
+use crate::postings::window::Window;
 use crate::varint::{put_varint, take_varint, varint_len};
 
 /// A set of at most this many ids has no directory. Most terms of a collection are that rare, and
@@ -333,6 +334,12 @@ impl Blocks {
     pub(crate) fn read_block(&self, index: usize, ids: &mut Vec<u32>) {
         let entry = self.directory[index];
         block::decode(entry.form, entry.first, self.bytes_of(index), ids);
+    }
+
+    /// Adds the ids of a block that lie in a window.
+    pub(crate) fn fill_block(&self, index: usize, window: &mut Window) {
+        let entry = self.directory[index];
+        block::fill(entry.form, entry.first, self.bytes_of(index), window);
     }
 
     fn insert(&mut self, id: u32) -> bool {
