@@ -90,11 +90,15 @@ pub(crate) fn fill(form: Form, first: u32, bytes: &[u8], window: &mut Window) {
             }
         }
         Form::Bitmap => {
-            for (chunk, eight) in (0..).zip(bytes.chunks(8)) {
-                let mut word = [0; 8];
-                word[..eight.len()].copy_from_slice(eight);
-                window.set_word(i64::from(first) + chunk * 64, u64::from_le_bytes(word));
+            let (eights, rest) = bytes.as_chunks::<8>();
+            let mut at = i64::from(first);
+            for eight in eights {
+                window.set_word(at, u64::from_le_bytes(*eight));
+                at += 64;
             }
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            window.set_word(at, u64::from_le_bytes(last));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A position in a set that moves forward only, and over blocks that it need not read. 1 KiB for the
 //! decoded block of a long set, 4 bytes an id of a short one.
 
-use crate::postings::block::BLOCK_IDS;
+use crate::postings::block::{BLOCK_IDS, Form};
 use crate::postings::set::{Blocks, Postings};
 use crate::postings::window::Window;
 
@@ -43,22 +43,47 @@ impl<'a> Cursor<'a> {
     /// Adds the ids that lie in a window, which must not lie before that of the call before. Not to be
     /// mixed with `seek`.
     pub(crate) fn fill(&mut self, window: &mut Window) {
+        self.fill_decoded(window);
         let Some(blocks) = self.blocks else {
-            while let Some(&id) = self.ids.get(self.index)
-                && id <= window.end()
-            {
-                window.set(id);
-                self.index += 1;
-            }
             return;
         };
+        if self.index < self.ids.len() {
+            // What is decoded reaches behind the window, and so does all after it.
+            return;
+        }
         let rest = &blocks.directory[self.next_block..];
         let behind = rest.partition_point(|block| block.first <= window.start());
         self.next_block += behind.saturating_sub(1);
-        let mut block = self.next_block;
-        while block < blocks.directory.len() && blocks.directory[block].first <= window.end() {
-            blocks.fill_block(block, window);
-            block += 1;
+        while let Some(block) = blocks.directory.get(self.next_block)
+            && block.first <= window.end()
+        {
+            let next = blocks.directory.get(self.next_block + 1);
+            let inside = next.is_some_and(|next| next.first <= window.end());
+            if inside || block.form == Form::Bitmap {
+                blocks.fill_block(self.next_block, window);
+                if !inside {
+                    // Its rest is for the next window; bits are read twice at no great cost.
+                    return;
+                }
+                self.next_block += 1;
+            } else {
+                // It may reach over many windows, and is to be read once.
+                self.ids.clear();
+                self.index = 0;
+                blocks.read_block(self.next_block, &mut self.ids);
+                self.next_block += 1;
+                self.fill_decoded(window);
+                return;
+            }
+        }
+    }
+
+    fn fill_decoded(&mut self, window: &mut Window) {
+        while let Some(&id) = self.ids.get(self.index)
+            && id <= window.end()
+        {
+            window.set(id);
+            self.index += 1;
         }
     }
 

@@ -48,7 +48,7 @@ pub(crate) struct Entry {
     /// what is denser than one in 9 is a bitmap.
     start: u32,
     count: u16,
-    form: Form,
+    pub(crate) form: Form,
 }
 
 impl Default for Postings {
