@@ -8,7 +8,7 @@
 mod counting;
 mod tags;
 
-use counting::{Counting, live_bytes};
+use counting::{Counting, live_bytes, rise};
 use plimsoll::dictionary::{Dictionary, TermId};
 
 #[global_allocator]
@@ -22,6 +22,12 @@ fn check_size(what: &str, dictionary: &Dictionary, before: usize) {
         heap + size_of::<Dictionary>(),
         "{what}"
     );
+}
+
+/// A new base is built beside what is there with at most 5 bytes a string more.
+fn check_rise(what: &str, rise: usize, built: &Dictionary, more: usize) {
+    let most = built.size_bytes() + 5 * built.len() as usize + more + (64 << 10);
+    assert!(rise <= most, "{what}: {rise} of {most} bytes");
 }
 
 /// Bytes for each byte of string after `strings` came one by one.
@@ -38,8 +44,14 @@ fn check_strings(what: &str, strings: &[String], most: f64) {
     }
     check_size(what, &dictionary, before);
     let inserted = dictionary.size_bytes() as f64 / text as f64;
-    dictionary.rebuild();
+    let rise = rise(|| dictionary.rebuild());
     check_size(what, &dictionary, before);
+    check_rise("rebuild", rise, &dictionary, 0);
+    let mut bytes = Vec::new();
+    dictionary.write_to(&mut bytes).unwrap();
+    let rise = counting::rise(|| drop(Dictionary::read_from(bytes.as_slice()).unwrap()));
+    check_rise("read", rise, &dictionary, dictionary.size_bytes());
+    drop(bytes);
     let rebuilt = dictionary.size_bytes() as f64 / text as f64;
     for number in (0..strings.len() as u32).step_by(50) {
         dictionary

@@ -8,7 +8,8 @@
 use std::cmp::Ordering;
 
 use crate::dictionary::packed::PackedInts;
-use crate::varint::{put_varint, take_varint};
+use crate::grow;
+use crate::varint::{VARINT_BYTES_MAX, put_varint, take_varint};
 
 /// Strings of a block: 8 would cost 0.3 bytes a tag more, 32 would double the steps of a lookup.
 pub(crate) const BLOCK_TERMS: usize = 16;
@@ -217,6 +218,8 @@ impl Builder {
     pub(crate) fn push(&mut self, id: u32, text: &str) {
         let bytes = text.as_bytes();
         let mut shared = 0;
+        grow::vec(&mut self.text, bytes.len() + 2 * VARINT_BYTES_MAX);
+        grow::vec(&mut self.ids, 1);
         if self.ids.len().is_multiple_of(BLOCK_TERMS) {
             self.blocks.push(self.text.len() as u64);
         } else {

@@ -9,7 +9,8 @@
 //!
 //! Numbers are little-endian. A checksum is of everything before it but checksums, so a frame that is
 //! missing, doubled or moved is damage too. Entries are in the order of their strings and never cross
-//! frames. Memory: one frame, and to read the base that is built with 4 + 1 bytes a string beside it.
+//! frames. Memory: one frame, and to read the base that is built, up to twice while its text
+//! moves to grow, and 5 bytes a string.
 
 use std::io::{self, Read, Write};
 use std::str;

@@ -22,8 +22,8 @@ use crate::{Error, ErrorKind};
 /// Deeper ones are refused: evaluation calls itself once a level, on the stack.
 pub const QUERY_DEPTH_MAX: usize = 64;
 
-/// Leaps where at most one document in this many can match. Measured with 200,000: at one in 200
-/// windows are 4 times faster, at one in 14,000 leaps are.
+/// Leaps where at most one document in this many can match. Measured with 200,000 and a frequent term
+/// beside: at one in 200 leaps take 112 µs and windows 25, at one in 10,000 leaps take 4.
 const LEAPS_SHARE: u64 = 1024;
 
 /// Which documents are wanted. A document is one that the index has.
