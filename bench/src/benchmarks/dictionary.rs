@@ -221,10 +221,11 @@ impl Questions {
     }
 }
 
-fn measure(plan: &Plan, report: &mut Report, what: &str, strings: &[String]) -> anyhow::Result<()> {
-    let text_bytes: usize = strings.iter().map(String::len).sum();
-    let mut keepers = Vec::new();
-    let mut bytes = Vec::new();
+type Named = (&'static str, Box<dyn Keeper>);
+
+/// Everyone with the strings, and the bytes that each took.
+fn keep(strings: &[String]) -> anyhow::Result<(Vec<Named>, Vec<usize>)> {
+    let (mut keepers, mut bytes) = (Vec::new(), Vec::new());
     for (name, make) in MAKERS {
         // A first one leaves malloc's caches as the second one finds them.
         drop(make(strings)?);
@@ -233,6 +234,12 @@ fn measure(plan: &Plan, report: &mut Report, what: &str, strings: &[String]) -> 
         bytes.push(malloc_bytes() - before);
         keepers.push((*name, keeper));
     }
+    Ok((keepers, bytes))
+}
+
+fn measure(plan: &Plan, report: &mut Report, what: &str, strings: &[String]) -> anyhow::Result<()> {
+    let text_bytes: usize = strings.iter().map(String::len).sum();
+    let (keepers, bytes) = keep(strings)?;
     let questions = Questions::of(strings);
     let builds = MAKERS.iter().map(|(name, make)| {
         Contestant::new(*name, move || {
@@ -302,7 +309,7 @@ fn measure(plan: &Plan, report: &mut Report, what: &str, strings: &[String]) -> 
 /// Lets all answer the same questions in turns. Who answers none cannot.
 fn ask<Q>(
     plan: &Plan,
-    keepers: &[(&str, Box<dyn Keeper>)],
+    keepers: &[Named],
     questions: &[Q],
     answer: fn(&dyn Keeper, &Q) -> Option<usize>,
 ) -> Vec<Measured> {
