@@ -1,10 +1,15 @@
 //! The benchmarks: each answers one question of cost with one or more tables.
 
+mod dictionary;
 mod footprint;
+mod postings;
 mod ps;
 mod reading;
 mod run_cost;
 mod stall;
+/// Tags and images, as the tests of the library take them.
+#[path = "../../../lib/plimsoll/tests/tags/mod.rs"]
+mod tags;
 mod walks;
 
 use clap::ValueEnum;
@@ -47,6 +52,10 @@ pub(crate) enum Benchmark {
     Walks,
     /// `plimsoll run` at 10 Hz
     RunCost,
+    /// The library's dictionary, beside lasso, fst and a hash map
+    Dictionary,
+    /// The library's postings, beside roaring
+    Postings,
 }
 
 impl Benchmark {
@@ -57,6 +66,8 @@ impl Benchmark {
         Benchmark::Ps,
         Benchmark::Walks,
         Benchmark::RunCost,
+        Benchmark::Dictionary,
+        Benchmark::Postings,
     ];
 
     pub(crate) fn run(self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -67,6 +78,8 @@ impl Benchmark {
             Benchmark::Ps => ps::run(plan, report),
             Benchmark::Walks => walks::run(plan, report),
             Benchmark::RunCost => run_cost::run(plan, report),
+            Benchmark::Dictionary => dictionary::run(plan, report),
+            Benchmark::Postings => postings::run(plan, report),
         }
     }
 }

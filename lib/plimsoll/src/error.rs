@@ -34,6 +34,10 @@ pub enum ErrorKind {
     Gone,
     /// This system has no such facility.
     Unsupported,
+    /// A fixed space, such as that of ids, is used up.
+    Exhausted,
+    /// What was to be made is there already.
+    Exists,
 }
 
 impl Error {

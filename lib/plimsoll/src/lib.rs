@@ -8,9 +8,13 @@
 mod amount;
 pub mod budget;
 mod cgroup;
+pub mod dictionary;
 mod error;
+mod grow;
 pub mod lazy;
 pub mod monitor;
+pub mod postings;
 mod sync;
+mod varint;
 
 pub use error::{Error, ErrorKind};

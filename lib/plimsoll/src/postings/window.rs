@@ -1,0 +1,157 @@
+//! Which documents of a stretch of 16,384 are in a set, as bits: where sets are dense, 64 documents
+//! are decided by one operation. 2 KiB.
+
+const WORDS: usize = 256;
+const SPAN: u32 = WORDS as u32 * 64;
+
+#[derive(Debug)]
+pub(crate) struct Window {
+    start: u32,
+    words: Box<[u64; WORDS]>,
+}
+
+impl Window {
+    /// The one that `document` lies in, without any set.
+    pub(crate) fn around(document: u32) -> Window {
+        Window {
+            start: document / SPAN * SPAN,
+            words: Box::new([0; WORDS]),
+        }
+    }
+
+    /// Moves to the stretch that `document` lies in and empties it.
+    pub(crate) fn move_to(&mut self, document: u32) {
+        self.start = document / SPAN * SPAN;
+        self.words.fill(0);
+    }
+
+    pub(crate) fn start(&self) -> u32 {
+        self.start
+    }
+
+    /// The last document of it.
+    pub(crate) fn end(&self) -> u32 {
+        self.start + (SPAN - 1)
+    }
+
+    /// Sets a document not behind the end; one before the start is ignored.
+    pub(crate) fn set(&mut self, document: u32) {
+        if let Some(bit) = document.checked_sub(self.start) {
+            self.words[bit as usize / 64] |= 1 << (bit % 64);
+        }
+    }
+
+    /// Sets up to 64 documents from `first` on; those outside are ignored.
+    pub(crate) fn set_word(&mut self, first: i64, word: u64) {
+        let bit = first - i64::from(self.start);
+        let shift = (bit & 63) as u32;
+        let index = bit >> 6;
+        let mut or = |index: i64, bits: u64| {
+            let place = usize::try_from(index).ok();
+            if let Some(place) = place.and_then(|place| self.words.get_mut(place)) {
+                *place |= bits;
+            }
+        };
+        or(index, word << shift);
+        if shift > 0 {
+            or(index + 1, word >> (64 - shift));
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.words
+            .iter()
+            .map(|word| u64::from(word.count_ones()))
+            .sum()
+    }
+
+    /// Both must be of one stretch.
+    pub(crate) fn add(&mut self, other: &Window) {
+        self.join(other, |own, other| own | other);
+    }
+
+    pub(crate) fn keep(&mut self, other: &Window) {
+        self.join(other, |own, other| own & other);
+    }
+
+    pub(crate) fn take_out(&mut self, other: &Window) {
+        self.join(other, |own, other| own & !other);
+    }
+
+    fn join(&mut self, other: &Window, both: impl Fn(u64, u64) -> u64) {
+        for (own, other) in self.words.iter_mut().zip(other.words.iter()) {
+            *own = both(*own, *other);
+        }
+    }
+
+    /// Takes out what lies before `first` or behind `last`.
+    pub(crate) fn cut(&mut self, first: u32, last: u32) {
+        for (at, word) in (self.start..=self.end())
+            .step_by(64)
+            .zip(self.words.iter_mut())
+        {
+            if first > at {
+                *word &= u64::MAX.checked_shl(first - at).unwrap_or(0);
+            }
+            if last < at {
+                *word = 0;
+            } else if last - at < 63 {
+                *word &= (1 << (last - at + 1)) - 1;
+            }
+        }
+    }
+
+    /// The first document set from `target` on, which is not before the start.
+    pub(crate) fn seek(&self, target: u32) -> Option<u32> {
+        if target > self.end() {
+            return None;
+        }
+        let bit = target - self.start;
+        let mut index = bit as usize / 64;
+        let mut word = self.words[index] & (u64::MAX << (bit % 64));
+        while word == 0 {
+            index += 1;
+            word = *self.words.get(index)?;
+        }
+        Some(self.start + index as u32 * 64 + word.trailing_zeros())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_cuts_stay_inside() {
+        for start in [0, SPAN, u32::MAX / SPAN * SPAN] {
+            let check = |first: i64, cut: (u32, u32), expected: &[u32]| {
+                let mut window = Window::around(start);
+                window.set_word(i64::from(start) + first, u64::MAX);
+                window.cut(start + cut.0, start + cut.1);
+                let mut found = Vec::new();
+                let mut next = window.seek(start);
+                while let Some(document) = next {
+                    found.push(document - start);
+                    next = document.checked_add(1).and_then(|next| window.seek(next));
+                }
+                assert_eq!(found, expected, "{start} {first} {cut:?}");
+                assert_eq!(window.count(), expected.len() as u64);
+                assert_eq!(window.is_empty(), expected.is_empty());
+            };
+            let all = (0, SPAN - 1);
+            check(-64, all, &[]);
+            check(-62, all, &[0, 1]);
+            check(i64::from(SPAN), all, &[]);
+            check(i64::from(SPAN) - 2, all, &[SPAN - 2, SPAN - 1]);
+            check(60, all, &(60..124).collect::<Vec<_>>());
+            check(60, (63, 65), &[63, 64, 65]);
+            check(0, (63, 63), &[63]);
+            check(0, (64, 100), &[]);
+            check(64, (0, 64), &[64]);
+        }
+    }
+}
