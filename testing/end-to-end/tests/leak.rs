@@ -222,7 +222,7 @@ fn as_many_units_as_it_takes_to_tell() {
     let deaf = [&cycles, "--count", "30", "--shape", "leak"];
     let json = leak(&[], &deaf).verdict(3);
     assert_eq!(number(&json, "/own/points"), 30.0);
-    assert_eq!(json["own"]["doubts"][0]["doubt"], "too_short");
+    assert_eq!(json["own"]["doubts"][0]["kind"], "too_short");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn an_interruption_keeps_what_was_seen() {
     until("it runs", || child_of(running.pid(), "sleep").is_some());
     running.signal(libc::SIGINT);
     let json = running.end().verdict(3);
-    assert_eq!(json["own"]["doubts"][0]["doubt"], "no_points");
+    assert_eq!(json["own"]["doubts"][0]["kind"], "no_points");
 }
 
 #[test]

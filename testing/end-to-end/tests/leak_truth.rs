@@ -177,7 +177,7 @@ fn run(row: &Row) -> (String, Judged) {
         row.name
     );
     let doubts = json["own"]["doubts"].as_array().unwrap().iter();
-    let doubts: Vec<&str> = doubts.map(|doubt| text(doubt, "/doubt")).collect();
+    let doubts: Vec<&str> = doubts.map(|doubt| text(doubt, "/kind")).collect();
     let line = format!(
         "{:<20} {:<13} {growth:>9.0}  {judged:<13} {:?} {}",
         row.name,

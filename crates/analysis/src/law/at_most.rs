@@ -6,23 +6,20 @@ use plimsoll_model::{Estimate, Law, LawClass, LawDoubt, Verdict};
 const EXPONENT_SLACK: f64 = 0.1;
 
 /// *Holds*: every law that the runs allow is of the class or slower. *Fails*: every one is faster.
-/// Else *inconclusive*, also where even the best law leaves much unexplained. A power law is judged by the interval of its exponent.
+/// Else *inconclusive*, also where what holds leaves much unexplained. A power law is judged by the interval of its exponent.
 #[must_use]
 pub fn grows_at_most(law: &Law, most: LawClass) -> Verdict {
-    if law
-        .doubts
-        .iter()
-        .any(|doubt| matches!(doubt, LawDoubt::PoorFit { .. }))
-    {
-        return Verdict::Inconclusive;
-    }
     let verdicts = law
         .classes
         .iter()
         .map(|class| verdict(*class, law.exponent, most));
     let mut verdicts = verdicts.collect::<Vec<_>>();
     verdicts.dedup();
+    let is_poor = |doubt: &LawDoubt| matches!(doubt, LawDoubt::PoorFit { .. });
     match verdicts.as_slice() {
+        // A sum of laws fits none of them well, and is too fast all the same if all that come near
+        // are.
+        [Verdict::Holds] if law.doubts.iter().any(is_poor) => Verdict::Inconclusive,
         [verdict] => *verdict,
         _ => Verdict::Inconclusive,
     }
@@ -119,8 +116,9 @@ mod tests {
         assert_eq!(grows_at_most(&both, LawClass::Constant), Verdict::Fails);
         both.doubts.push(LawDoubt::PoorFit { residual: 0.9 });
         assert_eq!(
-            grows_at_most(&both, LawClass::Constant),
+            grows_at_most(&both, LawClass::Linearithmic),
             Verdict::Inconclusive
         );
+        assert_eq!(grows_at_most(&both, LawClass::Constant), Verdict::Fails);
     }
 }

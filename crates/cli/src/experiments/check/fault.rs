@@ -169,8 +169,9 @@ fn scale_singles(check: &CheckRules, bare: &CheckRules) -> Vec<(CheckRules, Made
     if let Some(most) = rule.at_most {
         let exponent = match most.0 {
             LawClass::Constant | LawClass::Logarithmic => 1,
-            LawClass::Quadratic | LawClass::Power => 3,
-            _ => 2,
+            LawClass::Quadratic | LawClass::Power => 4,
+            // Not the next law: the program's own growth is in the sum, and must not hide it.
+            _ => 3,
         };
         let mut single = bare.clone();
         single.scale = Some(super::file::ScaleRule {
