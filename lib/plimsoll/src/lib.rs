@@ -6,5 +6,6 @@
 //! this: what a program publishes, the command shows by the program's own names.
 
 mod error;
+pub mod ledger;
 
 pub use error::{Error, ErrorKind};
