@@ -159,8 +159,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Ledger<A> {
         // or `realloc` wrote that byte, and `with_trailer` made a layout of the same numbers then.
         unsafe {
             let tag = block.add(layout.size()).read();
-            self.inner.dealloc(block, with_trailer_as_before(layout));
+            // Counted first: the call that frees is the last and needs no register saved.
             threads::count_freed(&self.inner, tag, layout.size(), 1);
+            self.inner.dealloc(block, with_trailer_as_before(layout));
         }
     }
 
@@ -191,11 +192,15 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Ledger<A> {
     }
 }
 
-/// `None` where one byte more is more than an address space has.
+/// `None` where one byte more is more than a layout may have.
 #[inline(always)]
 fn with_trailer(layout: Layout) -> Option<Layout> {
-    let size = layout.size().checked_add(TRAILER_BYTES)?;
-    Layout::from_size_align(size, layout.align()).ok()
+    // A layout holds if size + align - 1 <= isize::MAX; the sum of the two cannot overflow.
+    if layout.size() + layout.align() > isize::MAX as usize {
+        return None;
+    }
+    // SAFETY: compared above, for a size of one more.
+    Some(unsafe { with_trailer_as_before(layout) })
 }
 
 /// # Safety
