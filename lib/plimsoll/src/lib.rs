@@ -7,5 +7,6 @@
 
 mod error;
 pub mod ledger;
+pub mod stage;
 
 pub use error::{Error, ErrorKind};

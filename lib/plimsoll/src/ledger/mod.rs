@@ -72,7 +72,7 @@ mod atomics {
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::null_mut;
 
-pub(crate) use published::Window;
+pub(crate) use published::{WINDOWS_MAX, Window};
 pub use tag::{Tag, TagScope, Tagged};
 
 /// Tags with figures of their own, `untagged` and `further tags` among them. A thread's counters
@@ -279,9 +279,10 @@ impl Tag {
 
 /// By number of the tag.
 fn read() -> [TagFigures; TAGS_MAX] {
-    let used = 1 + (1..TAGS_MAX - 1)
-        .take_while(|number| tag::known(*number).is_some())
-        .count();
+    let used = 1
+        + (1..TAGS_MAX - 1)
+            .take_while(|number| tag::known(*number).is_some())
+            .count();
     let mut figures = read_tags(0..used);
     figures[TAGS_MAX - 1] = read_tags(TAGS_MAX - 1..TAGS_MAX)[TAGS_MAX - 1];
     figures

@@ -38,15 +38,16 @@ const _: () = assert!(size_of::<Slot>() == super::THREAD_BYTES);
 
 impl Slot {
     const fn new() -> Slot {
-        const ZERO: Counts = Counts {
-            allocated_bytes: AtomicU64::new(0),
-            freed_bytes: AtomicU64::new(0),
-            allocated_blocks: AtomicU64::new(0),
-            freed_blocks: AtomicU64::new(0),
-            published_bytes: AtomicU64::new(0),
-        };
         Slot {
-            counts: [const { ZERO }; TAGS_MAX],
+            counts: [const {
+                Counts {
+                    allocated_bytes: AtomicU64::new(0),
+                    freed_bytes: AtomicU64::new(0),
+                    allocated_blocks: AtomicU64::new(0),
+                    freed_blocks: AtomicU64::new(0),
+                    published_bytes: AtomicU64::new(0),
+                }
+            }; TAGS_MAX],
         }
     }
 
