@@ -1,5 +1,5 @@
 //! Named, nested intervals of a run, with the peak *inside* each: of live bytes where a
-//! [`ledger`](crate::ledger) is installed, and of RSS.
+//! [`ledger`] is installed, and of RSS.
 //!
 //! ```
 //! use plimsoll::stage::Stage;

@@ -24,30 +24,27 @@ fn fails() -> bool {
 // SAFETY: the system's allocator, or null.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: by the caller.
         if fails() {
-            std::ptr::null_mut()
-        } else {
-            unsafe { System.alloc(layout) }
+            return std::ptr::null_mut();
         }
+        // SAFETY: by the caller.
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: by the caller.
         if fails() {
-            std::ptr::null_mut()
-        } else {
-            unsafe { System.alloc_zeroed(layout) }
+            return std::ptr::null_mut();
         }
+        // SAFETY: by the caller.
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: by the caller.
         if fails() {
-            std::ptr::null_mut()
-        } else {
-            unsafe { System.realloc(block, layout, size) }
+            return std::ptr::null_mut();
         }
+        // SAFETY: by the caller.
+        unsafe { System.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {

@@ -11,7 +11,7 @@ mod atomics {
 #[path = "../src/ledger/counts.rs"]
 mod counts;
 
-use counts::Counts;
+use counts::{BATCH_BYTES, Counts, Due};
 
 #[derive(Default)]
 struct Lines {
@@ -113,5 +113,52 @@ fn a_line_goes_to_the_next_thread_with_all_that_was_counted() {
             }
             None => assert_eq!(lines.live(), (7, 1)),
         }
+    });
+}
+
+/// Not an order of steps, but of calls: what is not published never exceeds a batch.
+#[test]
+fn what_is_not_published_is_at_most_a_batch() {
+    loom::model(|| {
+        let lines = Lines::default();
+        let mut published = 0i64;
+        let mut live = 0i64;
+        let steps = [
+            1,
+            32_000,
+            32_000,
+            32_000,
+            -96_000,
+            70_000,
+            -1,
+            64_000,
+            -30_000,
+            -30_000,
+            -30_000,
+            500,
+            1 << 40,
+            -(1 << 40),
+            -64_000,
+            65_536,
+            -65_536,
+            32_768,
+            32_768,
+            1,
+        ];
+        for step in steps {
+            live += step;
+            let due = if step > 0 {
+                lines.one.add_allocated(step as u64, 1)
+            } else {
+                lines.one.add_freed(step.unsigned_abs(), 1)
+            };
+            if due == Due::Yes {
+                published += lines.one.take_due();
+            }
+            let unpublished = (live - published).unsigned_abs();
+            assert!(unpublished <= BATCH_BYTES, "{unpublished} after {step}");
+        }
+        published += lines.one.take_unpublished();
+        assert_eq!(published, live);
     });
 }

@@ -1,14 +1,15 @@
 //! Counters of one tag in one thread: only that thread writes them, anyone may read them.
 //!
-//! 64 bytes, one cache line, so that no thread ever waits for a line of another's. All but the
-//! last only grow, and a reader that reads what was freed before what was allocated never sees
-//! more freed than allocated: a free happens after its allocation, whichever thread does it.
+//! 64 bytes, one cache line, so that no thread ever waits for a line of another's. The first four
+//! only grow, and a reader that reads what was freed before what was allocated never sees more
+//! freed than allocated: a free happens after its allocation, whichever thread does it.
 
 use super::atomics::{AtomicU64, Ordering};
 
-/// A thread publishes what it gained or lost in a tag when that exceeds this. Less would cost more
-/// writes to lines that all threads share; more would make peaks less exact. At 64 KiB a thread
-/// that only gains, in blocks of 100 bytes, publishes once in 650 allocations.
+/// What a thread has gained or lost in a tag and not published is never more than this. Less would
+/// cost more writes to lines that all threads share; more would make peaks less exact. A thread
+/// looks after each half of it that it allocates or frees, and publishes if the difference is more
+/// than the other half: in blocks of 100 bytes it looks once in 330 calls.
 pub(super) const BATCH_BYTES: u64 = 64 << 10;
 
 /// Requested bytes and blocks. Sums wrap at 2^64.
@@ -22,6 +23,9 @@ pub(super) struct Counts {
     /// Live bytes of this line that the tag's published figure has. Below zero, as two's
     /// complement, where a thread frees what others allocated.
     pub(super) published_bytes: AtomicU64,
+    /// Sums at which the owner next looks whether it has something to publish.
+    pub(super) allocated_check: AtomicU64,
+    pub(super) freed_check: AtomicU64,
 }
 
 /// Whether the writer should publish now.
@@ -37,7 +41,7 @@ impl Counts {
     pub(super) fn add_allocated(&self, bytes: u64, blocks: u64) -> Due {
         let allocated = add(&self.allocated_bytes, bytes);
         add(&self.allocated_blocks, blocks);
-        self.due(allocated, self.freed_bytes.load(Ordering::Relaxed))
+        due(allocated, &self.allocated_check)
     }
 
     /// Only the thread that owns this line may call it.
@@ -45,7 +49,7 @@ impl Counts {
     pub(super) fn add_freed(&self, bytes: u64, blocks: u64) -> Due {
         let freed = add(&self.freed_bytes, bytes);
         add(&self.freed_blocks, blocks);
-        self.due(self.allocated_bytes.load(Ordering::Relaxed), freed)
+        due(freed, &self.freed_check)
     }
 
     /// For a line that several threads write.
@@ -60,21 +64,28 @@ impl Counts {
         self.freed_blocks.fetch_add(blocks, Ordering::Release);
     }
 
-    /// One comparison for both directions: the difference, moved up by a batch, lies in 0..=2
-    /// batches.
-    #[inline(always)]
-    fn due(&self, allocated: u64, freed: u64) -> Due {
+    /// What the published figure lacks, if it is more than half a batch: that counts as published
+    /// from now on. Zero if it is less. Only for the owner, when something is due.
+    pub(super) fn take_due(&self) -> i64 {
+        let allocated = self.allocated_bytes.load(Ordering::Relaxed);
+        let freed = self.freed_bytes.load(Ordering::Relaxed);
+        self.allocated_check
+            .store(allocated.wrapping_add(BATCH_BYTES / 2), Ordering::Relaxed);
+        self.freed_check
+            .store(freed.wrapping_add(BATCH_BYTES / 2), Ordering::Relaxed);
+        let published = self.published_bytes.load(Ordering::Relaxed);
         let unpublished = allocated
             .wrapping_sub(freed)
-            .wrapping_sub(self.published_bytes.load(Ordering::Relaxed));
-        if unpublished.wrapping_add(BATCH_BYTES) <= 2 * BATCH_BYTES {
-            Due::No
-        } else {
-            Due::Yes
+            .wrapping_sub(published)
+            .cast_signed();
+        if unpublished.unsigned_abs() <= BATCH_BYTES / 2 {
+            return 0;
         }
+        self.take_unpublished()
     }
 
-    /// What the published figure lacks, which counts as published from now on. Only for the owner.
+    /// All that the published figure lacks, which counts as published from now on. Only for the
+    /// owner.
     pub(super) fn take_unpublished(&self) -> i64 {
         let live = self
             .allocated_bytes
@@ -108,4 +119,13 @@ fn add(counter: &AtomicU64, more: u64) -> u64 {
     let sum = counter.load(Ordering::Relaxed).wrapping_add(more);
     counter.store(sum, Ordering::Release);
     sum
+}
+
+#[inline(always)]
+fn due(sum: u64, check: &AtomicU64) -> Due {
+    if sum >= check.load(Ordering::Relaxed) {
+        Due::Yes
+    } else {
+        Due::No
+    }
 }

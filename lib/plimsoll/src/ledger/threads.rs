@@ -46,6 +46,8 @@ impl Slot {
                     allocated_blocks: AtomicU64::new(0),
                     freed_blocks: AtomicU64::new(0),
                     published_bytes: AtomicU64::new(0),
+                    allocated_check: AtomicU64::new(0),
+                    freed_check: AtomicU64::new(0),
                 }
             }; TAGS_MAX],
         }
@@ -122,7 +124,10 @@ pub(super) fn count_freed<A: GlobalAlloc>(inner: &A, tag: u8, bytes: usize, bloc
 #[cold]
 #[inline(never)]
 fn publish(counts: &Counts, tag: u8) {
-    published::add(tag, counts.take_unpublished());
+    match counts.take_due() {
+        0 => {}
+        more => published::add(tag, more),
+    }
 }
 
 #[cold]
