@@ -233,10 +233,8 @@ fn destructors_of_pthread_keys_are_counted_even_after_the_ledgers_own() {
     KEY.get_or_init(|| {
         let mut key = 0;
         // SAFETY: `key` is live, and the function is a destructor of keys.
-        assert_eq!(
-            unsafe { libc::pthread_key_create(&raw mut key, Some(allocates)) },
-            0
-        );
+        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(allocates)) };
+        assert_eq!(made, 0);
         key
     });
     thread::spawn(|| {

@@ -4,7 +4,7 @@
 //! only grow, and a reader that reads what was freed before what was allocated never sees more
 //! freed than allocated: a free happens after its allocation, whichever thread does it.
 
-use super::atomics::{AtomicU64, Ordering};
+use super::atomics::{AtomicU64, Ordering, own};
 
 /// What a thread has gained or lost in a tag and not published is never more than this. Less would
 /// cost more writes to lines that all threads share; more would make peaks less exact. A thread
@@ -67,13 +67,13 @@ impl Counts {
     /// What the published figure lacks, if it is more than half a batch: that counts as published
     /// from now on. Zero if it is less. Only for the owner, when something is due.
     pub(super) fn take_due(&self) -> i64 {
-        let allocated = self.allocated_bytes.load(Ordering::Relaxed);
-        let freed = self.freed_bytes.load(Ordering::Relaxed);
+        let allocated = own(&self.allocated_bytes);
+        let freed = own(&self.freed_bytes);
         self.allocated_check
             .store(allocated.wrapping_add(BATCH_BYTES / 2), Ordering::Relaxed);
         self.freed_check
             .store(freed.wrapping_add(BATCH_BYTES / 2), Ordering::Relaxed);
-        let published = self.published_bytes.load(Ordering::Relaxed);
+        let published = own(&self.published_bytes);
         let unpublished = allocated
             .wrapping_sub(freed)
             .wrapping_sub(published)
@@ -87,11 +87,8 @@ impl Counts {
     /// All that the published figure lacks, which counts as published from now on. Only for the
     /// owner.
     pub(super) fn take_unpublished(&self) -> i64 {
-        let live = self
-            .allocated_bytes
-            .load(Ordering::Relaxed)
-            .wrapping_sub(self.freed_bytes.load(Ordering::Relaxed));
-        let published = self.published_bytes.load(Ordering::Relaxed);
+        let live = own(&self.allocated_bytes).wrapping_sub(own(&self.freed_bytes));
+        let published = own(&self.published_bytes);
         self.published_bytes.store(live, Ordering::Relaxed);
         live.wrapping_sub(published).cast_signed()
     }
@@ -116,16 +113,12 @@ impl Counts {
 /// Release, so that who sees a free also sees the allocation that came before it.
 #[inline(always)]
 fn add(counter: &AtomicU64, more: u64) -> u64 {
-    let sum = counter.load(Ordering::Relaxed).wrapping_add(more);
+    let sum = own(counter).wrapping_add(more);
     counter.store(sum, Ordering::Release);
     sum
 }
 
 #[inline(always)]
 fn due(sum: u64, check: &AtomicU64) -> Due {
-    if sum >= check.load(Ordering::Relaxed) {
-        Due::Yes
-    } else {
-        Due::No
-    }
+    if sum >= own(check) { Due::Yes } else { Due::No }
 }

@@ -67,6 +67,12 @@ mod threads;
 /// What [`counts`] counts with; its model checker gives it another.
 mod atomics {
     pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A counter as its only writer reads it.
+    #[inline(always)]
+    pub(super) fn own(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
 }
 
 use std::alloc::{GlobalAlloc, Layout, System};
