@@ -1,6 +1,7 @@
 //! The benchmarks: each answers one question of cost with one or more tables.
 
 mod footprint;
+mod ledger;
 mod ps;
 mod reading;
 mod run_cost;
@@ -47,6 +48,8 @@ pub(crate) enum Benchmark {
     Walks,
     /// `plimsoll run` at 10 Hz
     RunCost,
+    /// The library's allocator that counts by tag, beside others that count
+    Ledger,
 }
 
 impl Benchmark {
@@ -57,6 +60,7 @@ impl Benchmark {
         Benchmark::Ps,
         Benchmark::Walks,
         Benchmark::RunCost,
+        Benchmark::Ledger,
     ];
 
     pub(crate) fn run(self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -67,6 +71,7 @@ impl Benchmark {
             Benchmark::Ps => ps::run(plan, report),
             Benchmark::Walks => walks::run(plan, report),
             Benchmark::RunCost => run_cost::run(plan, report),
+            Benchmark::Ledger => ledger::run(plan, report),
         }
     }
 }
