@@ -20,7 +20,7 @@ use crate::targets::in_mib;
 const RATIO_MAX: f64 = 1.05;
 const THREADS: u64 = 8;
 /// How many times fewer operations dhat does: it takes a lock and a call stack for each.
-const DHAT_SHARE: u64 = 20;
+const DHAT_SHARE: u64 = 100;
 
 struct Workload {
     name: &'static str,
