@@ -2,6 +2,7 @@
 
 mod dictionary;
 mod footprint;
+mod ledger;
 mod postings;
 mod ps;
 mod reading;
@@ -56,6 +57,8 @@ pub(crate) enum Benchmark {
     Dictionary,
     /// The library's postings, beside roaring
     Postings,
+    /// The library's allocator that counts by tag, beside others that count
+    Ledger,
 }
 
 impl Benchmark {
@@ -68,6 +71,7 @@ impl Benchmark {
         Benchmark::RunCost,
         Benchmark::Dictionary,
         Benchmark::Postings,
+        Benchmark::Ledger,
     ];
 
     pub(crate) fn run(self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -80,6 +84,7 @@ impl Benchmark {
             Benchmark::RunCost => run_cost::run(plan, report),
             Benchmark::Dictionary => dictionary::run(plan, report),
             Benchmark::Postings => postings::run(plan, report),
+            Benchmark::Ledger => ledger::run(plan, report),
         }
     }
 }

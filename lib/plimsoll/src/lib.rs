@@ -12,8 +12,10 @@ pub mod dictionary;
 mod error;
 mod grow;
 pub mod lazy;
+pub mod ledger;
 pub mod monitor;
 pub mod postings;
+pub mod stage;
 mod sync;
 mod varint;
 
