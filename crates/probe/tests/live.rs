@@ -47,15 +47,17 @@ fn mapping_at(snapshot: &Snapshot, address: u64) -> &Mapping {
         .expect("a mapping of the subject")
 }
 
-/// Pages of libraries come and go with what else the machine does; a check that spans several
-/// readings holds at some quiet moment.
+/// Pages of libraries come and go with what else the machine does, and other tests map this very
+/// program; a check that spans several readings holds at some quiet moment.
 fn at_a_quiet_moment(mut check: impl FnMut() -> Result<(), String>) {
     let mut last = String::new();
-    for _ in 0..30 {
+    for _ in 0..300 {
         match check() {
             Ok(()) => return,
             Err(difference) => last = difference,
         }
+        // Tries in a row would all meet the same neighbour.
+        std::thread::sleep(std::time::Duration::from_millis(10));
     }
     panic!("never quiet: {last}");
 }
