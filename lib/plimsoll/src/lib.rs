@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod monitor;
 pub mod postings;
 pub mod stage;
+pub mod stream;
 
 mod sync;
 mod varint;

@@ -1,7 +1,5 @@
 //! Walks in batches: what they see, what they refuse, and how they go on after a crash.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 

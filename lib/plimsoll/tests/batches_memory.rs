@@ -1,7 +1,5 @@
 //! What a walk holds, in a process of its own: one test, so that nobody else allocates.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panics")]
-
 mod counting;
 
 use std::collections::BTreeMap;
@@ -40,7 +38,7 @@ fn a_walk_over_a_million_rows_holds_one_batch() {
         assert_eq!(items_total, ROWS);
         // Places for all items of a batch, and the heap of those within the limit.
         assert!(
-            risen <= bytes + (bytes).min(items.saturating_mul(32)),
+            risen <= bytes + bytes.min(items.saturating_mul(32)),
             "{risen} bytes"
         );
         assert!(risen <= 2 * bytes, "{risen} bytes");
