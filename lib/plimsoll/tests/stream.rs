@@ -309,12 +309,12 @@ fn a_replaced_file_keeps_its_permissions() {
     let folder = Folder::new("mode");
     let target = folder.path("target");
     fs::write(&target, "old").unwrap();
-    fs::set_permissions(&target, Permissions::from_mode(0o604)).unwrap();
+    fs::set_permissions(&target, Permissions::from_mode(0o4604)).unwrap();
     let mut file = AtomicFile::create(&target).unwrap();
     file.write_all(b"new").unwrap();
     assert_eq!(file.file().metadata().unwrap().mode() & 0o777, 0o600);
     file.commit().unwrap();
-    assert_eq!(fs::metadata(&target).unwrap().mode() & 0o777, 0o604);
+    assert_eq!(fs::metadata(&target).unwrap().mode() & 0o7777, 0o604);
     assert_eq!(fs::read(&target).unwrap(), b"new");
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +11,10 @@ use crate::error::{Error, ErrorKind};
 const PREFIX: &str = ".plimsoll-";
 const SUFFIX: &str = ".part";
 
+/// Read, write and execute for all. The set-id bits aren't carried over: the new file may be owned by
+/// somebody else.
+pub(super) const MODE_KEPT: u32 = 0o777;
+
 /// Names tried: each is taken only by leftovers of a process of the same id.
 const NAMES_MAX: u32 = 1000;
 
@@ -18,8 +22,8 @@ const NAMES_MAX: u32 = 1000;
 /// whoever opens the target, before, meanwhile or after a crash, has the old or the new file whole.
 /// Dropped without [`commit`], it is removed and the target is as it was.
 ///
-/// The permissions of a target that is there are kept; a new one gets those of any new file. Owner
-/// and extended attributes aren't kept, and a link in place of the target is replaced, not followed.
+/// The permissions of a target that is there are kept; a new one gets those of any new file. Owner,
+/// set-id bits and extended attributes aren't kept, and a link in place of the target is replaced, not followed.
 /// It is written without a buffer: wrap it in a `BufWriter` for small writes.
 ///
 /// A process that is killed leaves the unfinished file: [`remove_leftovers`].
@@ -63,7 +67,10 @@ impl AtomicFile {
         let (permissions, mode) = match fs::metadata(target) {
             Ok(found) if !found.is_file() => return Err(invalid(target, "it is no regular file")),
             // Nobody else reads it before it has the permissions of the old one.
-            Ok(found) => (Some(found.permissions()), 0o600),
+            Ok(found) => {
+                let mode = found.permissions().mode() & MODE_KEPT;
+                (Some(Permissions::from_mode(mode)), 0o600)
+            }
             Err(_) => (None, 0o666),
         };
         if target.file_name().is_none() {
@@ -173,9 +180,14 @@ pub fn remove_leftovers(folder: impl AsRef<Path>) -> Result<usize, Error> {
         let Ok(file) = File::open(entry.path()) else {
             continue;
         };
-        if file.try_lock().is_ok() {
-            fs::remove_file(entry.path()).map_err(failed)?;
-            removed += 1;
+        if file.try_lock().is_err() {
+            continue;
+        }
+        match fs::remove_file(entry.path()) {
+            Ok(()) => removed += 1,
+            // Its writer put it in place since the folder was read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
         }
     }
     Ok(removed)

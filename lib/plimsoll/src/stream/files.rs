@@ -6,13 +6,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use super::atomic::{folder_of, sync_folder};
+use super::atomic::{MODE_KEPT, folder_of, sync_folder};
 use super::{AtomicFile, Copied, CopyOptions, Phase, Pump};
 use crate::error::{Error, ErrorKind};
-
-/// Read, write and execute for all. The set-id bits aren't carried over: the copy may be owned by
-/// somebody else.
-const MODE_KEPT: u32 = 0o777;
 
 /// How a file was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +21,7 @@ pub enum Moved {
 
 /// Copies the regular file `source` to `target`, which it replaces: copied beside it, made durable,
 /// read back, compared by length and CRC-32, and put in place as by [`AtomicFile`], with the
-/// permissions of the source. Holds one buffer; O(bytes), read twice. Before it is read back its pages
+/// permissions of the source but its set-id bits. Holds one buffer; O(bytes), read twice. Before it is read back its pages
 /// are given up, so that it mostly comes from the disk.
 ///
 /// # Errors
