@@ -21,6 +21,9 @@ type Foreign = Box<dyn StdError + Send + Sync>;
 /// a queue for the source and each step. At most `queue_bytes` a queue, and beside them what the steps
 /// hold themselves: one item in, and what is sent.
 ///
+/// **Not for.** Single small values: each costs two locks a queue, and often a switch of threads, so
+/// send chunks. Steps that depend on later ones: a circle of full queues waits for ever.
+///
 /// **Errors.** The first error or panic of any step stops all: who waits at a queue is woken, sending
 /// fails, receiving ends, and [`Pipeline::finish`] returns that error. Dropping a pipeline stops it
 /// likewise. Both wait for the threads, so a step that never returns, and isn't at a queue, holds
