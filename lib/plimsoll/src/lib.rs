@@ -6,8 +6,10 @@
 //! this: what a program publishes, the command shows by the program's own names.
 
 mod amount;
+pub mod batches;
 pub mod budget;
 mod cgroup;
+mod checksum;
 pub mod dictionary;
 mod error;
 mod grow;
@@ -16,7 +18,11 @@ pub mod ledger;
 pub mod monitor;
 pub mod postings;
 pub mod stage;
+pub mod stream;
+
 mod sync;
 mod varint;
+mod weight;
 
 pub use error::{Error, ErrorKind};
+pub use weight::Weigh;

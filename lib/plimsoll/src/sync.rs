@@ -1,11 +1,11 @@
-//! The locks of this library, in one place, so that tests can put a scheduler's own in theirs.
+//! The locks and threads of this library, in one place, so that tests can put a scheduler's own in theirs.
 //!
 //! No lock here is held while foreign code runs (hooks, builds, wakers), so a panic of foreign code
 //! poisons none, and a poisoned one is taken as it is.
 
 use std::sync::PoisonError;
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
-pub(crate) use std::thread::ThreadId;
+pub(crate) use std::thread::{Builder, JoinHandle, ThreadId};
 use std::time::Duration;
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -45,7 +45,6 @@
 //! ```
 
 mod base;
-mod checksum;
 mod delta;
 mod packed;
 mod stored;

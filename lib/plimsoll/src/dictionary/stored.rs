@@ -15,8 +15,8 @@
 use std::io::{self, Read, Write};
 use std::str;
 
+use crate::checksum::Checksum;
 use crate::dictionary::base::{Base, Builder, common_prefix};
-use crate::dictionary::checksum::Checksum;
 use crate::dictionary::{DictionaryView, TERM_BYTES_MAX};
 use crate::varint::{VARINT_BYTES_MAX, put_varint, take_varint};
 use crate::{Error, ErrorKind};
