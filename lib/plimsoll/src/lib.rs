@@ -18,5 +18,6 @@ pub mod postings;
 pub mod stage;
 mod sync;
 mod varint;
+pub mod worker;
 
 pub use error::{Error, ErrorKind};

@@ -1,0 +1,551 @@
+//! Workers as real processes: this program runs itself, as a worker, as a worker that sends
+//! nonsense, and as a supervisor that is killed.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use plimsoll::worker::frame::{self, Frame, Kind};
+use plimsoll::worker::{CALLS_MAX, Context, SOCKET_VARIABLE, Worker, WorkerBuilder};
+use plimsoll::{Error, ErrorKind};
+
+/// For a busy machine; nothing that works waits so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const MIB: usize = 1 << 20;
+
+fn arguments(process: &str) -> [&str; 4] {
+    ["--exact", process, "--ignored", "--nocapture"]
+}
+
+fn builder() -> WorkerBuilder {
+    Worker::builder(std::env::current_exe().unwrap())
+        .args(arguments("worker_process"))
+        .call_timeout(PATIENCE)
+        .cancel_grace(PATIENCE)
+        .idle_timeout(PATIENCE)
+}
+
+fn worker() -> Worker {
+    builder().build().unwrap()
+}
+
+fn call(worker: &Worker, request: &str) -> Result<String, Error> {
+    let reply = worker.call(request.as_bytes())?;
+    Ok(String::from_utf8(reply).unwrap())
+}
+
+fn pid(worker: &Worker) -> u32 {
+    call(worker, "pid").unwrap().parse().unwrap()
+}
+
+fn signal(pid: u32, signal: libc::c_int) -> bool {
+    // SAFETY: a signal to a process of this test.
+    unsafe { libc::kill(pid.try_into().unwrap(), signal) == 0 }
+}
+
+/// A state that comes by itself; looked for until it is there.
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is() {
+        assert!(begin.elapsed() < PATIENCE, "{what}");
+        thread::yield_now();
+    }
+}
+
+/// Stops a process, and comes back when all its threads stand.
+fn freeze(pid: u32) {
+    assert!(signal(pid, libc::SIGSTOP));
+    let stands = |task: std::io::Result<fs::DirEntry>| {
+        let stat = fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
+    };
+    until("it stands", || {
+        let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        tasks.all(stands)
+    });
+}
+
+/// A file that is not there, for what a request has to know about its first try.
+fn marker(name: &str) -> PathBuf {
+    let file = format!("plimsoll-worker-{name}-{}", std::process::id());
+    let path = std::env::temp_dir().join(file);
+    let _ = fs::remove_file(&path);
+    path
+}
+
+fn is_first_try(marker: &str) -> bool {
+    fs::File::create_new(marker).is_ok()
+}
+
+/// A descriptor that tells of the end of any process.
+fn open_pidfd(pid: u32) -> OwnedFd {
+    // SAFETY: takes two integers and returns a new descriptor.
+    unsafe {
+        let number = libc::syscall(libc::SYS_pidfd_open, libc::c_long::from(pid), 0);
+        assert!(number >= 0, "{}", std::io::Error::last_os_error());
+        OwnedFd::from_raw_fd(number.try_into().unwrap())
+    }
+}
+
+fn wait_for_end(pidfd: &OwnedFd) -> bool {
+    let mut watched = libc::pollfd {
+        fd: pidfd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let patience = PATIENCE.as_millis().try_into().unwrap();
+    // SAFETY: one entry that is there.
+    unsafe { libc::poll(&raw mut watched, 1, patience) == 1 }
+}
+
+fn wait_for_cancel(context: &Context) {
+    while !context.is_cancelled() {
+        thread::yield_now();
+    }
+}
+
+fn handle(request: &[u8], context: &Context) -> Result<Vec<u8>, String> {
+    let text = str::from_utf8(&request[..request.len().min(200)]).unwrap_or("");
+    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let die = || signal(std::process::id(), libc::SIGKILL);
+    match verb {
+        "pid" => return Ok(std::process::id().to_string().into()),
+        "fail" => return Err(format!("no {rest}")),
+        "die" => _ = die(),
+        "panic" => panic!("as asked"),
+        "die-once" if is_first_try(rest) => _ = die(),
+        "tell-once" if is_first_try(rest) => {
+            let own = std::process::id().to_string();
+            context.progress(own.as_bytes()).unwrap();
+            wait_for_cancel(context);
+        }
+        "wait" => {
+            context.progress(b"waits").unwrap();
+            wait_for_cancel(context);
+            return Err("gave up".into());
+        }
+        "hang" => {
+            // SAFETY: sets no handler, only that the signal is ignored.
+            unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+            context.progress(b"hangs").unwrap();
+            loop {
+                thread::park();
+            }
+        }
+        "count" => {
+            for number in 0..rest.parse::<u32>().unwrap() {
+                context.progress(number.to_string().as_bytes()).unwrap();
+            }
+        }
+        "grow" => {
+            let bytes = rest.parse::<usize>().unwrap() * MIB;
+            std::mem::forget(std::hint::black_box(vec![1_u8; bytes]));
+        }
+        _ => {}
+    }
+    Ok(request.to_vec())
+}
+
+#[test]
+#[ignore = "the worker of the other tests"]
+fn worker_process() {
+    plimsoll::worker::serve(handle).unwrap();
+}
+
+#[test]
+fn starts_on_demand_and_answers() {
+    let worker = worker();
+    assert!(!worker.check(PATIENCE).unwrap());
+    assert_eq!(worker.figures().pid, None);
+    assert_eq!(call(&worker, "hello").unwrap(), "hello");
+    assert!(worker.check(PATIENCE).unwrap());
+    assert_eq!(worker.figures().pid, Some(pid(&worker)));
+    let error = call(&worker, "fail bread").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert!(error.to_string().ends_with("no bread"), "{error}");
+    assert_eq!(worker.figures().started_total, 1);
+}
+
+#[test]
+fn what_cannot_start_is_told() {
+    let worker = Worker::builder("/nonexistent/worker").build().unwrap();
+    let error = worker.call(b"x").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.to_string().contains("/nonexistent/worker"), "{error}");
+    // Ends without a word.
+    let worker = Worker::builder("true").build().unwrap();
+    let error = worker.call(b"x").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Gone);
+    assert!(error.to_string().contains("exit status: 0"), "{error}");
+    assert_eq!(worker.figures().started_total, 2);
+    // And nobody serves whom no supervisor started.
+    let error = plimsoll::worker::serve(handle).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn pipelines_calls_of_many_threads() {
+    let worker = worker();
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let worker = worker.clone();
+            scope.spawn(move || {
+                for round in 0..50 {
+                    let text = format!("{number} {round}");
+                    assert_eq!(call(&worker, &text).unwrap(), text);
+                }
+            });
+        }
+    });
+    // More at once than the child is given.
+    let calls: Vec<_> = (0..100_u8).map(|n| worker.submit(&[n]).unwrap()).collect();
+    for (number, call) in (0..100_u8).zip(calls) {
+        assert_eq!(call.wait().unwrap(), [number]);
+    }
+    assert_eq!(worker.figures().started_total, 1);
+}
+
+#[test]
+fn calls_are_bounded() {
+    let worker = worker();
+    let mut calls = vec![worker.submit(b"wait").unwrap()];
+    calls.extend((1..CALLS_MAX).map(|_| worker.submit(b"x").unwrap()));
+    let error = worker.submit(b"x").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Exhausted);
+    // Dropped calls are cancelled, and make room.
+    drop(calls);
+    assert_eq!(call(&worker, "y").unwrap(), "y");
+    assert_eq!(worker.figures().started_total, 1);
+}
+
+#[test]
+fn payloads_of_all_sizes() {
+    let worker = worker();
+    for length in [0, frame::BODY_MAX, frame::BODY_MAX + 1, 9 * MIB] {
+        let bytes: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+        assert!(worker.call(&bytes).unwrap() == bytes, "{length} bytes");
+    }
+}
+
+#[test]
+fn progress_comes_before_the_reply() {
+    let mut heard = Vec::new();
+    let call = worker().submit(b"count 20").unwrap();
+    let reply = call.wait_with(|message| heard.push(String::from_utf8(message.to_vec()).unwrap()));
+    assert_eq!(reply.unwrap(), b"count 20");
+    let expected: Vec<_> = (0..20).map(|number| number.to_string()).collect();
+    assert_eq!(heard, expected);
+}
+
+#[test]
+fn a_late_call_leaves_a_worker_that_heeds_it() {
+    let worker = worker();
+    let before = pid(&worker);
+    let late = worker.submit_within(b"wait", Duration::from_millis(20));
+    // Behind it, and late in line.
+    let other = worker.submit_within(b"x", Duration::from_millis(20));
+    assert_eq!(
+        late.unwrap().wait().unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
+    let _ = other.unwrap().wait();
+    assert_eq!(pid(&worker), before);
+    assert_eq!(worker.figures().killed_total, 0);
+}
+
+#[test]
+fn a_worker_that_ignores_a_cancel_is_killed() {
+    let worker = builder().cancel_grace(Duration::from_millis(20));
+    let worker = worker.build().unwrap();
+    let before = pid(&worker);
+    let hanging = worker.submit(b"hang").unwrap();
+    let canceller = hanging.canceller();
+    let behind = worker.submit(b"behind").unwrap();
+    let mut cancels = Vec::new();
+    let error = hanging.wait_with(|_| cancels.push(canceller.cancel()));
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!((cancels, canceller.cancel()), (vec![true], false));
+    assert_eq!(behind.wait().unwrap(), b"behind");
+    assert_ne!(pid(&worker), before);
+    assert_eq!(worker.figures().killed_total, 1);
+    assert_eq!(worker.figures().crashed_total, 0);
+}
+
+#[test]
+fn a_stopped_process_fails_its_check() {
+    let worker = worker();
+    let before = pid(&worker);
+    freeze(before);
+    let waiting = worker.submit(b"x").unwrap();
+    let error = worker.check(Duration::from_millis(20)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert_eq!(waiting.wait().unwrap(), b"x");
+    assert_ne!(pid(&worker), before);
+    assert_eq!(worker.figures().killed_total, 1);
+}
+
+#[test]
+fn a_crash_is_retried_once() {
+    let worker = worker();
+    let marker = marker("crash");
+    let request = format!("die-once {}", marker.display());
+    assert_eq!(call(&worker, &request).unwrap(), request);
+    let figures = worker.figures();
+    assert_eq!((figures.crashed_total, figures.started_total), (1, 2));
+    assert_eq!((figures.retried_total, figures.poisoned_total), (1, 0));
+    // A reply clears the blame: one more death is not its second.
+    fs::remove_file(&marker).unwrap();
+    assert_eq!(call(&worker, &request).unwrap(), request);
+    fs::remove_file(&marker).unwrap();
+}
+
+#[test]
+fn a_request_that_killed_two_workers_is_refused() {
+    for (request, how) in [("die", "signal: 9"), ("panic", "exit status: 101")] {
+        let worker = worker();
+        let poison = worker.submit(request.as_bytes()).unwrap();
+        let equal = worker.submit(request.as_bytes()).unwrap();
+        let innocent = worker.submit(b"innocent").unwrap();
+        let error = poison.wait().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Poisoned);
+        assert!(error.to_string().contains(how), "{error}");
+        assert_eq!(equal.wait().unwrap_err().kind(), ErrorKind::Poisoned);
+        assert_eq!(innocent.wait().unwrap(), b"innocent");
+        let error = call(&worker, request).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Poisoned);
+        let figures = worker.figures();
+        assert_eq!((figures.crashed_total, figures.started_total), (2, 3));
+        assert_eq!(figures.poisoned_total, 3);
+    }
+}
+
+#[test]
+fn killed_while_it_runs_a_call() {
+    let worker = worker();
+    let marker = marker("running");
+    let request = format!("tell-once {}", marker.display());
+    let call = worker.submit(request.as_bytes()).unwrap();
+    let behind = worker.submit(b"behind").unwrap();
+    let mut killed = 0;
+    let reply = call.wait_with(|pid| {
+        let pid = str::from_utf8(pid).unwrap().parse().unwrap();
+        killed += u32::from(signal(pid, libc::SIGKILL));
+    });
+    assert_eq!(reply.unwrap(), request.as_bytes());
+    assert_eq!(behind.wait().unwrap(), b"behind");
+    assert_eq!((killed, worker.figures().crashed_total), (1, 1));
+    fs::remove_file(&marker).unwrap();
+}
+
+#[test]
+fn killed_before_it_takes_a_call() {
+    let worker = worker();
+    let before = pid(&worker);
+    freeze(before);
+    let small = worker.submit(b"small").unwrap();
+    let large = vec![7; 3 * MIB];
+    let shared = worker.submit(&large).unwrap();
+    assert!(signal(before, libc::SIGKILL));
+    assert_eq!(small.wait().unwrap(), b"small");
+    assert!(shared.wait().unwrap() == large);
+}
+
+/// At whatever step the kill comes: in line, on the way, running, answering, answered.
+#[test]
+fn killed_at_any_time() {
+    let worker = worker();
+    for round in 0..40_usize {
+        let victim = pid(&worker);
+        let request = vec![1; 1 + round * 9000];
+        let call = worker.submit(&request).unwrap();
+        for _ in 0..round * 20 {
+            std::hint::spin_loop();
+        }
+        signal(victim, libc::SIGKILL);
+        assert!(call.wait().unwrap() == request, "round {round}");
+    }
+    assert_eq!(worker.figures().poisoned_total, 0);
+}
+
+#[test]
+fn nothing_is_left_after_idleness() {
+    let worker = builder().idle_timeout(Duration::from_millis(1));
+    let worker = worker.build().unwrap();
+    for round in 1..=3 {
+        let child = pid(&worker);
+        until("the child ends", || worker.figures().pid.is_none());
+        // Reaped, so not even a zombie.
+        assert!(!signal(child, 0));
+        assert_eq!(worker.figures().idle_exits_total, round);
+    }
+    assert_eq!(worker.figures().crashed_total, 0);
+}
+
+#[test]
+fn a_worker_that_grew_is_replaced() {
+    let worker = builder().memory_max_bytes(64 << 20).build().unwrap();
+    let before = pid(&worker);
+    call(&worker, "grow 4").unwrap();
+    assert_eq!(pid(&worker), before);
+    call(&worker, "grow 80").unwrap();
+    assert_ne!(pid(&worker), before);
+    let figures = worker.figures();
+    assert_eq!((figures.memory_exits_total, figures.crashed_total), (1, 0));
+    assert!(figures.memory_bytes < 64 << 20, "{figures:?}");
+}
+
+#[test]
+fn stops_gently_and_by_force() {
+    let worker = worker();
+    worker.stop();
+    let child = pid(&worker);
+    worker.stop();
+    assert!(!signal(child, 0));
+    assert_eq!(worker.figures().pid, None);
+    assert_eq!(worker.figures().crashed_total, 0);
+
+    // Deaf to the message and to SIGTERM.
+    let wait = Duration::from_millis(20);
+    let worker = builder().stop_waits(wait, wait).build().unwrap();
+    let child = pid(&worker);
+    let hanging = worker.submit(b"hang").unwrap();
+    let behind = worker.submit(b"x").unwrap();
+    let mut stopped = 0;
+    let error = hanging.wait_with(|_| {
+        worker.stop();
+        stopped += 1;
+    });
+    assert_eq!((error.unwrap_err().kind(), stopped), (ErrorKind::Gone, 1));
+    assert_eq!(behind.wait().unwrap_err().kind(), ErrorKind::Gone);
+    assert!(!signal(child, 0));
+    assert_ne!(pid(&worker), child);
+}
+
+#[test]
+fn dropping_the_last_handle_ends_the_child_after_its_calls() {
+    let worker = worker();
+    let pidfd = open_pidfd(pid(&worker));
+    let open = worker.submit(b"open").unwrap();
+    drop(worker);
+    assert_eq!(open.wait().unwrap(), b"open");
+    assert!(wait_for_end(&pidfd));
+}
+
+#[test]
+#[ignore = "the supervisor that a test kills"]
+fn supervisor_process() {
+    let worker = worker();
+    // The thread that called first ends; the child must not end with it.
+    let child = thread::scope(|scope| scope.spawn(|| pid(&worker)).join().unwrap());
+    assert_eq!(pid(&worker), child);
+    let hanging = worker.submit(b"hang").unwrap();
+    let _ = hanging.wait_with(|_| {
+        println!("child {child}");
+        std::io::stdout().flush().unwrap();
+    });
+}
+
+#[test]
+fn no_orphan_when_the_parent_is_killed() {
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(arguments("supervisor_process"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+    let child = lines
+        .map(Result::unwrap)
+        .find_map(|line| line.split_once("child ").map(|(_, pid)| pid.to_owned()));
+    let pidfd = open_pidfd(child.unwrap().parse().unwrap());
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    assert!(wait_for_end(&pidfd));
+}
+
+fn frame_of(kind: Kind, id: u64, body: &[u8]) -> Vec<u8> {
+    frame::encode(&Frame { kind, id, body }).unwrap()
+}
+
+/// What a hostile worker answers to the first request, call `id`.
+fn nonsense(case: &str, id: u64) -> Vec<u8> {
+    let huge = u64::MAX.to_le_bytes();
+    match case {
+        "long" => vec![0xff; 4],
+        "empty" => vec![0; 4],
+        "kind" => vec![9, 0, 0, 0, 99],
+        "half" => frame_of(Kind::Started, id, &[])[..6].to_vec(),
+        "stranger" => frame_of(Kind::Reply, id + 100, b"x"),
+        "eager" => frame_of(Kind::Reply, id, b"x"),
+        "pong" => frame_of(Kind::Pong, id, &[]),
+        "request" => frame_of(Kind::Request, id, b"do this"),
+        "twice" => frame_of(Kind::Started, id, &[]).repeat(2),
+        "no memfd" => [
+            frame_of(Kind::Started, id, &[]),
+            frame_of(Kind::ReplyShared, id, &huge),
+        ]
+        .concat(),
+        _ => panic!("no case {case}"),
+    }
+}
+
+#[test]
+#[ignore = "the worker that sends nonsense"]
+fn hostile_process() {
+    let number = std::env::var(SOCKET_VARIABLE).unwrap().parse().unwrap();
+    // SAFETY: the supervisor left it to this process; nobody else takes it.
+    let mut stream = unsafe { UnixStream::from_raw_fd(number) };
+    let mut bytes = Vec::new();
+    let id = loop {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        bytes.push(byte[0]);
+        if let Some((frame, _)) = frame::decode(&bytes).unwrap() {
+            break frame.id;
+        }
+    };
+    let case = std::env::var("CASE").unwrap();
+    stream.write_all(&nonsense(&case, id)).unwrap();
+    if case != "half" {
+        // Until it is killed for it.
+        let _ = stream.read_to_end(&mut bytes);
+        loop {
+            thread::park();
+        }
+    }
+}
+
+#[test]
+fn hostile_workers_are_killed() {
+    let check = |case: &str, kind: ErrorKind, expected: &str| {
+        let worker = Worker::builder(std::env::current_exe().unwrap())
+            .args(arguments("hostile_process"))
+            .env("CASE", case)
+            .call_timeout(PATIENCE)
+            .build()
+            .unwrap();
+        let error = worker.call(b"x").unwrap_err();
+        assert_eq!(error.kind(), kind, "{case}: {error}");
+        assert!(error.to_string().contains(expected), "{case}: {error}");
+        let figures = worker.figures();
+        assert_eq!((figures.started_total, figures.crashed_total), (2, 2));
+        assert_eq!(figures.pid, None);
+    };
+    check("long", ErrorKind::Gone, "said to be 4294967295");
+    check("empty", ErrorKind::Gone, "said to be 0");
+    check("kind", ErrorKind::Gone, "99 is the code of no kind");
+    check("half", ErrorKind::Gone, "exit status: 0");
+    check("stranger", ErrorKind::Gone, "no such call is in flight");
+    check("eager", ErrorKind::Gone, "does not fit the state");
+    check("pong", ErrorKind::Gone, "does not fit the state");
+    check("request", ErrorKind::Gone, "does not fit the state");
+    check("twice", ErrorKind::Poisoned, "does not fit the state");
+    check("no memfd", ErrorKind::Poisoned, "none came along");
+}
