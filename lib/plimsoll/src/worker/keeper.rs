@@ -177,8 +177,8 @@ impl<'a> Session<'a> {
             true => Duration::ZERO,
             false => inner.options.idle_timeout,
         };
-        let idle_end = self.idle_since.checked_add(idle_timeout);
-        if self.stop.is_none() && !busy && idle_end.is_some_and(|end| now >= end) {
+        let idle_end = later(self.idle_since, idle_timeout);
+        if self.stop.is_none() && !busy && now >= idle_end {
             self.end(Why::Idle, now);
         }
         // A child above its memory limit finishes the call it has begun.
@@ -192,14 +192,10 @@ impl<'a> Session<'a> {
             Some(_) if killed => None,
             grace_end => grace_end.or(job.deadline),
         });
-        let stop = self
-            .stop
-            .as_ref()
-            .filter(|stop| stop.force != Force::Killed);
-        let own = match stop {
+        let own = match &self.stop {
+            Some(_) if killed => None,
             Some(stop) => Some(stop.until),
-            None if self.stop.is_none() && !busy => idle_end,
-            None => None,
+            None => (!busy).then_some(idle_end),
         };
         deadlines.chain(graces).chain(own).min()
     }
@@ -225,8 +221,7 @@ impl<'a> Session<'a> {
                     Task::Call => options.cancel_grace,
                     Task::Check => Duration::ZERO,
                 };
-                // Without an end in sight there is none.
-                job.grace_end = Some(now.checked_add(grace).unwrap_or(now));
+                job.grace_end = Some(later(now, grace));
                 late |= grace.is_zero();
                 if let Ok(parcel) = Parcel::of(Kind::Cancel, job.id, &[]) {
                     self.out.push_back(Outgoing { parcel, sent: 0 });
@@ -284,7 +279,7 @@ impl<'a> Session<'a> {
         self.stop = Some(Stop {
             why,
             force: Force::Told,
-            until: now + wait,
+            until: later(now, wait),
         });
     }
 
@@ -304,12 +299,12 @@ impl<'a> Session<'a> {
         };
         match stop.force {
             Force::Told if stop.why == Why::Memory && working => {
-                stop.until = now + options.shutdown_wait;
+                stop.until = later(now, options.shutdown_wait);
             }
             Force::Told if now >= stop.until && stop.why != Why::Hangup => {
                 self.child.terminate();
                 stop.force = Force::Terminated;
-                stop.until = now + options.terminate_wait;
+                stop.until = later(now, options.terminate_wait);
             }
             Force::Told | Force::Terminated if now >= stop.until => {
                 self.child.kill();
@@ -471,14 +466,18 @@ impl<'a> Session<'a> {
         let Some(max_bytes) = self.inner.options.memory_max_bytes else {
             return;
         };
-        let Some(bytes) = self.child.memory_bytes() else {
-            return;
-        };
+        let bytes = self.child.memory_bytes();
         lock(&self.inner.state).figures.memory_bytes = bytes;
-        if bytes > max_bytes && self.stop.is_none() {
+        if bytes.is_some_and(|bytes| bytes > max_bytes) && self.stop.is_none() {
             self.end(Why::Memory, Instant::now());
         }
     }
+}
+
+/// For waits such as `Duration::MAX`, which means for ever, a time that nobody lives to see.
+fn later(now: Instant, wait: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+    now.checked_add(wait.min(CENTURY)).unwrap_or(now)
 }
 
 fn foreign(frame: &Frame<'_>, what: &str) -> Error {

@@ -162,3 +162,68 @@ impl Inbox {
         Ok(Some((frame, descriptor)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::worker::frame::{Kind, encode};
+
+    fn frame(kind: Kind, id: u64) -> Vec<u8> {
+        let body = 5_u64.to_le_bytes();
+        encode(&Frame {
+            kind,
+            id,
+            body: &body,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn descriptors_stay_with_their_frames() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let file = File::open("/proc/self/status").unwrap();
+        for id in 0..12 {
+            let shared = id % 3 == 0;
+            let kind = if shared {
+                Kind::ReplyShared
+            } else {
+                Kind::Reply
+            };
+            let bytes = frame(kind, id);
+            // In two parts, as a full socket does it.
+            assert_eq!(
+                send(&ours, &bytes[..7], shared.then(|| file.as_fd())).unwrap(),
+                7
+            );
+            assert_eq!(send(&ours, &bytes[7..], None).unwrap(), bytes.len() - 7);
+        }
+        drop(ours);
+        let mut inbox = Inbox::default();
+        let mut next = 0;
+        while inbox.fill(&theirs).unwrap() == Filled::Some {
+            while let Some((frame, descriptor)) = inbox.next().unwrap() {
+                assert_eq!((frame.id, descriptor.is_some()), (next, next % 3 == 0));
+                next += 1;
+            }
+        }
+        assert_eq!(next, 12);
+    }
+
+    #[test]
+    fn descriptors_without_frames_are_refused() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let file = File::open("/proc/self/status").unwrap();
+        let mut inbox = Inbox::default();
+        let mut results = Vec::new();
+        for id in 0..=DESCRIPTORS_MAX as u64 {
+            send(&ours, &frame(Kind::Reply, id), Some(file.as_fd())).unwrap();
+            results.push(inbox.fill(&theirs).map_err(|error| error.kind()));
+        }
+        assert_eq!(results.pop(), Some(Err(ErrorKind::Malformed)));
+        assert!(results.iter().all(|result| *result == Ok(Filled::Some)));
+    }
+}

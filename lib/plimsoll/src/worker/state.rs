@@ -58,8 +58,8 @@ pub(super) struct State {
 pub struct WorkerFigures {
     /// The child that runs now; `None` costs no memory.
     pub pid: Option<u32>,
-    /// RSS and swap of the child after the last call; 0 without a memory limit.
-    pub memory_bytes: u64,
+    /// RSS and swap of this child after its last answer; read only where there is a memory limit.
+    pub memory_bytes: Option<u64>,
     /// Calls in line and in flight.
     pub pending: usize,
     pub started_total: u64,
@@ -71,7 +71,7 @@ pub struct WorkerFigures {
     pub idle_exits_total: u64,
     /// Ended because of the memory limit.
     pub memory_exits_total: u64,
-    /// Calls that were sent a second time.
+    /// Calls that were sent again to another child.
     pub retried_total: u64,
     /// Requests refused because they had killed two workers.
     pub poisoned_total: u64,
@@ -207,6 +207,7 @@ impl Inner {
 impl State {
     fn settle(&mut self, ending: &Ending, program: &str) {
         self.figures.pid = None;
+        self.figures.memory_bytes = None;
         self.settled_total += 1;
         let stopped = std::mem::take(&mut self.stop_asked);
         let gone = |what: &str| {
@@ -254,6 +255,8 @@ impl State {
             }
         }
         self.line.retain(|job| !job.slot.is_done());
+        // An idle supervisor keeps no room for calls.
+        self.line.shrink_to_fit();
     }
 }
 
