@@ -200,13 +200,17 @@ impl Worker {
             task,
             payload,
             hash,
+            timeout,
             deadline: Instant::now().checked_add(timeout),
             slot: Arc::clone(&slot),
             begun: false,
             grace_end: None,
             stillbirths: 0,
         };
-        state.line.push_back(job);
+        match task {
+            Task::Call => state.line.push_back(job),
+            Task::Check => state.line.push_front(job),
+        }
         drop(state);
         inner.wake();
         Ok(Some(Call {

@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
             self.end(Why::Asked, now);
         }
         if self.stop.is_none() {
-            self.dispatch(&mut state);
+            self.dispatch(&mut state, now);
         }
         let busy = !state.flying.is_empty();
         if busy || !state.line.is_empty() {
@@ -211,7 +211,10 @@ impl<'a> Session<'a> {
             }
             job.slot.is_done()
         };
-        state.line.retain(|job| !over(job));
+        // A check in line is sent by this very step, and has its time from there.
+        let sends = self.stop.is_none();
+        let sent = |job: &Job| sends && job.task == Task::Check;
+        state.line.retain(|job| sent(job) || !over(job));
         let mut late = false;
         for job in state.flying.values_mut() {
             if let Some(end) = job.grace_end {
@@ -231,11 +234,15 @@ impl<'a> Session<'a> {
         late
     }
 
-    /// Sends calls that wait, as many as the child may have.
-    fn dispatch(&mut self, state: &mut State) {
-        while state.flying.len() < FLYING_MAX
-            && let Some(job) = state.line.pop_front()
-        {
+    /// Sends all checks, which stand in front, and as many calls as the child may have.
+    fn dispatch(&mut self, state: &mut State, now: Instant) {
+        while let Some(mut job) = state.line.pop_front() {
+            if job.task == Task::Check {
+                job.deadline = Some(later(now, job.timeout));
+            } else if state.flying.len() >= FLYING_MAX {
+                state.line.push_front(job);
+                return;
+            }
             if state.blamed.is_poison(job.hash) {
                 state.figures.poisoned_total += 1;
                 let error = poisoned(&self.inner.options.program(), "an equal call");

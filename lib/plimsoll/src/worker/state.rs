@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
 use crate::sync::{Condvar, Mutex, lock};
@@ -88,6 +88,7 @@ pub(super) struct Job {
     pub(super) task: Task,
     pub(super) payload: Payload,
     pub(super) hash: u64,
+    pub(super) timeout: Duration,
     pub(super) deadline: Option<Instant>,
     pub(super) slot: Arc<Slot>,
     /// The child has begun it.
