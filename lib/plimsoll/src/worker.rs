@@ -5,17 +5,17 @@
 //! which no allocator does inside a process that lives on. [`Worker`] is the supervisor's handle;
 //! the child calls [`serve`]. Requests and replies are bytes: what they mean is yours.
 //!
-//! **Cost.** Idle: no child, no thread; about 1 KiB, an eventfd,
-//! and 16 bytes for each request that killed a worker. In use: the child; on both
-//! sides a thread, some 130 KiB to read into, and up to 64 KiB a call; longer payloads (up to [`PAYLOAD_MAX`]) are copied into a
-//! memfd and out of it, so RAM has three copies for a moment. A start is a fork and an exec; the fork
-//! copies the page tables of this process, some milliseconds for each GiB it has resident.
+//! **Cost.** Idle: no child, no thread; under 1 KiB beside its arguments, an eventfd, and 16 bytes
+//! for each request that killed a worker (at most 4096). In use: the child; on both sides a thread,
+//! some 130 KiB to read into, and up to 64 KiB a call and a progress message. Longer payloads (up to
+//! [`PAYLOAD_MAX`]) are copied into a memfd and out of it, so RAM has three copies for a moment. A
+//! start is a fork and an exec; the fork copies the page tables of this process.
 //!
-//! **Not for.** Small work: a call costs two process switches, some tens of microseconds. Not a pool:
-//! one child, which runs one request at a time in order of arrival; make several workers to run more
-//! at once. Not a sandbox: the child has the rights of this process. Not for work with lasting effects:
-//! a request whose worker dies runs again, once.
-//! Not across a fork of this process without exec, whose copy has no keeper. Linux only.
+//! **Not for.** Small work: a call costs four process switches, some 80 µs. Not a pool: one child,
+//! which runs one request at a time in order of arrival; make several workers to run more at once.
+//! Not a sandbox: the child has the rights of this process. Not for work with lasting effects: a
+//! request whose worker dies runs again, once. Not across a fork of this process without exec, whose
+//! copy has no keeper. Linux only.
 //!
 //! # What happens when
 //! - A call is late or cancelled: its waiter hears of it at once and the child is told. Where the

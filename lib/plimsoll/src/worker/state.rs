@@ -274,6 +274,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_idle_supervisor_is_small() {
+        assert!(size_of::<Inner>() < 1024, "{}", size_of::<Inner>());
+    }
+
+    #[test]
     fn blame_is_bounded_and_cleared() {
         let mut blamed = Blamed::default();
         for hash in 0..3 * BLAMED_MAX as u64 {
