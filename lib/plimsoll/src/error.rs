@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Exhausted,
     /// What was to be made is there already.
     Exists,
+    /// A request that killed its worker twice is refused.
+    Poisoned,
 }
 
 impl Error {

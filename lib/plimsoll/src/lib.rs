@@ -23,6 +23,7 @@ pub mod stream;
 mod sync;
 mod varint;
 mod weight;
+pub mod worker;
 
 pub use error::{Error, ErrorKind};
 pub use weight::Weigh;
