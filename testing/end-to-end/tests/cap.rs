@@ -288,9 +288,12 @@ fn an_interrupted_fit_keeps_what_it_knows_and_leaves_nothing() {
     let runs = folder.file("runs");
     // Each run leaves a process behind, which goes with its group.
     let script = format!("echo run >>{runs}; sleep 600 & sleep 0.3");
-    let background = fit(&["--repeat", "1"], &words(&["sh", "-c", &script])).start();
+    // Three runs without a cap, and then so fine a search that it is far from its end at the second
+    // run with one.
+    let flags = ["--repeat", "3", "--resolution", "16KiB"];
+    let background = fit(&flags, &words(&["sh", "-c", &script])).start();
     until("two capped runs began", || {
-        std::fs::read_to_string(&runs).is_ok_and(|text| text.lines().count() >= 3)
+        std::fs::read_to_string(&runs).is_ok_and(|text| text.lines().count() >= 5)
     });
     let pid = background.pid();
     background.signal(libc::SIGINT);
