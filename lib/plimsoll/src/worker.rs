@@ -3,7 +3,7 @@
 //!
 //! Memory that a child used is given back whole when it ends, fragmentation and leaks included,
 //! which no allocator does inside a process that lives on. [`Worker`] is the supervisor's handle;
-//! the child calls [`serve`]. Requests and replies are bytes: what they mean is yours.
+//! the child calls [`serve()`]. Requests and replies are bytes: what they mean is yours.
 //!
 //! **Cost.** Idle: no child, no thread; under 1 KiB beside its arguments, an eventfd, and 16 bytes
 //! for each request that killed a worker (at most 4096). In use: the child; on both sides a thread,
@@ -28,7 +28,7 @@
 //! - The child sends what is no frame, or an answer to no call: it is killed, as if it had crashed.
 //! - This process dies, however: the kernel kills the child, unless that has changed its user or
 //!   cleared the death signal; then it sees the end of its socket, which cancels what runs, and
-//!   [`serve`] returns. Children of the child are its own affair.
+//!   [`serve()`] returns. Children of the child are its own affair.
 //! - The last [`Worker`] is dropped: calls that are open are finished, then the child is ended.
 //!
 //! The child's standard input and output are /dev/null, its standard error is this process's. Its
