@@ -1,0 +1,46 @@
+//! The store of images: a table `images(id, name, caption, tags)`, its tags one text with blanks
+//! between them, and a table `implications(tag, implied)`.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::{Hit, Outcome};
+
+/// Opens a store.
+///
+/// # Errors
+/// What SQLite says.
+pub fn open(path: &Path) -> Outcome<Connection> {
+    let connection =
+        Connection::open(path).map_err(|error| format!("open {}: {error}", path.display()))?;
+    // A published copy that a power cut spoils is made again: nothing is worth a wait for the disk.
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    Ok(connection)
+}
+
+/// Which tags bring which other tag with them. Some hundred.
+///
+/// # Errors
+/// What SQLite says.
+pub fn implications(connection: &Connection) -> Outcome<Vec<(String, String)>> {
+    let mut statement = connection.prepare("SELECT tag, implied FROM implications ORDER BY tag")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What is told of an image that was found. One look-up.
+///
+/// # Errors
+/// What SQLite says.
+pub fn read_hit(connection: &Connection, id: u32) -> Outcome<Hit> {
+    let mut statement =
+        connection.prepare_cached("SELECT name, caption FROM images WHERE id = ?1")?;
+    Ok(statement.query_row([id], |row| {
+        Ok(Hit {
+            id,
+            name: row.get(0)?,
+            caption: row.get(1)?,
+        })
+    })?)
+}
