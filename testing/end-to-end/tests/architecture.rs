@@ -34,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plimsoll", &[]),
     ("plimsoll-subjects", &[]),
     ("plimsoll-subjects-jemalloc", &["plimsoll-subjects"]),
+    ("plimsoll-tutorial", &["plimsoll"]),
     ("plimsoll-end-to-end", &["plimsoll-subjects"]),
 ];
 

@@ -18,18 +18,40 @@ use std::time::SystemTime;
 pub(crate) const SUBJECTS: Package = Package {
     name: "plimsoll-subjects",
     folder: "subjects",
+    libraries: &["subjects/src"],
 };
 /// The package of the one subject that runs on jemalloc.
 pub(crate) const JEMALLOC: Package = Package {
     name: "plimsoll-subjects-jemalloc",
     folder: "subjects-jemalloc",
+    libraries: &["subjects/src"],
+};
+/// The package of the tutorial's programs, which use the library.
+pub(crate) const TUTORIAL: Package = Package {
+    name: "plimsoll-tutorial",
+    folder: "../docs/guide/tutorial",
+    libraries: &[
+        "../docs/guide/tutorial/src",
+        "../lib/plimsoll/src",
+        "../lib/plimsoll/src/batches",
+        "../lib/plimsoll/src/budget",
+        "../lib/plimsoll/src/dictionary",
+        "../lib/plimsoll/src/ledger",
+        "../lib/plimsoll/src/monitor",
+        "../lib/plimsoll/src/postings",
+        "../lib/plimsoll/src/stage",
+        "../lib/plimsoll/src/stream",
+    ],
 };
 
-/// A package under `testing/` with binaries.
+/// A package with binaries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Package {
     name: &'static str,
+    /// From `testing/`.
     folder: &'static str,
+    /// Folders, from `testing/`, whose files are in every binary of it.
+    libraries: &'static [&'static str],
 }
 
 impl Package {
@@ -112,7 +134,15 @@ fn is_current(path: &Path, package: Package, binary: &str) -> io::Result<bool> {
         return Ok(false);
     };
     let own = package.source_of(binary).metadata()?.modified()?;
-    Ok(own <= built && newest_in(&SUBJECTS.source())? <= built)
+    if own > built {
+        return Ok(false);
+    }
+    for folder in package.libraries {
+        if newest_in(&testing_folder().join(folder))? > built {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// When the newest file directly in `folder` was modified.

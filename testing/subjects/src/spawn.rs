@@ -39,7 +39,8 @@ impl Subject {
         Subject::start_command(name, command)
     }
 
-    /// The path of the subject `name`, built if need be: for tests in which the tool starts it.
+    /// The path of the subject `name`, built if need be: for tests in which the tool starts it. Programs
+    /// of the tutorial, `gallery_…`, count as subjects here.
     ///
     /// # Panics
     /// Where the subject cannot be built.
@@ -47,6 +48,8 @@ impl Subject {
     pub fn executable(name: &str) -> PathBuf {
         let package = if name.starts_with("jemalloc") {
             artifacts::JEMALLOC
+        } else if name.starts_with("gallery_") {
+            artifacts::TUTORIAL
         } else {
             artifacts::SUBJECTS
         };

@@ -17,7 +17,7 @@ pub use generate::generate;
 pub use job::{Job, PAGE_LEN, Request};
 pub use measure::{part, print_tags};
 pub use model::{Model, ModelFile};
-pub use store::{implications, open, read_hit};
+pub use store::{implications, open, read_hit, remove_journal};
 
 /// What can fail, fails with a message for people.
 pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

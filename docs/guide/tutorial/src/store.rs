@@ -1,6 +1,7 @@
 //! The store of images: a table `images(id, name, caption, tags)`, its tags one text with blanks
 //! between them, and a table `implications(tag, implied)`.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -17,6 +18,22 @@ pub fn open(path: &Path) -> Outcome<Connection> {
     // A published copy that a power cut spoils is made again: nothing is worth a wait for the disk.
     connection.pragma_update(None, "synchronous", "OFF")?;
     Ok(connection)
+}
+
+/// Removes what a run that was killed left beside a store: the journal of its transaction, which SQLite
+/// would roll back into the new copy.
+///
+/// # Errors
+/// Where it is there and can't be removed.
+pub fn remove_journal(store: &Path) -> Outcome {
+    let mut journal = store.as_os_str().to_owned();
+    journal.push("-journal");
+    match std::fs::remove_file(&journal) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(format!("remove {}: {error}", journal.display()).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Which tags bring which other tag with them. Some hundred.

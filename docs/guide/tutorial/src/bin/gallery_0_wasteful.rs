@@ -5,7 +5,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
-use plimsoll_tutorial::{Answers, Hit, Job, Model, Outcome, PAGE_LEN, Request, implications, open};
+use plimsoll_tutorial::{
+    Answers, Hit, Job, Model, Outcome, PAGE_LEN, Request, implications, open, remove_journal,
+};
 use rusqlite::Connection;
 
 /// What is known of an image.
@@ -26,6 +28,7 @@ fn main() -> Outcome {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let job = Job::from_arguments(&words)?;
     let model = Model::read(&job.model())?;
+    remove_journal(&job.published())?;
     let whole = fs::read(job.store())?;
     fs::write(job.published(), &whole)?;
     let mut published = open(&job.published())?;

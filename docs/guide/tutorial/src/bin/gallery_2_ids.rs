@@ -9,6 +9,7 @@ use plimsoll::ledger::{Ledger, Tag};
 use plimsoll::postings::{PostingsIndex, Query};
 use plimsoll_tutorial::{
     Answers, Hit, Job, Model, Outcome, PAGE_LEN, Request, implications, open, part, print_tags,
+    remove_journal,
 };
 use rusqlite::Connection;
 
@@ -41,7 +42,8 @@ fn main() -> Outcome {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let job = Job::from_arguments(&words)?;
     let model = part(&MODEL, || Model::read(&job.model()))?;
-    let whole = part(&COPY, || {
+    let _whole = part(&COPY, || {
+        remove_journal(&job.published())?;
         let whole = fs::read(job.store())?;
         fs::write(job.published(), &whole)?;
         Ok(whole)
@@ -65,7 +67,6 @@ fn main() -> Outcome {
         answers.finish(&published)
     })?;
     print_tags();
-    drop(whole);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use plimsoll::postings::{PostingsIndex, Query};
 use plimsoll::stream::{CopyOptions, copy_file};
 use plimsoll_tutorial::{
     Answers, Hit, Job, Model, Outcome, PAGE_LEN, Request, implications, open, part, print_tags,
-    read_hit,
+    read_hit, remove_journal,
 };
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -48,6 +48,7 @@ fn main() -> Outcome {
     let job = Job::from_arguments(&words)?;
     let model = part(&MODEL, || Model::read(&job.model()))?;
     part(&COPY, || {
+        remove_journal(&job.published())?;
         Ok(copy_file(
             job.store(),
             job.published(),

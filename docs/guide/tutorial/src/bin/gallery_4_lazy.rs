@@ -13,7 +13,7 @@ use plimsoll::postings::{PostingsIndex, Query};
 use plimsoll::stream::{CopyOptions, copy_file};
 use plimsoll_tutorial::{
     Answers, Hit, Job, Model, Outcome, PAGE_LEN, Request, implications, open, part, print_tags,
-    read_hit,
+    read_hit, remove_journal,
 };
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -52,6 +52,7 @@ fn main() -> Outcome {
     let budget = Budget::new(u64::MAX, Policy::Greedy);
     let model = lazy_model(&budget, job.model());
     part(&COPY, || {
+        remove_journal(&job.published())?;
         Ok(copy_file(
             job.store(),
             job.published(),

@@ -17,7 +17,7 @@ use plimsoll::postings::{PostingsIndex, Query};
 use plimsoll::stream::{CopyOptions, copy_file};
 use plimsoll_tutorial::{
     Answers, Hit, Job, Model, ModelFile, Outcome, PAGE_LEN, Request, implications, open, part,
-    print_tags, read_hit,
+    print_tags, read_hit, remove_journal,
 };
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -70,6 +70,7 @@ fn main() -> Outcome {
         .lazy(&model)
         .start()?;
     part(&COPY, || {
+        remove_journal(&job.published())?;
         let options = CopyOptions::default();
         let _buffer = budget
             .consumer("copy")
