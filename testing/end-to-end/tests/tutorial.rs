@@ -196,6 +196,27 @@ fn all_steps_give_the_same_answers() {
     }
 }
 
+/// On all of the data, made by the command of the text.
+#[test]
+fn the_checksums_of_the_text_are_what_is_printed() {
+    let text = text();
+    let checksums: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("checksum "))
+        .collect();
+    let images = text
+        .lines()
+        .find_map(|line| line.strip_prefix("gallery_data gallery "));
+    let folder = Scratch::new("tutorial-checksum-text");
+    let generated = run(folder.path(), &["gallery_data", "gallery", images.unwrap()]);
+    assert!(generated.status.success());
+    let printed = answers(folder.path(), &[PROGRAMS[3], "gallery", "day.txt"]);
+    assert!(checksums.len() >= 2, "{checksums:?}");
+    for checksum in checksums {
+        assert_eq!(printed.lines().last(), Some(checksum));
+    }
+}
+
 #[test]
 fn the_checksum_is_of_what_was_published_too() {
     let folder = folder("tutorial-checksum");
@@ -213,6 +234,47 @@ fn the_checksum_is_of_what_was_published_too() {
     assert_eq!(few.lines().next(), other.lines().next(), "the same answers");
     assert_ne!(checksum(&few), checksum(&other), "of other images");
     assert_ne!(checksum(&few), checksum(&before));
+}
+
+/// Step 1: what the text reads out of the tags and the stages.
+#[test]
+fn the_measured_program_shows_that_images_come_first() {
+    let text = text();
+    let commands = commands(&text, "plimsoll run -- ");
+    let [(words, _)] = &commands[..] else {
+        panic!("one such command: {commands:?}");
+    };
+    let folder = folder("tutorial-measured");
+    let mut arguments = vec![
+        "run".to_owned(),
+        "--recording".to_owned(),
+        "run.plimsoll".to_owned(),
+    ];
+    arguments.extend(resolved(&words[2..]));
+    let call = Plimsoll::new(arguments).in_folder(folder.path()).call();
+    assert_eq!(call.code, Some(0), "{}", call.stderr);
+    let tag_peak = |name: &str| -> f64 {
+        let lines = call.stderr.lines();
+        let mut lines = lines.filter(|line| line.starts_with(name) && line.contains(" blocks"));
+        let line = lines.next().unwrap_or_else(|| panic!("no tag {name}"));
+        line.split_whitespace().nth(2).unwrap().parse().unwrap()
+    };
+    for other in ["model", "copy", "changes", "index", "answers"] {
+        assert!(
+            tag_peak(other) < tag_peak("images"),
+            "{other}: {}",
+            call.stderr
+        );
+    }
+    let report = ["report", "--format", "json", "run.plimsoll"];
+    let report = Plimsoll::new(report).in_folder(folder.path()).call().json();
+    let stages = report["stages"].as_array().unwrap();
+    let labels: Vec<&str> = stages
+        .iter()
+        .map(|stage| stage["label"].as_str().unwrap())
+        .collect();
+    let parts = ["model", "copy", "images", "changes", "index", "answers"];
+    assert_eq!(labels[1..], parts);
 }
 
 /// The call of the text under its cap, in a folder of the tutorial.
