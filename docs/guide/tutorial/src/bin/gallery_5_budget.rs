@@ -142,7 +142,8 @@ fn read_images(published: Connection, budget: &Budget) -> Outcome<(Connection, I
 
 impl Index {
     fn add(&mut self, store: &mut SqliteStore, batch: Batch<SqliteKey, Vec<Value>>) -> Outcome {
-        // The index takes less than the text that it is made of: asked for before, corrected after.
+        // Most tags of a batch are known, and add less to the index than their text: asked for before,
+        // corrected after. What a batch of new tags takes beyond it, the headroom has to bear.
         self.reservation.try_grow(batch.weight_bytes() as u64)?;
         let transaction = store.transaction()?;
         for (key, values) in batch.into_entries() {
