@@ -38,7 +38,7 @@ const fn ratio(low: f64, high: f64) -> Ratio {
 /// The ledger costs some percent at most.
 const MEASURED: Ratio = ratio(0.995, 1.05);
 const IDS: Ratio = ratio(0.55, 0.8);
-const BATCHES: Ratio = ratio(0.3, 0.6);
+const BATCHES: Ratio = ratio(0.3, 0.55);
 /// Lazy, and the model is used: nothing.
 const USED: Ratio = ratio(0.98, 1.02);
 /// Lazy, and it is not. Where the images are a quarter, what is left weighs more than in the text.
