@@ -51,6 +51,24 @@ fn one_trial_each() {
 }
 
 #[test]
+fn of_hundreds_of_stages_those_that_changed_are_listed() {
+    let before = text(&fixture::added_up()).lines().count();
+    let found = text(&fixture::many_stages(300));
+    assert!(
+        found.contains("300 stages without a change beyond the noise"),
+        "{found}"
+    );
+    assert!(!found.contains("batch 7"), "{found}");
+    let line = |start: &str| found.lines().position(|line| line.starts_with(start));
+    assert!(line("load ").unwrap() < line("index ").unwrap(), "{found}");
+    assert!(found.lines().count() < before + 10, "{found}");
+    let page = rendered(&fixture::many_stages(300), Format::Html, 80);
+    assert!(page.contains("300 stages without a change beyond the noise"));
+    let rows = rendered(&fixture::many_stages(300), Format::Csv, 80);
+    assert!(rows.contains("batch 299"), "the data are whole: {rows}");
+}
+
+#[test]
 fn a_fall_of_rss_that_is_none_of_pss_is_called_out() {
     let check = |pss: f64, noise: f64, expected: &str| {
         let report = fixture::fewer_threads(pss, noise);

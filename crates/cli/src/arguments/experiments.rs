@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use plimsoll_model::Bytes;
 
 use super::{Output, parse_duration, parse_interval};
@@ -90,14 +90,10 @@ pub(crate) struct Compare {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("looked_at").required(true).multiple(true).args(["subject", "command"]))]
 pub(crate) struct Leak {
     /// A running process, by id or name
-    #[arg(
-        long = "pid",
-        short = 'p',
-        value_name = "PID|NAME",
-        required_unless_present = "command"
-    )]
+    #[arg(long = "pid", short = 'p', value_name = "PID|NAME")]
     pub(crate) subject: Option<String>,
     /// A shell command that makes the running process do one unit of work; {i} is its number
     #[arg(long, value_name = "COMMAND", requires = "subject")]

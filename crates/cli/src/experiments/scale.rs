@@ -36,8 +36,14 @@ pub(crate) fn scale(arguments: &Scale) -> anyhow::Result<ExitCode> {
     for index in order {
         let cell = &mut cells[index];
         let name = words_of(&cell.sizes);
-        match campaign.trial(Launch::new(fill(&template, &cell.sizes)), &name)? {
-            Ran::Succeeded(trial) => cell.trials.push(*trial),
+        let command = fill(&template, &cell.sizes);
+        match campaign.trial(Launch::new(command.clone()), &name)? {
+            Ran::Succeeded(mut trial) => {
+                for owner in &mut trial.at_peak {
+                    owner.name = template.unfilled(&command, &owner.name);
+                }
+                cell.trials.push(*trial);
+            }
             Ran::Failed => cell.failed += 1,
             Ran::Interrupted => break,
         }

@@ -44,6 +44,26 @@ impl<'a> Template<'a> {
         self.words.iter().map(fill_word).collect()
     }
 
+    /// An owner's name with the value taken out again where the command named the file with it:
+    /// "data-100.bin" and "data-1000.bin" are both "data-{n}.bin", one owner that grows.
+    pub(crate) fn unfilled(&self, filled: &[OsString], owner: &str) -> String {
+        for (given, filled) in self.words.iter().zip(filled) {
+            let (given, filled) = (given.to_string_lossy(), filled.to_string_lossy());
+            let pairs = pieces(&given).zip(pieces(&filled));
+            for (given, filled) in pairs.filter(|(given, filled)| given != filled) {
+                let folder = owner.strip_suffix(filled);
+                // A size alone is too common a name to be known by.
+                let is_file = filled.contains(|c: char| !c.is_ascii_digit());
+                if let Some(folder) = folder.filter(|it| it.is_empty() || it.ends_with('/'))
+                    && is_file
+                {
+                    return format!("{folder}{given}");
+                }
+            }
+        }
+        owner.to_owned()
+    }
+
     /// As the user gave it.
     pub(crate) fn text(&self) -> Vec<String> {
         let words = self.words.iter();
@@ -51,6 +71,11 @@ impl<'a> Template<'a> {
             .map(|word| word.to_string_lossy().into_owned())
             .collect()
     }
+}
+
+/// What may be the name of a file inside a word: `--data=/tmp/x.bin`, a script after `sh -c`.
+fn pieces(word: &str) -> impl Iterator<Item = &str> {
+    word.split(|c: char| c.is_whitespace() || "=/'\";,:".contains(c))
 }
 
 fn replace(bytes: &[u8], placeholder: &[u8], value: &[u8]) -> Vec<u8> {
@@ -84,6 +109,28 @@ mod tests {
         check(&["a", "{n}", "--x={n}-{n}"], &["a", "10", "--x=10-10"]);
         check(&["{m}", "{", "n}", "{}"], &["{m}", "{", "n}", "{}"]);
         check(&["{p}"], &["x{n}"]);
+    }
+
+    #[test]
+    fn a_file_that_the_command_named_by_size_is_one_owner() {
+        let check = |word: &str, owner: &str, expected: &str| {
+            let words = [OsString::from("look"), OsString::from(word)];
+            let template = Template::new(&words);
+            let filled = template.fill(&[("n", "100")]);
+            assert_eq!(
+                template.unfilled(&filled, owner),
+                expected,
+                "{word} {owner}"
+            );
+        };
+        check("data-{n}.bin", "data-100.bin", "data-{n}.bin");
+        check("--in=/tmp/{n}.db", "100.db", "{n}.db");
+        check("/tmp/{n}.db", "/tmp/100.db", "/tmp/{n}.db");
+        check("import 'x{n}'; look y{n}", "y100", "y{n}");
+        check("data-{n}.bin", "other-100.bin", "other-100.bin");
+        check("data-{n}.bin", "data-1000.bin", "data-1000.bin");
+        check("{n}.db", "a100.db", "a100.db");
+        check("{n}", "100", "100");
     }
 
     #[test]

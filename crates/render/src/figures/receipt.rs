@@ -192,21 +192,58 @@ fn exit_codes(report: &CompareReport) -> Option<String> {
     })
 }
 
-/// Owners whose change is beyond the noise, the largest first, and how many others there are.
-pub(crate) fn changed_owners(report: &CompareReport) -> (Vec<&MeasuredReceipt>, usize) {
-    let total = |owner: &MeasuredReceipt| {
-        let last = owner.receipt.steps.last()?;
-        let total = last.to_first.as_ref()?;
-        (total.claim != Claim::Indistinguishable).then_some(total.difference?.value.abs())
-    };
-    let mut changed: Vec<(f64, &MeasuredReceipt)> = report
-        .owners
-        .iter()
-        .filter_map(|owner| Some((total(owner)?, owner)))
-        .collect();
-    changed.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let rest = report.owners.len() - changed.len();
-    (changed.into_iter().map(|(_, owner)| owner).collect(), rest)
+/// Receipts of one kind, by whether the last arm differs from the first beyond the noise.
+pub(crate) struct Changes<'a> {
+    /// Those that do, the largest change first.
+    pub(crate) changed: Vec<&'a MeasuredReceipt>,
+    /// How many do not.
+    pub(crate) unchanged: usize,
+}
+
+impl<'a> Changes<'a> {
+    pub(crate) fn of_owners(report: &'a CompareReport) -> Changes<'a> {
+        Changes::of(report.owners.iter())
+    }
+
+    /// A run may have hundreds of stages: only those that changed are worth a place.
+    pub(crate) fn of_stages(report: &'a CompareReport) -> Changes<'a> {
+        Changes::of(report.receipts.iter().filter(|found| is_stage(found)))
+    }
+
+    fn of(all: impl Iterator<Item = &'a MeasuredReceipt>) -> Changes<'a> {
+        let mut changed = Vec::new();
+        let mut unchanged = 0;
+        for measured in all {
+            match change_in_all(measured) {
+                Some(change) => changed.push((change.abs(), measured)),
+                None => unchanged += 1,
+            }
+        }
+        changed.sort_by(|a, b| b.0.total_cmp(&a.0));
+        Changes {
+            changed: changed.into_iter().map(|(_, measured)| measured).collect(),
+            unchanged,
+        }
+    }
+
+    pub(crate) fn are_none(&self) -> bool {
+        self.changed.is_empty() && self.unchanged == 0
+    }
+}
+
+/// Bytes from the first arm to the last; `None` where that is not beyond the noise.
+fn change_in_all(measured: &MeasuredReceipt) -> Option<f64> {
+    let total = measured.receipt.steps.last()?.to_first.as_ref()?;
+    (total.claim != Claim::Indistinguishable).then_some(total.difference?.value)
+}
+
+/// What is told of the whole run, not of a stage of it.
+pub(crate) fn of_whole_runs(report: &CompareReport) -> impl Iterator<Item = &MeasuredReceipt> {
+    report.receipts.iter().filter(|found| !is_stage(found))
+}
+
+fn is_stage(measured: &MeasuredReceipt) -> bool {
+    matches!(measured.measure, Measure::Stage(_))
 }
 
 /// What was run of an arm: its environment and command, or its recordings.

@@ -10,7 +10,8 @@ use super::data::PageData;
 use super::page::{Head, Page};
 use super::table::{Cell, Column};
 use crate::figures::receipt::{
-    arm_words, changed_owners, method, notes, receipt as receipt_of, repeats, value_of, verdict,
+    Changes, arm_words, method, notes, of_whole_runs, receipt as receipt_of, repeats, value_of,
+    verdict,
 };
 use crate::markup::escaped;
 use crate::words::amount::bytes;
@@ -50,6 +51,7 @@ pub(crate) fn receipt(report: &CompareReport, w: &mut dyn Write) -> io::Result<(
     page.raw("</section>\n")?;
     arms(&mut page, report)?;
     steps(&mut page, report)?;
+    stages(&mut page, report)?;
     owners(&mut page, report)?;
     page.gaps(&report.gaps)?;
     page.finish(&PageData::empty())
@@ -145,30 +147,49 @@ fn arms(page: &mut Page<'_>, report: &CompareReport) -> io::Result<()> {
     page.raw("</section>\n")
 }
 
-/// Every measure of every arm.
+/// Every measure of whole runs of every arm.
 fn steps(page: &mut Page<'_>, report: &CompareReport) -> io::Result<()> {
     page.section("Every measure")?;
-    let measures: Vec<&MeasuredReceipt> = report.receipts.iter().collect();
+    let measures: Vec<&MeasuredReceipt> = of_whole_runs(report).collect();
     step_table(page, report, "measure", &measures)?;
     page.raw("</section>\n")
 }
 
-/// Owners beyond the noise, all steps of each.
+fn stages(page: &mut Page<'_>, report: &CompareReport) -> io::Result<()> {
+    let stages = Changes::of_stages(report);
+    let rest = count(stages.unchanged as u64, "stage", "stages");
+    changes(
+        page,
+        report,
+        &stages,
+        ["Which stages changed", "stage", &rest],
+    )
+}
+
 fn owners(page: &mut Page<'_>, report: &CompareReport) -> io::Result<()> {
-    if report.owners.is_empty() {
+    let owners = Changes::of_owners(report);
+    let rest = count(owners.unchanged as u64, "owner", "owners");
+    let words = ["Which owners changed", "owner at the peak", &rest];
+    changes(page, report, &owners, words)
+}
+
+/// What is beyond the noise, all steps of each, and how many are not.
+fn changes(
+    page: &mut Page<'_>,
+    report: &CompareReport,
+    changes: &Changes<'_>,
+    [title, what, rest]: [&str; 3],
+) -> io::Result<()> {
+    if changes.are_none() {
         return Ok(());
     }
-    let (changed, unchanged) = changed_owners(report);
-    page.section("Which owners changed")?;
-    if !changed.is_empty() {
-        step_table(page, report, "owner at the peak", &changed)?;
+    page.section(title)?;
+    if !changes.changed.is_empty() {
+        step_table(page, report, what, &changes.changed)?;
     }
-    if unchanged > 0 {
-        let owners = count(unchanged as u64, "owner", "owners");
-        page.paragraph(
-            "note",
-            &format!("{owners} without a change beyond the noise"),
-        )?;
+    if changes.unchanged > 0 {
+        let note = format!("{rest} without a change beyond the noise");
+        page.paragraph("note", &note)?;
     }
     page.raw("</section>\n")
 }

@@ -8,7 +8,8 @@ use plimsoll_model::{CompareReport, Measure, MeasuredReceipt};
 use super::page::{Page, Tone};
 use super::table::{Align, Row, Table};
 use crate::figures::receipt::{
-    arm_words, changed_owners, method, notes, receipt as receipt_of, repeats, value_of, verdict,
+    Changes, arm_words, method, notes, of_whole_runs, receipt as receipt_of, repeats, value_of,
+    verdict,
 };
 use crate::options::TextOptions;
 use crate::printable::{columns, fit_name, printable};
@@ -33,7 +34,7 @@ pub(crate) fn receipt(
     page.answer(&verdict(report), &notes(report))?;
     arms(&mut page, report)?;
     page.paragraph(Tone::Dim, "", &method(report))?;
-    let mut receipts = report.receipts.iter();
+    let mut receipts = of_whole_runs(report);
     if let Some(main) = receipts.next() {
         waterfall(&mut page, report, main)?;
     }
@@ -41,7 +42,10 @@ pub(crate) fn receipt(
     for measured in receipts {
         other(&mut page, report, measured)?;
     }
-    owners(&mut page, report, options)?;
+    let stages = Changes::of_stages(report);
+    changes(&mut page, report, &stages, STAGES, options)?;
+    let owners = Changes::of_owners(report);
+    changes(&mut page, report, &owners, OWNERS, options)?;
     page.gaps(&report.gaps)
 }
 
@@ -212,36 +216,59 @@ fn other(
     Ok(())
 }
 
-/// Owners whose change is beyond the noise, first arm against last.
-fn owners(page: &mut Page<'_>, report: &CompareReport, options: &TextOptions) -> io::Result<()> {
-    if report.owners.is_empty() {
+/// How a table of changes calls what changed.
+#[derive(Clone, Copy)]
+struct Names {
+    heading: &'static str,
+    one: &'static str,
+    many: &'static str,
+}
+
+const STAGES: Names = Names {
+    heading: "peak inside the stage",
+    one: "stage",
+    many: "stages",
+};
+
+const OWNERS: Names = Names {
+    heading: "owner at peak",
+    one: "owner at the peak",
+    many: "owners at the peak",
+};
+
+/// Stages or owners whose change is beyond the noise, first arm against last.
+fn changes(
+    page: &mut Page<'_>,
+    report: &CompareReport,
+    changes: &Changes<'_>,
+    names: Names,
+    options: &TextOptions,
+) -> io::Result<()> {
+    if changes.are_none() {
         return Ok(());
     }
-    let (changed, unchanged) = changed_owners(report);
-    let shown = options.shown_of(changed.len());
+    let shown = options.shown_of(changes.changed.len());
     page.blank()?;
-    if !changed.is_empty() {
+    if !changes.changed.is_empty() {
         let mut table = Table::new(vec![
-            ("owner at peak", Align::Name),
+            (names.heading, Align::Name),
             ("first", Align::Right),
             ("last", Align::Right),
             ("change", Align::Left),
         ]);
-        for owner in &changed[..shown] {
-            table.push(owner_row(report, owner));
+        for measured in &changes.changed[..shown] {
+            table.push(change_row(report, measured));
         }
         table.write(page)?;
     }
     let mut rest = Vec::new();
-    if shown < changed.len() {
-        let more = (changed.len() - shown) as u64;
+    if shown < changes.changed.len() {
+        let more = (changes.changed.len() - shown) as u64;
         rest.push(count(more, "smaller change", "smaller changes"));
     }
-    if unchanged > 0 {
-        let owners = count(unchanged as u64, "owner", "owners");
-        rest.push(format!(
-            "{owners} at the peak without a change beyond the noise"
-        ));
+    if changes.unchanged > 0 {
+        let rest_of = count(changes.unchanged as u64, names.one, names.many);
+        rest.push(format!("{rest_of} without a change beyond the noise"));
     }
     listed_line(page, &rest)
 }
@@ -253,17 +280,21 @@ fn listed_line(page: &mut Page<'_>, pieces: &[String]) -> io::Result<()> {
     page.pieces(Tone::Dim, 0, ";", pieces)
 }
 
-fn owner_row(report: &CompareReport, owner: &MeasuredReceipt) -> Row {
-    let steps = &owner.receipt.steps;
+fn change_row(report: &CompareReport, measured: &MeasuredReceipt) -> Row {
+    let steps = &measured.receipt.steps;
     let value = |place: usize| {
         let value = steps
             .get(place)
-            .and_then(|step| value_of(report, &owner.measure, place, step));
+            .and_then(|step| value_of(report, &measured.measure, place, step));
         value.map_or_else(|| "-".to_owned(), bytes)
     };
     let total = steps.last().and_then(|last| last.to_first.as_ref());
+    let name = match &measured.measure {
+        Measure::Stage(label) => label.clone(),
+        measure => measure.to_string(),
+    };
     Row::new(vec![
-        printable(&owner.measure.to_string()).into_owned(),
+        printable(&name).into_owned(),
         value(0),
         value(steps.len().saturating_sub(1)),
         total.map_or_else(String::new, |total| {
