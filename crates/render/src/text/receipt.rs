@@ -225,7 +225,7 @@ struct Names {
 }
 
 const STAGES: Names = Names {
-    heading: "peak inside the stage",
+    heading: "stage (peak)",
     one: "stage",
     many: "stages",
 };
