@@ -41,7 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// workspace crates is pure too.
 const PURE: &[(&str, &[&str])] = &[
     ("plimsoll-model", &["serde"]),
-    ("plimsoll-anatomy", &[]),
+    ("plimsoll-anatomy", &["crc32fast"]),
     ("plimsoll-analysis", &["fastrand", "statrs"]),
     ("plimsoll-render", &["serde", "serde_json"]),
 ];
