@@ -13,8 +13,9 @@ use plimsoll_model::{Backing, Bytes, Gap, GapReason, Kind, Mapping, Published};
 
 use crate::ground::Ground;
 use crate::holding::Holding;
-use records::Records;
 use slot::{PAGE_BYTES, SLOT_BYTES, Slot, SlotError};
+
+pub use records::Records;
 
 const MEMFD_NAME: &str = "plimsoll-beacon";
 /// Pages of that name that are looked at: a process has one, and two while it replaces it.

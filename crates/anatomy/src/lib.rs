@@ -6,7 +6,7 @@
 //! No I/O, no clock: what must be asked of the live process goes through
 //! [`plimsoll_model::Target`].
 
-mod beacon;
+pub mod beacon;
 mod breakdown;
 mod distinct;
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! A page of this program's own figures that the `plimsoll` command finds and reads from outside:
-//! tags of the [ledger](crate::ledger), [stages](crate::stage) that are open, use of
-//! [budgets](crate::budget).
+//! tags of the [`ledger`], [stages](crate::stage) that are open, use of [budgets](crate::budget).
 //!
 //! ```
 //! use plimsoll::beacon::BeaconOptions;

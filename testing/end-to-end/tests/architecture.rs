@@ -32,7 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("plimsoll", &[]),
-    ("plimsoll-subjects", &[]),
+    ("plimsoll-subjects", &["plimsoll"]),
     ("plimsoll-subjects-jemalloc", &["plimsoll-subjects"]),
     ("plimsoll-end-to-end", &["plimsoll-subjects"]),
 ];

@@ -19,18 +19,19 @@ const UNKNOWN: u64 = u64::MAX;
 /// Everything that a text says. As many entries as it has records, each of which is a few bytes of
 /// the 16 KiB at least.
 #[derive(Debug, Default)]
-pub(super) struct Records {
-    pub(super) total: Option<Counted>,
-    pub(super) tags: Vec<PublishedTag>,
-    pub(super) stages: Vec<PublishedStage>,
-    pub(super) budgets: Vec<PublishedBudget>,
-    pub(super) left_out: u64,
+pub struct Records {
+    pub total: Option<Counted>,
+    pub tags: Vec<PublishedTag>,
+    pub stages: Vec<PublishedStage>,
+    pub budgets: Vec<PublishedBudget>,
+    pub left_out: u64,
 }
 
 impl Records {
     /// `None` where a length or a place does not fit; `written_at` is since the Unix epoch. Records of unknown kinds are skipped, and so is
     /// what a known one has behind what is known of it.
-    pub(super) fn parse(text: &[u8], written_at: Duration) -> Option<Records> {
+    #[must_use]
+    pub fn parse(text: &[u8], written_at: Duration) -> Option<Records> {
         let mut records = Records::default();
         let mut rest = Fields(text);
         while !rest.0.is_empty() {

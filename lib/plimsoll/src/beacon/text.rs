@@ -98,7 +98,7 @@ impl Text {
     }
 
     fn record(&mut self, kind: u16, name: Option<&str>, numbers: &[u64]) {
-        let name = name.map(|name| &name[..name.floor_char_boundary(NAME_MAX)]);
+        let name = name.map(cut);
         let length = name.map_or(0, |name| 2 + name.len()) + numbers.len() * 8;
         if self.bytes.len() + RECORD_HEAD + length + LEFT_OUT_BYTES > TEXT_MAX {
             self.left_out += 1;
@@ -118,6 +118,13 @@ impl Text {
         self.bytes.extend(kind.to_le_bytes());
         self.bytes.extend(length.to_le_bytes());
     }
+}
+
+/// At most [`NAME_MAX`] bytes of it, whole characters.
+fn cut(name: &str) -> &str {
+    let mut ends = (0..=NAME_MAX.min(name.len())).rev();
+    let end = ends.find(|&end| name.is_char_boundary(end));
+    &name[..end.unwrap_or(0)]
 }
 
 fn counts(figures: &TagFigures) -> [u64; 5] {
