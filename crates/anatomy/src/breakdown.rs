@@ -1,10 +1,11 @@
 //! From snapshots to breakdowns.
 
 use plimsoll_model::{
-    Breakdown, Bytes, Component, Exactness, Gap, GapReason, ReadingCost, Reclaim, Scope, Snapshot,
-    Target, Totals, Usage,
+    Breakdown, Bytes, Component, Exactness, Gap, GapReason, Published, ReadingCost, Reclaim, Scope,
+    Snapshot, Target, Totals, Usage,
 };
 
+use crate::beacon;
 use crate::distinct;
 use crate::ground::Ground;
 use crate::grouping::{self, Member};
@@ -22,6 +23,7 @@ pub fn breakdown(snapshot: &Snapshot, target: &dyn Target) -> Breakdown {
     let mut held = attribute(&ground);
     distinct::count_in_process(&ground, &mut held);
     note_drift(&ground, &held);
+    let published = beacon::published(&ground, &held);
     let members = [Member {
         snapshot,
         holdings: &held,
@@ -32,6 +34,7 @@ pub fn breakdown(snapshot: &Snapshot, target: &dyn Target) -> Breakdown {
         Scope::Process,
         Exactness::Exact,
         components,
+        published.into_iter().collect(),
         ground.into_gaps(),
     )
 }
@@ -58,6 +61,10 @@ pub fn tree_breakdown(members: &[(&Snapshot, &dyn Target)]) -> Option<Breakdown>
         .collect();
     let components = grouping::components(&grouped, Scope::Tree);
     drop(grouped);
+    let published = attributed
+        .iter()
+        .filter_map(|(ground, held)| beacon::published(ground, held))
+        .collect();
     drop(attributed);
     let snapshots: Vec<&Snapshot> = members.iter().map(|(snapshot, _)| *snapshot).collect();
     snapshots.first()?;
@@ -67,6 +74,7 @@ pub fn tree_breakdown(members: &[(&Snapshot, &dyn Target)]) -> Option<Breakdown>
         Scope::Tree,
         exactness,
         components,
+        published,
         gaps,
     ))
 }
@@ -95,6 +103,7 @@ fn assemble(
     scope: Scope,
     resident_exactness: Exactness,
     components: Vec<Component>,
+    published: Vec<Published>,
     found_gaps: Vec<Gap>,
 ) -> Breakdown {
     let root = snapshots[0];
@@ -120,6 +129,7 @@ fn assemble(
         verdict: verdict(scope, snapshots.len(), &totals, &components),
         totals,
         components,
+        published,
         cgroup: root.cgroup.clone(),
         system: root.system,
         gaps,

@@ -6,6 +6,7 @@
 //! No I/O, no clock: what must be asked of the live process goes through
 //! [`plimsoll_model::Target`].
 
+pub mod beacon;
 mod breakdown;
 mod distinct;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Bytes, Cgroup, Component, Exactness, Gap, Kind, ProcessInfo, ReadingCost, Reclaim,
+    Bytes, Cgroup, Component, Exactness, Gap, Kind, ProcessInfo, Published, ReadingCost, Reclaim,
     SystemMemory, Usage,
 };
 
@@ -25,6 +25,9 @@ pub struct Breakdown {
     pub totals: Totals,
     /// Largest first; unattributed last.
     pub components: Vec<Component>,
+    /// What processes say of themselves, beside what was read from outside.
+    #[serde(default)]
+    pub published: Vec<Published>,
     pub cgroup: Option<Cgroup>,
     pub system: SystemMemory,
     pub gaps: Vec<Gap>,

@@ -31,6 +31,7 @@ mod measure;
 mod memory_series;
 mod process;
 mod process_table;
+mod published;
 mod recorded;
 mod scale_report;
 mod snapshot;
@@ -68,6 +69,9 @@ pub use measure::Measure;
 pub use memory_series::{MemoryPoint, MemorySeries, OwnerLevel, OwnersPoint};
 pub use process::{ProcessId, ProcessInfo, ProcessState, StatusFigures, Thread};
 pub use process_table::{ProcessRow, ProcessTable};
+pub use published::{
+    Counted, Published, PublishedBudget, PublishedConsumer, PublishedStage, PublishedTag,
+};
 pub use recorded::{
     Event, EventKind, ProcessRecord, Recorded, RecordingMeta, Sample, TimedBreakdown,
 };

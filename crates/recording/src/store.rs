@@ -464,6 +464,7 @@ impl Store {
 fn rest_of(breakdown: &Breakdown) -> String {
     let mut rest = Breakdown {
         components: Vec::new(),
+        published: breakdown.published.clone(),
         taken_at: breakdown.taken_at,
         scope: breakdown.scope,
         process: breakdown.process.clone(),

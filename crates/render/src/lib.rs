@@ -32,6 +32,7 @@ use plimsoll_model::{
 pub use options::{CheckFormat, Format, TextOptions, UnknownFormat};
 pub use printable::printable;
 pub use words::interval::estimated_per;
+pub use words::published::{course_line, tags_line};
 pub use words::time::span;
 
 /// The `schema_version` of every JSON document written here.

@@ -36,6 +36,22 @@ fn a_service_at_80_columns() {
     insta::assert_snapshot!(breakdown_text(&fixture::service(), &TextOptions::plain(80)));
 }
 
+/// Below what was read from outside, and only where a program says something.
+#[test]
+fn what_a_program_says_of_itself() {
+    let report = |published| {
+        let mut service = fixture::service();
+        service.published = published;
+        breakdown_text(&service, &TextOptions::plain(80))
+    };
+    let said = report(vec![fixture::published("thumbnails")]);
+    let silent = report(Vec::new());
+    let added: Vec<&str> = said.lines().filter(|line| !silent.contains(line)).collect();
+    insta::assert_snapshot!(added.join("\n"));
+    let two = report(vec![fixture::published("a"), fixture::published("b")]);
+    assert_eq!(two.matches("what process 4121 says").count(), 2, "{two}");
+}
+
 #[test]
 fn a_service_at_120_columns_with_everything_open() {
     let options = TextOptions {

@@ -7,6 +7,7 @@
 
 mod amount;
 pub mod batches;
+pub mod beacon;
 pub mod budget;
 mod cgroup;
 mod checksum;

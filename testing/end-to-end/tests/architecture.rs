@@ -32,7 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("plimsoll", &[]),
-    ("plimsoll-subjects", &[]),
+    ("plimsoll-subjects", &["plimsoll"]),
     ("plimsoll-subjects-jemalloc", &["plimsoll-subjects"]),
     ("plimsoll-tutorial", &["plimsoll"]),
     ("plimsoll-end-to-end", &["plimsoll-subjects"]),
@@ -42,7 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// workspace crates is pure too.
 const PURE: &[(&str, &[&str])] = &[
     ("plimsoll-model", &["serde"]),
-    ("plimsoll-anatomy", &[]),
+    ("plimsoll-anatomy", &["crc32fast"]),
     ("plimsoll-analysis", &["fastrand", "statrs"]),
     ("plimsoll-render", &["serde", "serde_json"]),
 ];

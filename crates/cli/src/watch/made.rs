@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use plimsoll_model::{
-    Breakdown, Bytes, CacheState, Cgroup, CgroupLevel, CgroupVersion, Component, Exactness, Gap,
-    GapReason, Kind, Method, Package, PackageManager, ProcessCount, ProcessId, ProcessInfo,
-    ProcessState, ReadingCost, Reclaim, Scope, StatusFigures, SystemMemory, Totals, Usage, Used,
+    Breakdown, Bytes, CacheState, Cgroup, CgroupLevel, CgroupVersion, Component, Counted,
+    Exactness, Gap, GapReason, Kind, Method, Package, PackageManager, ProcessCount, ProcessId,
+    ProcessInfo, ProcessState, Published, PublishedBudget, PublishedConsumer, PublishedStage,
+    PublishedTag, ReadingCost, Reclaim, Scope, StatusFigures, SystemMemory, Totals, Usage, Used,
 };
 
 use super::reading::{Reading, What};
@@ -108,6 +109,7 @@ pub(super) fn breakdown(components: Vec<Component>) -> Breakdown {
             page_tables: Bytes::mib(5),
         },
         components,
+        published: Vec::new(),
         cgroup: None,
         system: SystemMemory::default(),
         gaps: Vec::new(),
@@ -265,5 +267,53 @@ pub(super) fn quick(at: Duration, rss: Bytes) -> Reading {
     Reading {
         at,
         what: What::Quick(figures),
+    }
+}
+
+/// What a program with one tag, stage, budget and consumer says of itself.
+pub(super) fn published() -> Published {
+    let counted = Counted {
+        live: Bytes::mib(24),
+        live_blocks: 24,
+        peak: Bytes::mib(32),
+        requested: Bytes::mib(96),
+        requested_blocks: 96,
+    };
+    Published {
+        process: ProcessId {
+            pid: PID,
+            start_time: 812_345,
+        },
+        age: Duration::from_millis(40),
+        total: Some(counted),
+        tags: vec![PublishedTag {
+            name: "thumb\u{1b}nails".to_owned(),
+            counted,
+        }],
+        stages: vec![PublishedStage {
+            path: "import/batch".to_owned(),
+            open_for: Duration::from_millis(1_200),
+            begin_live: None,
+            peak_live: None,
+        }],
+        budgets: vec![PublishedBudget {
+            name: "main".to_owned(),
+            limit: Bytes::mib(64),
+            withheld: Bytes::ZERO,
+            held: Bytes::mib(16),
+            held_peak: Bytes::mib(16),
+            left: Bytes::mib(48),
+            drift: 0,
+            waiting: 0,
+            waiting_for: Bytes::ZERO,
+            consumers: vec![PublishedConsumer {
+                name: "covers".to_owned(),
+                held: Bytes::mib(16),
+                held_peak: Bytes::mib(16),
+                refused: 0,
+            }],
+        }],
+        left_out: 0,
+        heap: Bytes::mib(30),
     }
 }

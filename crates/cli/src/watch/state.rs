@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use plimsoll_model::{Breakdown, Scope, StatusFigures};
+use plimsoll_model::{Breakdown, Published, Scope, StatusFigures};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::changes::Changes;
@@ -96,6 +96,12 @@ impl State {
             top: 0,
             page: 1,
         }
+    }
+
+    /// What the processes looked at say of themselves.
+    pub(super) fn published(&self) -> &[Published] {
+        let latest = self.latest.as_ref();
+        latest.map_or(&[], |latest| &latest.breakdown.published)
     }
 
     /// The clock: time since the watch began. It stands while paused and once the subject ended.

@@ -170,6 +170,7 @@ pub(crate) fn breakdown(resident: u64) -> Breakdown {
             file,
             Component::new("unattributed", Kind::Unattributed),
         ],
+        published: Vec::new(),
         cgroup: None,
         system: SystemMemory::default(),
         gaps: vec![gap()],

@@ -10,6 +10,7 @@ mod data;
 mod fit;
 mod leak;
 mod page;
+mod published;
 mod receipt;
 mod scale;
 mod stages;
@@ -56,6 +57,7 @@ pub(crate) fn breakdown(breakdown: &Breakdown, w: &mut dyn Write) -> io::Result<
     page.treemap_place()?;
     tables::components(&mut page, breakdown)?;
     page.raw("</section>\n")?;
+    published::published(&mut page, &breakdown.published)?;
     page.system(&breakdown.system)?;
     if let Some(cgroup) = &breakdown.cgroup {
         page.cgroup(cgroup)?;
@@ -147,6 +149,7 @@ pub(crate) fn recorded(recorded: &Recorded, w: &mut dyn Write) -> io::Result<()>
         page.treemap_place()?;
         tables::components(&mut page, &witness.timed.breakdown)?;
         page.raw("</section>\n")?;
+        published::published(&mut page, &witness.timed.breakdown.published)?;
     }
     tables::moments(&mut page, &run)?;
     tables::process_records(&mut page, recorded)?;

@@ -4,6 +4,7 @@ use plimsoll_model::{Breakdown, CacheState, Component, Package, Scope, Sharing, 
 use serde::Serialize;
 
 use super::parts::{CgroupJson, CostJson, GapJson, ProcessJson, ReclaimJson, SystemJson};
+use super::published::PublishedJson;
 use crate::names;
 
 #[derive(Serialize)]
@@ -14,6 +15,7 @@ pub(crate) struct BreakdownJson<'a> {
     totals: TotalsJson,
     components: Vec<ComponentJson<'a>>,
     unattributed_bytes: u64,
+    published: Vec<PublishedJson<'a>>,
     cgroup: Option<CgroupJson<'a>>,
     system: SystemJson,
     gaps: Vec<GapJson<'a>>,
@@ -117,6 +119,7 @@ impl<'a> BreakdownJson<'a> {
             totals: TotalsJson::of(&breakdown.totals),
             components: breakdown.components.iter().map(ComponentJson::of).collect(),
             unattributed_bytes: breakdown.unattributed().0,
+            published: PublishedJson::all(&breakdown.published),
             cgroup: breakdown.cgroup.as_ref().map(CgroupJson::of),
             system: SystemJson::of(&breakdown.system),
             gaps: GapJson::all(&breakdown.gaps),

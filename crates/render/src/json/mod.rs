@@ -15,6 +15,7 @@ mod law;
 mod leak;
 mod parts;
 mod process_table;
+mod published;
 mod recording;
 mod scale;
 mod stage;

@@ -8,6 +8,7 @@ use plimsoll_model::{
 
 use super::cgroup;
 use super::page::{Page, Tone, WIDE};
+use super::published;
 use super::table::{Align, Row, Table};
 use crate::options::TextOptions;
 use crate::printable::{fit, printable};
@@ -34,6 +35,7 @@ pub(crate) fn breakdown(
     totals(&mut page, breakdown)?;
     page.blank()?;
     components(&mut page, breakdown, options)?;
+    published::write(&mut page, &breakdown.published, options)?;
     page.blank()?;
     page.system(&breakdown.system)?;
     if let Some(cgroup) = &breakdown.cgroup {

@@ -9,6 +9,7 @@ mod law;
 mod leak;
 mod page;
 mod process_table;
+mod published;
 mod receipt;
 mod recorded;
 mod scale;

@@ -8,6 +8,7 @@ use plimsoll_model::{Bytes, ProcessRecord, Recorded};
 use super::breakdown::reclaim_pieces;
 use super::chart::{time_line, time_mark};
 use super::page::{Page, Tone};
+use super::published;
 use super::stages::stages;
 use super::table::{Align, Row, Table};
 use crate::figures::moments::{Moments, resident};
@@ -54,6 +55,9 @@ pub(crate) fn recorded(
     if let Some(three) = Moments::of(&run) {
         page.blank()?;
         moments(&mut page, &three, options)?;
+    }
+    if let Some(witness) = &run.witness {
+        published::write(&mut page, &witness.timed.breakdown.published, options)?;
     }
     stages(&mut page, recorded, options)?;
     time_lines(&mut page, &run)?;

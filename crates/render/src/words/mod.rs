@@ -13,6 +13,7 @@ pub(crate) mod interval;
 pub(crate) mod law;
 pub(crate) mod leak;
 pub(crate) mod number;
+pub(crate) mod published;
 pub(crate) mod stage;
 pub(crate) mod subject;
 pub(crate) mod time;

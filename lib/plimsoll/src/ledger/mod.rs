@@ -246,14 +246,21 @@ pub fn is_installed() -> bool {
 #[must_use]
 pub fn snapshot() -> Vec<TagFigures> {
     let figures = read();
-    let known = |number: &usize| {
-        let last = TAGS_MAX - 1;
-        tag::known(*number).is_some() && (*number < last || figures[last].total_blocks > 0)
-    };
-    (0..TAGS_MAX)
-        .filter(known)
-        .map(|number| figures[number])
-        .collect()
+    entered(&figures).copied().collect()
+}
+
+/// As [`snapshot`], one at a time and without a list.
+pub(crate) fn each_tag(tell: impl FnMut(&TagFigures)) {
+    entered(&read()).for_each(tell);
+}
+
+fn entered(figures: &[TagFigures; TAGS_MAX]) -> impl Iterator<Item = &TagFigures> {
+    let last = TAGS_MAX - 1;
+    let all = figures.iter().enumerate();
+    all.filter(move |(number, figures)| {
+        tag::known(*number).is_some() && (*number < last || figures.total_blocks > 0)
+    })
+    .map(|(_, figures)| figures)
 }
 
 /// The sum over all tags, with the peak of the sum, which is not the sum of the peaks. Allocates

@@ -108,7 +108,16 @@ impl Window {
     }
 
     pub(crate) fn peak(&self) -> u64 {
-        let peak = WINDOW_PEAKS[self.index as usize].load(Ordering::Relaxed);
+        Window::peak_of(self.index)
+    }
+
+    /// What [`Window::peak_of`] knows this window by, as long as it is open.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
+    pub(crate) fn peak_of(index: u32) -> u64 {
+        let peak = WINDOW_PEAKS[index as usize].load(Ordering::Relaxed);
         peak.max(0).cast_unsigned()
     }
 }

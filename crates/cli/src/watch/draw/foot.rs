@@ -1,5 +1,7 @@
 //! The lines at the bottom: the selected component, what could not be read, the keys.
 
+use plimsoll_model::Kind;
+use plimsoll_render::tags_line;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -18,7 +20,14 @@ pub(super) fn detail(state: &State, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width);
     let facts = match row.component {
         None => "was there before and is gone now".to_owned(),
-        Some(component) => words(component).join("; "),
+        Some(component) => {
+            let mut facts = words(component);
+            // What its allocator can't tell: which part of the program holds it.
+            if component.kind == Kind::Heap && row.depth == 0 {
+                facts.extend(state.published().iter().filter_map(tags_line));
+            }
+            facts.join("; ")
+        }
     };
     let lines = if area.height >= 2 {
         let mut lines = vec![clip(row.name, width)];

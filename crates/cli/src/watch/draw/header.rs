@@ -2,6 +2,7 @@
 //! the limit that bites first.
 
 use plimsoll_model::{Breakdown, Bytes, Cgroup, CgroupLevel, Exactness};
+use plimsoll_render::course_line;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -23,6 +24,11 @@ pub(super) fn header(state: &State, ink: Ink, area: Rect, buf: &mut Buffer) {
         // Four lines have no room for all: the verdict says in words what this one would.
         if height > 4 {
             lines.push(reclaim(state, &latest.breakdown, width));
+        }
+        if height > 4
+            && let Some(course) = state.published().iter().find_map(course_line)
+        {
+            lines.push(Line::raw(clip(&course, width)));
         }
         let left = height.saturating_sub(lines.len());
         lines.extend(verdict_and_limit(&latest.breakdown, width, left));

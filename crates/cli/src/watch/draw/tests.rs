@@ -171,3 +171,22 @@ fn no_size_and_no_state_panics() {
         }
     }
 }
+
+#[test]
+fn what_the_program_says_of_itself_is_beside_its_heap() {
+    let mut breakdown = made::breakdown(vec![made::heap("malloc", Bytes::mib(30))]);
+    breakdown.published = vec![made::published()];
+    let mut state = State::new(made::PID, None);
+    state.accept(made::full(0, breakdown));
+    let shown = screen(&mut state, false, 120, 40);
+    let course =
+        "stage import/batch for 1.20 s; budget main: 16.0 MiB of 64.0 MiB (25%), most by covers";
+    assert!(shown.contains(course), "{shown}");
+    assert!(
+        shown
+            .replace('\n', " ")
+            .contains("24.0 MiB live by its own account"),
+        "{shown}"
+    );
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+}

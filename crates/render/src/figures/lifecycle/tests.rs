@@ -89,6 +89,7 @@ fn breakdown(at_ms: u64, components: &[(&str, u64, u64, u64)]) -> TimedBreakdown
                 page_tables: Bytes::ZERO,
             },
             components,
+            published: Vec::new(),
             cgroup: None,
             system: SystemMemory::default(),
             gaps: Vec::<Gap>::new(),
