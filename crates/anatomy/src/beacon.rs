@@ -30,9 +30,10 @@ pub(crate) fn published(ground: &Ground<'_>, holdings: &[Holding<'_>]) -> Option
     let pages = ground.snapshot.mappings.iter().filter(|it| is_beacon(it));
     let mut newest: Option<Slot> = None;
     for page in pages.take(PAGES_MAX) {
-        match read(ground, page.range.start) {
-            // A copy of the mapping in a child of fork is its parent's account, not its own.
-            Ok(slot) if slot.start_time != ground.snapshot.process.id.start_time => {}
+        match read(ground, page) {
+            Ok(slot) if slot.start_time != ground.snapshot.process.id.start_time => {
+                ground.gap(SlotError::OtherProcess.gap());
+            }
             Ok(slot) => {
                 if newest
                     .as_ref()
@@ -69,14 +70,16 @@ fn malformed(detail: &str) -> Gap {
 }
 
 fn is_beacon(mapping: &Mapping) -> bool {
-    mapping.backing == Backing::Memfd(MEMFD_NAME.to_owned())
-        && mapping.permissions.read
-        && mapping.offset == 0
-        && mapping.range.size() == Bytes(PAGE_BYTES)
+    matches!(&mapping.backing, Backing::Memfd(name) if name == MEMFD_NAME)
 }
 
 /// The newer of the two slots, if any of them is whole.
-fn read(ground: &Ground<'_>, start: u64) -> Result<Slot, SlotError> {
+fn read(ground: &Ground<'_>, page: &Mapping) -> Result<Slot, SlotError> {
+    let whole = page.offset == 0 && page.range.size() == Bytes(PAGE_BYTES);
+    if !whole || !page.permissions.read {
+        return Err(SlotError::Foreign);
+    }
+    let start = page.range.start;
     let mut error = SlotError::Absent;
     for _ in 0..TRIES {
         let slots = [start, start + SLOT_BYTES].map(|at| Slot::read(ground.target, at));

@@ -27,8 +27,8 @@ pub struct Published {
 
 impl Published {
     /// What the heaps hold beyond live bytes: free blocks, rounding, and what other code (C libraries)
-    /// allocated. More than this where live blocks were never touched; `None` without a ledger, or
-    /// where the heaps hold less than is live.
+    /// allocated. An estimate: the two figures are `age` apart, and live blocks that were never
+    /// touched make it too low. `None` without a ledger, or where the heaps hold less than is live.
     #[must_use]
     pub fn beyond_live(&self) -> Option<Bytes> {
         let live = self.total?.live;

@@ -28,7 +28,8 @@
 //!
 //! # Fork
 //! The page is not inherited: a child of `fork` has no beacon until it publishes its own, and a beacon
-//! that it has from its parent does nothing there. `exec` ends it.
+//! that it has from its parent does nothing there. It is in the stages that its parent was in. A fork
+//! waits until the beacon's thread holds no lock, so the child finds none held by it. `exec` ends it.
 //!
 //! # What it is not for
 //! Secrets in names: whoever may read this process's memory sees them. Records that are never
@@ -39,7 +40,6 @@
 //! Only publishing fails. A beacon that is published goes on until it is dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::budget::Budget;
@@ -48,9 +48,11 @@ use crate::ledger;
 use crate::stage;
 use crate::sync::{Builder, Condvar, JoinHandle, Mutex, lock, wait_timeout};
 
+mod owner;
 mod page;
 mod text;
 
+use owner::{Claim, writing};
 use page::Page;
 use text::Text;
 
@@ -60,9 +62,6 @@ pub use page::PAGE_BYTES;
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// What std asks of a thread that only sleeps and copies.
 const STACK_BYTES: usize = 64 << 10;
-
-/// Process that has a beacon; 0 for none. A child of fork finds its parent here, and may have its own.
-static OWNER: AtomicU32 = AtomicU32::new(0);
 
 /// What is published, and how often.
 #[derive(Debug)]
@@ -108,22 +107,15 @@ impl BeaconOptions {
     /// [`ErrorKind::Exists`] where this process has a beacon; [`ErrorKind::Io`] where the system has
     /// no memory, descriptor or thread for it, or `/proc/self/stat` can't be read.
     pub fn publish(self) -> Result<Beacon, Error> {
-        let process = std::process::id();
-        let before = OWNER.load(Ordering::Acquire);
-        let taken = || OWNER.compare_exchange(before, process, Ordering::AcqRel, Ordering::Acquire);
-        if before == process || taken().is_err() {
-            let text =
-                "publish a beacon: this process has one; drop it first, or give it all budgets";
-            return Err(Error::new(ErrorKind::Exists, text));
-        }
         // Whatever fails from here on gives the place back.
-        let claim = Claim { process };
+        let claim = Claim::take()?;
         let writer = Writer {
             page: Page::create()?,
             text: Text::new(),
             budgets: self.budgets,
         };
         let shared = Arc::new(Shared {
+            claim,
             writer: Mutex::new(writer),
             stopping: Mutex::new(false),
             wake: Condvar::new(),
@@ -133,11 +125,7 @@ impl BeaconOptions {
             Some(interval) => Some(start(&shared, interval)?),
             None => None,
         };
-        Ok(Beacon {
-            shared,
-            thread,
-            claim,
-        })
+        Ok(Beacon { shared, thread })
     }
 }
 
@@ -155,14 +143,13 @@ fn start(shared: &Arc<Shared>, interval: Duration) -> Result<JoinHandle<()>, Err
 pub struct Beacon {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-    claim: Claim,
 }
 
 impl Beacon {
     /// Writes the figures of this moment: before a step that a reader should see exactly. In a child
     /// of fork it does nothing.
     pub fn refresh(&self) {
-        if self.claim.is_ours() {
+        if self.shared.claim.is_ours() {
             lock(&self.shared.writer).write();
         }
     }
@@ -170,7 +157,7 @@ impl Beacon {
 
 impl Drop for Beacon {
     fn drop(&mut self) {
-        if !self.claim.is_ours() {
+        if !self.shared.claim.is_ours() {
             // Neither the thread nor the mapping came along.
             return;
         }
@@ -183,30 +170,20 @@ impl Drop for Beacon {
     }
 }
 
-/// The one place for a beacon in this process, until it is dropped.
-#[derive(Debug)]
-struct Claim {
-    process: u32,
-}
-
-impl Claim {
-    fn is_ours(&self) -> bool {
-        self.process == std::process::id()
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let released = OWNER.compare_exchange(self.process, 0, Ordering::AcqRel, Ordering::Relaxed);
-        debug_assert!(released.is_ok() || !self.is_ours());
-    }
-}
-
 #[derive(Debug)]
 struct Shared {
+    claim: Claim,
     writer: Mutex<Writer>,
     stopping: Mutex<bool>,
     wake: Condvar,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.claim.is_ours() {
+            lock(&self.writer).page.unmap();
+        }
+    }
 }
 
 impl Shared {
@@ -233,6 +210,7 @@ struct Writer {
 
 impl Writer {
     fn write(&mut self) {
+        let _writing = writing();
         let text = &mut self.text;
         text.clear();
         if ledger::is_installed() {

@@ -158,3 +158,44 @@ fn a_text_never_grows_beyond_its_slot() {
     assert_eq!(text[text.len() - 12..text.len() - 8], [6, 0, 8, 0]);
     drop(consumers);
 }
+
+/// A child finds no lock held that the beacon's thread took: it can use stages, budgets and a beacon
+/// of its own, whenever the fork happens.
+#[test]
+fn a_fork_never_happens_while_a_text_is_written() {
+    let _turn = turn();
+    let budget = Budget::new(1 << 30, Policy::Greedy);
+    let _consumers: Vec<_> = (0..50)
+        .map(|number| budget.consumer(format!("consumer {number}")))
+        .collect();
+    let options = BeaconOptions::default().by_hand();
+    let beacon = options.budget("main", &budget).publish().unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                beacon.refresh();
+            }
+        });
+        for _ in 0..100 {
+            // SAFETY: the child allocates, which glibc takes over fork itself, and leaves with _exit;
+            // the alarm ends it where it waits for a lock.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                // SAFETY: ends this process when the time is up.
+                unsafe { libc::alarm(30) };
+                let stage = Stage::begin("in the child");
+                let held = budget.figures().held_bytes;
+                drop(stage);
+                let own = BeaconOptions::default().by_hand().publish();
+                // SAFETY: ends this process.
+                unsafe { libc::_exit(i32::from(own.is_err() || held != 0)) };
+            }
+            let mut status = 0;
+            // SAFETY: waits for the child just made.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            assert_eq!(status, 0, "14: it waited for a lock that nobody holds");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

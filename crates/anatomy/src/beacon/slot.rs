@@ -33,6 +33,8 @@ pub(super) enum SlotError {
     /// The checksum does not fit: it is being written, or damaged.
     Torn,
     Version(u16),
+    /// A copy of the mapping in a child is its parent's account, not its own.
+    OtherProcess,
 }
 
 impl SlotError {
@@ -49,6 +51,11 @@ impl SlotError {
             SlotError::Torn => (
                 GapReason::Malformed,
                 "no slot of its beacon has a checksum that fits".to_owned(),
+            ),
+            SlotError::OtherProcess => (
+                GapReason::Absent,
+                "its beacon was written by another process, or in another time namespace"
+                    .to_owned(),
             ),
             SlotError::Version(version) => (
                 GapReason::Unsupported,

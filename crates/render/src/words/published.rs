@@ -23,11 +23,11 @@ pub(crate) fn beyond_words(published: &Published) -> Option<String> {
     let total = published.total?;
     Some(match published.beyond_live() {
         Some(beyond) => format!(
-            "its heaps hold >= {beyond} beyond that: free blocks, rounding, and what other code (C \
+            "its heaps hold ~{beyond} beyond that: free blocks, rounding, and what other code (C \
              libraries) allocated"
         ),
         None => format!(
-            "its heaps hold {}, less than is live: >= {} of it was never touched, or is no heap that \
+            "its heaps hold {}, less than is live: ~{} of it was never touched, or is no heap that \
              is known here",
             published.heap,
             total.live.saturating_sub(published.heap)
@@ -92,7 +92,7 @@ pub fn tags_line(published: &Published) -> Option<String> {
         .collect();
     let beyond = published
         .beyond_live()
-        .map_or_else(String::new, |beyond| format!("; >= {beyond} beyond"));
+        .map_or_else(String::new, |beyond| format!("; ~{beyond} beyond"));
     Some(format!(
         "{} live by its own account: {}{beyond}",
         total.live,

@@ -28,7 +28,6 @@ pub(super) struct Page {
     sequence: u64,
     /// Field 22 of /proc/PID/stat: tells this process from one that got a copy of the mapping.
     start_time: u64,
-    process: u32,
 }
 
 // SAFETY: the mapping belongs to this value alone and is as good in any thread.
@@ -46,7 +45,6 @@ impl Page {
             start,
             sequence: 0,
             start_time,
-            process: std::process::id(),
         })
     }
 
@@ -79,13 +77,12 @@ impl Page {
     }
 }
 
-impl Drop for Page {
-    fn drop(&mut self) {
-        // A child of fork has no such mapping, and maybe another one at this address.
-        if self.process == std::process::id() {
-            // SAFETY: mapped in `map`, this long, and not used after this.
-            unsafe { libc::munmap(self.start.as_ptr().cast(), PAGE_BYTES) };
-        }
+impl Page {
+    /// The last call, and only in the process that made it: in a child of fork the mapping is not
+    /// there, and something else may be.
+    pub(super) fn unmap(&mut self) {
+        // SAFETY: mapped in `map`, this long, and by the caller not used after this.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), PAGE_BYTES) };
     }
 }
 
