@@ -412,15 +412,17 @@ fn huge() -> Kept {
             true => touch(start, 6 * MIB + 12 * page()),
             false => look_at(start, 8 * MIB),
         }
-        // A hole in a huge page, which splits its mapping.
+        // A hole in a huge page, which splits its mapping. The kernel's collector of huge pages would
+        // fill it again.
         // SAFETY: as above.
         unsafe {
             libc::madvise(
                 start.add(2 * MIB + page()).cast(),
                 page(),
                 libc::MADV_DONTNEED,
-            )
-        };
+            );
+            libc::madvise(start.cast(), 8 * MIB, libc::MADV_NOHUGEPAGE);
+        }
     }
     Vec::new()
 }
