@@ -25,21 +25,16 @@ pub fn descendants(pid: u32) -> Vec<u32> {
     // CONFIG_PROC_CHILDREN: proc_tid_children(5).
     static KERNEL_LISTS_CHILDREN: LazyLock<bool> =
         LazyLock::new(|| Path::new("/proc/thread-self/children").exists());
-    if *KERNEL_LISTS_CHILDREN {
-        let mut buffer = [0; BUFFER_BYTES];
-        walk_down(pid, |parent| {
-            let mut children = children_of_threads(parent, &mut buffer).unwrap_or_default();
-            children.retain(|child| !share_memory(parent, *child));
-            children
-        })
-    } else {
-        let children = children_by_parent();
-        walk_down(pid, |parent| {
-            let mut children = children.get(&parent).cloned().unwrap_or_default();
-            children.retain(|child| !share_memory(parent, *child));
-            children
-        })
-    }
+    let mut buffer = [0; BUFFER_BYTES];
+    let by_parent = (!*KERNEL_LISTS_CHILDREN).then(children_by_parent);
+    walk_down(pid, |parent| {
+        let mut children = match &by_parent {
+            Some(by_parent) => by_parent.get(&parent).cloned().unwrap_or_default(),
+            None => children_of_threads(parent, &mut buffer).unwrap_or_default(),
+        };
+        children.retain(|child| !share_memory(parent, *child));
+        children
+    })
 }
 
 /// Whether two processes have one address space. False where the kernel does not tell.
