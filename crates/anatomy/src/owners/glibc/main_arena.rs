@@ -108,10 +108,11 @@ impl Search<'_> {
         }
     }
 
-    /// Whether there is room for an extension, and more to be found.
+    /// Whether there is room for an extension, and more to be found. What is missing may be told some
+    /// pages short: a static program begins its brk area with the first thread's local storage.
     fn fits(&self, room: u64) -> bool {
-        let most = room.min(self.missing).min(self.walk_left);
-        most >= EXTENSION_MIN && self.pages_left > 0
+        let may_walk = room.min(self.walk_left) >= EXTENSION_MIN && self.pages_left > 0;
+        may_walk && self.missing > 0
     }
 
     /// The extension that starts at `start`: chunk after chunk up to fence posts at the end of a page,
@@ -126,7 +127,7 @@ impl Search<'_> {
         if !is_first {
             return None;
         }
-        let within = AddressRange::new(start, limit.min(start.saturating_add(self.missing)));
+        let within = AddressRange::new(start, limit);
         let (end, used) = walk_extension(self.ground, within, self.top_pointer);
         let range = AddressRange::new(start, end);
         self.walk_left = self.walk_left.saturating_sub(range.size().0);
@@ -202,14 +203,13 @@ impl MainArena {
 }
 
 /// Whether the struct at `address` is a main arena that has gone on outside of the brk area: its
-/// sizes are whole pages, its top is a chunk, and each of its 127 bins is empty, which is a pair of
+/// sizes fit each other, its top is a chunk, and each of its 127 bins is empty, which is a pair of
 /// pointers to itself, or leads into a heap.
 fn is_main_arena(ground: &Ground<'_>, address: u64, words: &[u64]) -> bool {
-    let page = ground.page_size();
     let (held, held_max) = (words[offset::SYSTEM_MEM], words[offset::MAX_SYSTEM_MEM]);
     words[offset::FLAGS] >> 32 == NONCONTIGUOUS
         && held != 0
-        && held == page.round_down(held)
+        && held.is_multiple_of(16)
         && held <= held_max
         && bins_are_sound(address, words)
         && (words[offset::NEXT] == address || words::points_to_heap(ground, words[offset::NEXT]))

@@ -131,6 +131,13 @@ fn an_extension_needs_all_its_proof() {
         &word(system_mem, BRK.size().0),
         &[],
     );
+    // The first 0xd00 bytes of the brk area are a static program's local storage.
+    let all = BRK.size().0 + FIRST.size().0 + SECOND.size().0;
+    check(
+        "local storage in brk",
+        &word(system_mem, all - 0xd00),
+        &[FIRST, SECOND],
+    );
     check("contiguous", &word(ARENA, 0), &[]);
     check("a broken bin", &word(ARENA + 8 * 100, 0x123), &[]);
     check(
