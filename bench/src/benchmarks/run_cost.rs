@@ -18,8 +18,9 @@ use crate::targets::{GIB, room_for};
 /// Promised, in percent of one core.
 const SHARE_MAX_PERCENT: f64 = 0.5;
 
-/// One figure: two breakdowns of every ten seconds are in it.
-const WINDOW: Duration = Duration::from_secs(20);
+/// One figure: as long as the time after which a steady process is read in full (`--breakdown-interval`),
+/// so that there is one such reading in each.
+const WINDOW: Duration = Duration::from_secs(30);
 /// The first breakdown, and the first pages of the recording.
 const SETTLING: Duration = Duration::from_secs(3);
 

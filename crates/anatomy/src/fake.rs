@@ -60,11 +60,17 @@ impl FakeTarget {
 
 impl Target for FakeTarget {
     fn read(&self, address: u64, buffer: &mut [u8]) -> bool {
-        for (at, byte) in (address..).zip(buffer.iter_mut()) {
+        let mut at = address;
+        let mut left = buffer;
+        while !left.is_empty() {
             let Some(page) = self.pages.get(&(at & !(PAGE - 1))) else {
                 return false;
             };
-            *byte = page[(at % PAGE) as usize];
+            let rest = &page[(at % PAGE) as usize..];
+            let (piece, behind) = left.split_at_mut(rest.len().min(left.len()));
+            piece.copy_from_slice(&rest[..piece.len()]);
+            at += piece.len() as u64;
+            left = behind;
         }
         true
     }

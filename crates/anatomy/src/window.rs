@@ -39,6 +39,11 @@ impl<'a> Window<'a> {
         Some(u64::from_ne_bytes(bytes.try_into().ok()?))
     }
 
+    /// Drops the block at hand: the next word is read anew.
+    pub(crate) fn forget(&mut self) {
+        self.held = AddressRange::new(0, 0);
+    }
+
     fn fetch(&mut self, address: u64) -> Option<()> {
         let first = self.resident.partition_point(|run| run.end <= address);
         let run = self
@@ -48,7 +53,7 @@ impl<'a> Window<'a> {
         let start = self.ground.page_size().round_down(address).max(run.start);
         let range = AddressRange::new(start, run.end.min(start + BLOCK));
         self.block.resize(usize::try_from(range.size().0).ok()?, 0);
-        self.held = AddressRange::new(0, 0);
+        self.forget();
         if !self.ground.target.read(range.start, &mut self.block) {
             return None;
         }

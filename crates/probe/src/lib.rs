@@ -6,6 +6,7 @@
 
 mod cache;
 mod cgroup;
+mod descendants;
 mod elf;
 mod error;
 mod facilities;
@@ -35,12 +36,13 @@ pub use cgroup::{
     has_memory_controller, memory_group, read_cgroup, read_cgroup_under, read_group_figures,
     read_group_limit,
 };
+pub use descendants::descendants;
 pub use elf::read_image;
 pub use error::ProbeError;
 pub use facilities::{Facilities, Facility};
 pub use maps::{ParsedMappings, parse_maps};
 pub use pressure::{Pressure, Stall, read_cgroup_pressure, read_system_pressure};
-pub use processes::{descendants, find_by_name, list_pids};
+pub use processes::{find_by_name, list_pids};
 pub use quick::{QuickSampler, read_status};
 pub use reader::{
     FileDetail, MethodChoice, ReadOptions, SMAPS_MAPPINGS_MAX, SMAPS_RSS_MAX, process_info,

@@ -1,10 +1,9 @@
-//! Which processes there are: all of them, the descendants of one, those of a name.
+//! Which processes there are: all of them, and those of a name.
 //!
-//! Main functions: [`list_pids`], [`descendants`], [`find_by_name`]. `ProcDirectory` reads the
+//! Main functions: [`list_pids`], [`find_by_name`]. `ProcDirectory` reads the
 //! small files of many processes with one buffer and few system calls; it is not for the large
 //! per-mapping files of one process.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -21,39 +20,6 @@ use crate::stat::{Stat, parse_stat};
 /// of others.
 pub fn list_pids() -> Result<Vec<u32>, ProbeError> {
     pids_in("/proc").map_err(|source| ProbeError::List { source })
-}
-
-/// All descendants of `pid`, itself not included, parents before their children. Empty when it has
-/// none or is gone. A child that its own parent left behind (daemons) belongs to init, not here.
-///
-/// A child that still uses its parent's memory is not listed: between vfork(2) or posix_spawn(3) and
-/// its exec it would count that memory twice.
-#[must_use]
-pub fn descendants(pid: u32) -> Vec<u32> {
-    // CONFIG_PROC_CHILDREN: proc_tid_children(5).
-    if children_of_threads(std::process::id()).is_ok() {
-        walk_down(pid, |parent| {
-            let mut children = children_of_threads(parent).unwrap_or_default();
-            children.retain(|child| !share_memory(parent, *child));
-            children
-        })
-    } else {
-        let children = children_by_parent();
-        walk_down(pid, |parent| {
-            let mut children = children.get(&parent).cloned().unwrap_or_default();
-            children.retain(|child| !share_memory(parent, *child));
-            children
-        })
-    }
-}
-
-/// Whether two processes have one address space. False where the kernel does not tell.
-fn share_memory(one: u32, other: u32) -> bool {
-    /// Of include/uapi/linux/kcmp.h, see kcmp(2).
-    const KCMP_VM: libc::c_int = 1;
-    // SAFETY: kcmp(2) takes numbers only and touches no memory of ours.
-    let order = unsafe { libc::syscall(libc::SYS_kcmp, one, other, KCMP_VM, 0, 0) };
-    order == 0
 }
 
 /// The processes called `name`: by the kernel's name for them, by the file name of their program,
@@ -103,59 +69,6 @@ pub(crate) fn pids_in(directory: &str) -> io::Result<Vec<u32>> {
     }
     pids.sort_unstable();
     Ok(pids)
-}
-
-/// Breadth first from `root`, each pid once: a pid reused while we walk can't make a loop.
-fn walk_down(root: u32, mut children: impl FnMut(u32) -> Vec<u32>) -> Vec<u32> {
-    let mut found = Vec::new();
-    let mut queue = VecDeque::from([root]);
-    while let Some(parent) = queue.pop_front() {
-        for child in children(parent) {
-            if child != root && !found.contains(&child) {
-                found.push(child);
-                queue.push_back(child);
-            }
-        }
-    }
-    found
-}
-
-/// The children of every thread of `pid`.
-fn children_of_threads(pid: u32) -> io::Result<Vec<u32>> {
-    let mut children = Vec::new();
-    for thread in pids_in(&format!("/proc/{pid}/task"))? {
-        match std::fs::read(format!("/proc/{pid}/task/{thread}/children")) {
-            Ok(text) => children.extend(parse_children(&text)),
-            // The thread ended; the kernel gave its children to another thread of the process.
-            Err(_) if thread != pid => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(children)
-}
-
-/// Pids with a blank after each.
-fn parse_children(text: &[u8]) -> impl Iterator<Item = u32> {
-    text.split(u8::is_ascii_whitespace)
-        .filter_map(decimal)
-        .filter_map(|pid| u32::try_from(pid).ok())
-}
-
-fn children_by_parent() -> BTreeMap<u32, Vec<u32>> {
-    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    let Ok(mut directory) = ProcDirectory::open() else {
-        return children;
-    };
-    for pid in list_pids().unwrap_or_default() {
-        let stat = directory.enter(pid).and_then(|process| {
-            let text = directory.read(&process, c"stat")?;
-            parse_stat(text).ok_or(io::ErrorKind::InvalidData.into())
-        });
-        if let Ok(stat) = stat {
-            children.entry(stat.parent).or_default().push(pid);
-        }
-    }
-    children
 }
 
 /// /proc, held open, and one buffer for everything read below it.
@@ -421,31 +334,9 @@ fn open_at(directory: i32, name: &CStr, flags: i32) -> io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Child, Command, Stdio};
-
     use proptest::prelude::*;
 
     use super::*;
-
-    /// A child that is ended when the test is over.
-    struct Guard(Child);
-
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-
-    /// Ends the grandchild also when an assertion fails; its parent, the shell, has not reaped it.
-    struct KillOnDrop(u32);
-
-    impl Drop for KillOnDrop {
-        fn drop(&mut self) {
-            // SAFETY: kill(2) touches no memory.
-            unsafe { libc::kill(self.0.cast_signed(), libc::SIGKILL) };
-        }
-    }
 
     #[test]
     fn command_lines() {
@@ -472,77 +363,9 @@ mod tests {
     }
 
     #[test]
-    fn a_child_is_found_by_its_script_and_as_a_descendant() {
-        // The shell waits for its own child, so there are two generations.
-        let mut shell = Guard(
-            Command::new("sh")
-                .args(["-c", "sleep 1000 >/dev/null 2>&1 & echo $!; wait"])
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap(),
-        );
-        let mut line = String::new();
-        let output = shell.0.stdout.take().unwrap();
-        io::BufRead::read_line(&mut io::BufReader::new(output), &mut line).unwrap();
-        let sleeper: u32 = line.trim().parse().unwrap();
-        let _end = KillOnDrop(sleeper);
-        // It is forked first and becomes `sleep` after.
-        while std::fs::read_to_string(format!("/proc/{sleeper}/comm")).unwrap() != "sleep\n" {
-            std::thread::yield_now();
-        }
-        let by_children = descendants(std::process::id());
-        assert!(by_children.contains(&shell.0.id()) && by_children.contains(&sleeper));
-        let children = children_by_parent();
-        let by_parent = walk_down(shell.0.id(), |pid| {
-            children.get(&pid).cloned().unwrap_or_default()
-        });
-        assert_eq!(by_parent, [sleeper]);
-        assert!(
-            find_by_name("sleep")
-                .unwrap()
-                .iter()
-                .any(|found| found.id.pid == sleeper)
-        );
-    }
-
-    extern "C" fn wait_for_signal(_: *mut libc::c_void) -> libc::c_int {
-        let nothing = std::ptr::null::<u8>();
-        // SAFETY: ppoll(2) of no descriptors, with no limits: waits and touches no memory.
-        unsafe { libc::syscall(libc::SYS_ppoll, nothing, 0, nothing, nothing, 0) };
-        0
-    }
-
-    /// As it is between vfork and exec.
-    #[test]
-    fn a_child_in_its_parent_s_memory_is_no_process_of_its_own() {
-        let mut stack = vec![0_u128; 4096];
-        let flags = libc::CLONE_VM | libc::SIGCHLD;
-        // SAFETY: the stack is the child's alone and outlives it; it is killed and waited for below.
-        let child = unsafe {
-            let top = stack.as_mut_ptr_range().end.cast();
-            libc::clone(wait_for_signal, top, flags, std::ptr::null_mut())
-        };
-        assert!(child > 0, "{}", io::Error::last_os_error());
-        let this_process = std::process::id();
-        let told = share_memory(this_process, this_process);
-        let listed = descendants(this_process).contains(&child.cast_unsigned());
-        // SAFETY: the child is ours and not waited for yet.
-        unsafe {
-            libc::kill(child, libc::SIGKILL);
-            libc::waitpid(child, std::ptr::null_mut(), 0);
-        }
-        if told {
-            assert!(!listed);
-        } else {
-            eprintln!("skipped: this kernel has no kcmp(2)");
-        }
-    }
-
-    #[test]
     fn nobody_has_a_name_that_is_not_there() {
         assert_eq!(find_by_name("no-such-program-here").unwrap(), []);
         assert_eq!(find_by_name("4194305").unwrap(), []);
-        assert_eq!(descendants(4_194_305), []);
     }
 
     #[test]
@@ -564,16 +387,10 @@ mod tests {
         check("", 4, "");
     }
 
-    #[test]
-    fn a_loop_of_parents_ends() {
-        assert_eq!(walk_down(1, |pid| vec![pid % 3 + 1]), [2, 3]);
-    }
-
     proptest! {
         #[test]
         fn never_panics(text in proptest::collection::vec(any::<u8>(), 0..200)) {
             parse_command_line(&text);
-            parse_children(&text).count();
             parse_executable(&text);
         }
 

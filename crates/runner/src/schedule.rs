@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use plimsoll_model::Bytes;
 
-/// A reading of cost c is followed by a pause of 200 × c: at most 0.5 % of one core.
-pub const PAUSE_PER_COST: u32 = 200;
+/// A reading of cost c is followed by a pause of 400 × c: at most 0.25 % of one core. Sampling ten times
+/// a second and keeping it takes as much again, and 0.5 % is what all of it may take.
+pub const PAUSE_PER_COST: u32 = 400;
 /// The longest pause before a new maximum is looked at. On a process so large that a reading takes
 /// a second of processor time, growth then costs up to a tenth of a core while it lasts.
 pub const NEW_MAXIMUM_WAIT: Duration = Duration::from_secs(10);
@@ -228,14 +229,14 @@ mod tests {
         check(1, 109_999, 1020, None);
         check(1, 110_000, 1000, Some(Interval));
         // 2 % of 1000 MiB, up or down.
-        check(1, 100_300, 1021, Some(Changed));
-        check(1, 100_300, 979, Some(Changed));
-        // The pause: 200 times the cost.
-        check(1, 100_199, 979, None);
-        check(1, 100_200, 979, Some(Changed));
-        check(100, 119_999, 979, None);
-        check(100, 119_999, 1000, None);
-        check(100, 120_000, 1000, Some(Interval));
+        check(1, 100_500, 1021, Some(Changed));
+        check(1, 100_500, 979, Some(Changed));
+        // The pause: 400 times the cost.
+        check(1, 100_399, 979, None);
+        check(1, 100_400, 979, Some(Changed));
+        check(100, 139_999, 979, None);
+        check(100, 139_999, 1000, None);
+        check(100, 140_000, 1000, Some(Interval));
         // 2 % above the highest breakdown (1100 MiB) does not wait for the whole of it.
         check(100, 109_999, 1200, None);
         check(100, 110_000, 1200, Some(NewMaximum));
@@ -243,7 +244,7 @@ mod tests {
         check(100, 100_999, 1321, None);
         check(100, 101_000, 1321, Some(NewMaximum));
         check(100, 110_000, 1122, None);
-        check(1, 100_200, 1123, Some(NewMaximum));
+        check(1, 100_400, 1123, Some(NewMaximum));
     }
 
     #[test]
@@ -343,7 +344,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever RSS does short of new maxima, readings take at most 1/200 of the time, the
+        /// Whatever RSS does short of new maxima, readings take at most 1/400 of the time, the
         /// last one aside.
         #[test]
         fn the_share_of_a_core_is_bounded(

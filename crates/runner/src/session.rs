@@ -2,36 +2,32 @@
 //!
 //! Everything happens in the calling thread but full readings, see `reading.rs`.
 
+mod breakdowns;
 mod cap;
 mod marks;
+mod processes;
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use plimsoll_model::{
-    Breakdown, Bytes, Event, EventKind, Gap, GapReason, ProcessId, ProcessRecord, RssParts, Scope,
-};
-use plimsoll_probe::{ProbeError, process_info, read_status};
+use plimsoll_model::{Breakdown, Bytes, Event, EventKind, Gap, GapReason, ProcessId, RssParts};
+use plimsoll_probe::{ProbeError, process_info};
 
 use crate::cap::Cap;
-use crate::child::{self, Change, Subreaper, Work};
+use crate::child::{self, Subreaper, Work};
 use crate::clock::{Clock, own_cpu, wall_time};
 use crate::launch::{Launch, Leftovers};
 use crate::marks::{Mark, MarkListener};
 use crate::output::Output;
 use crate::pressure::PressureReader;
-use crate::reading::{Asked, Done, Reader};
+use crate::reading::Reader;
 use crate::schedule::BreakdownSchedule;
 use crate::signals::{PASSED_ON, Received, STOPPING, SignalPipe, signal_name};
 use crate::stages::Stages;
 use crate::ticker::Ticker;
 use crate::tree::{Look, Tree};
-use crate::{BreakdownReason, End, Observer, Options, Outcome, Progress, RunnerError};
-
-/// A peak that the kernel reports at the end of a process is a gap when it is this much above all
-/// that was seen: less may have happened between two samples of any program.
-const PEAK_MISSED: Bytes = Bytes::mib(4);
+use crate::{End, Observer, Options, Outcome, Progress, RunnerError};
 
 /// Starts a command and samples it and all that comes of it until it ends.
 ///
@@ -376,89 +372,6 @@ impl Session<'_> {
         }
     }
 
-    fn take_gone(&mut self, id: ProcessId, now: Duration) {
-        if id != self.root {
-            self.tell_ended(id, now, None);
-        } else if !self.start.is_child {
-            self.tell_ended(id, now, None);
-            self.end = Some(End::Gone);
-        }
-        // Our own child is told when it is reaped, with the kernel's last word on its peak.
-    }
-
-    /// Those that ended since the last tick: a root that ends its children and exits leaves no
-    /// further tick in which they would be missed, and they would be told as living on.
-    fn tell_those_gone(&mut self) {
-        if self.start.is_child {
-            self.reap();
-        }
-        let now = self.clock.now();
-        for id in self.tree.find_gone() {
-            self.take_gone(id, now);
-        }
-    }
-
-    fn ask_for_breakdown(&mut self, now: Duration) {
-        if self.reader.is_busy() || self.end.is_some() {
-            return;
-        }
-        if let Some(reason) = self.schedule.due(now, self.counts.parts.rss) {
-            self.begin_reading(now, reason);
-        }
-    }
-
-    /// Nothing when a reading is on its way or nothing is left to read.
-    fn begin_reading(&mut self, at: Duration, reason: BreakdownReason) {
-        let processes = self.tree.ids();
-        if !processes.is_empty() {
-            let rss = self.counts.parts.rss;
-            self.reader.ask(Asked { at, rss, reason }, processes);
-        }
-    }
-
-    fn take_reading(&mut self) {
-        if let Some(done) = self.reader.take() {
-            self.tell_reading(done);
-        }
-    }
-
-    fn tell_reading(&mut self, done: Done) {
-        let now = self.clock.now();
-        self.schedule.taken(now, done.asked.rss, done.cost);
-        if done.asked.reason == BreakdownReason::Mark {
-            self.let_go_on();
-        } else if self.waiting.is_some() && self.end.is_none() {
-            // It was in the way of the reading that a mark waits for.
-            self.begin_reading(now, BreakdownReason::Mark);
-        } else {
-            self.let_go_on();
-        }
-        match done.breakdown {
-            Ok(breakdown) if is_of_a_dead_process(&breakdown) => {
-                let detail = "the subject ended while it was read";
-                self.gap(now, Gap::new("breakdown", GapReason::Vanished, detail));
-            }
-            Ok(breakdown) => {
-                self.counts.breakdowns += 1;
-                self.observer
-                    .breakdown(done.asked.at, done.asked.reason, breakdown);
-            }
-            Err(gap) if gap.reason == GapReason::Vanished && self.end.is_some() => {
-                let detail = "the subject ended while it was read";
-                self.gap(now, Gap::new("breakdown", GapReason::Vanished, detail));
-            }
-            Err(gap) => self.gap(now, gap),
-        }
-    }
-
-    /// The state that a recording leaves its subject in, when that goes on after it.
-    fn read_last(&mut self) {
-        self.begin_reading(self.clock.now(), BreakdownReason::Last);
-        if let Some(done) = self.reader.wait() {
-            self.tell_reading(done);
-        }
-    }
-
     fn take_signal(&mut self, received: Received) {
         if received.signal == libc::SIGCHLD {
             return;
@@ -474,98 +387,6 @@ impl Session<'_> {
         }
     }
 
-    fn reap(&mut self) {
-        while let Some(change) = child::next_change() {
-            match change {
-                Change::Ended {
-                    pid,
-                    end,
-                    rss_max,
-                    work,
-                } => {
-                    if pid == self.start.pid {
-                        self.work = work;
-                    }
-                    self.take_end(pid, end, rss_max);
-                }
-                Change::Stopped { pid, signal } => {
-                    let by_terminal =
-                        matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
-                    if pid == self.start.pid && by_terminal && child::in_foreground() {
-                        child::stop_as_well();
-                    }
-                }
-            }
-        }
-    }
-
-    fn take_end(&mut self, pid: u32, end: End, rss_max: Bytes) {
-        let now = self.clock.now();
-        // A child starts with the highest RSS of the process that forked it (exec_mmap in
-        // fs/exec.c), so a figure that is not above ours says nothing.
-        let rss_max = Some(rss_max).filter(|rss_max| *rss_max > self.start.rss_before);
-        match self.tree.id_of(pid) {
-            Some(id) => self.tell_ended(id, now, rss_max),
-            None => {
-                let who = "a process too short-lived to be seen";
-                self.tell_missed_peak(now, self.peak_seen(), rss_max, who);
-            }
-        }
-        if pid == self.start.pid {
-            self.end = Some(end);
-        }
-    }
-
-    fn tell_started(&mut self, record: &ProcessRecord, now: Duration) {
-        self.schedule.processes_changed();
-        self.observer.process_started(record);
-        self.event(now, EventKind::ProcessStarted, name_of(record));
-    }
-
-    /// `rss_max`: the kernel's last word on it, where we are its parent.
-    fn tell_ended(&mut self, id: ProcessId, now: Duration, rss_max: Option<Bytes>) {
-        let Some(mut ended) = self.tree.remove(id, now) else {
-            return;
-        };
-        let name = name_of(&ended.record);
-        let own_peak = ended.record.rss_peak;
-        self.counts.process_peak = self.counts.process_peak.max(own_peak);
-        if id.pid == self.start.pid && ended.childless {
-            let who = format!("{name}, or a child of it too short-lived to be seen,");
-            self.tell_missed_peak(now, own_peak, rss_max, &who);
-            ended.record.rss_peak = own_peak.max(rss_max.unwrap_or_default());
-            if let Some(rss_max) = rss_max.filter(|rss_max| *rss_max > own_peak) {
-                self.tree.note_ended_peak(rss_max);
-            }
-        } else {
-            let who = format!("a child of {name} that was too short-lived to be seen");
-            self.tell_missed_peak(now, self.peak_seen(), rss_max, &who);
-        }
-        self.schedule.processes_changed();
-        self.observer.process_ended(&ended.record);
-        self.event(now, EventKind::ProcessEnded, name);
-    }
-
-    fn peak_seen(&self) -> Bytes {
-        self.counts.process_peak.max(self.tree.peak())
-    }
-
-    /// `ru_maxrss` is of the process, of any it waited for, or of the one that forked it: only
-    /// above all peaks that were seen is it certainly the peak of something that was not.
-    fn tell_missed_peak(&mut self, now: Duration, seen: Bytes, rss_max: Option<Bytes>, who: &str) {
-        let Some(rss_max) = rss_max.filter(|rss_max| *rss_max > seen) else {
-            return;
-        };
-        self.counts.process_peak = self.counts.process_peak.max(rss_max);
-        if rss_max.saturating_sub(seen) > PEAK_MISSED {
-            let detail = format!(
-                "{who} reached {rss_max} between two samples, by the kernel's account at its end; \
-                 a shorter interval shows more"
-            );
-            self.gap(now, Gap::new("a peak", GapReason::Bounded, detail));
-        }
-    }
-
     fn event(&mut self, at: Duration, kind: EventKind, text: String) {
         self.observer.event(&Event { at, kind, text });
     }
@@ -573,17 +394,4 @@ impl Session<'_> {
     fn gap(&mut self, at: Duration, gap: Gap) {
         self.observer.gap(at, &gap);
     }
-}
-
-/// Whether the process was gone before its reading was done. What was not read any more would stand
-/// as unattributed, and as the last word on it.
-fn is_of_a_dead_process(breakdown: &Breakdown) -> bool {
-    let is_torn = |gap: &Gap| gap.reason == GapReason::Vanished;
-    breakdown.scope == Scope::Process
-        && breakdown.gaps.iter().any(is_torn)
-        && read_status(breakdown.process.id.pid).is_err()
-}
-
-fn name_of(record: &ProcessRecord) -> String {
-    format!("{} ({})", record.name, record.id)
 }

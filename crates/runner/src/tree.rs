@@ -16,8 +16,8 @@ use crate::clock::thread_cpu;
 /// would inherit it.
 pub(crate) const PROCESSES_MAX: usize = 400;
 /// Looking for new processes reads a file for each thread of each process: after a look that took
-/// t, the next is no sooner than 500 × t, which bounds it to 0.2 % of one core.
-const LOOK_PAUSE_PER_COST: u32 = 500;
+/// t, the next is no sooner than 1000 × t, which bounds it to 0.1 % of one core.
+const LOOK_PAUSE_PER_COST: u32 = 1000;
 /// At these ages a process is asked again who it is: it may have executed another program, most
 /// likely at once, which on a busy machine takes its time.
 const NAME_CHECKS: [Duration; 5] = [

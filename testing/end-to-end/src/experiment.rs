@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use plimsoll_subjects::Subject;
 use serde_json::Value;
 
+use crate::artifact::executable;
 use crate::command::Plimsoll;
 
 /// `plimsoll VERB --format json FLAGS… -- COMMAND…`.
@@ -27,6 +28,21 @@ pub fn subject(name: &str) -> String {
     path.to_str()
         .expect("the target folder's path is UTF-8")
         .to_owned()
+}
+
+/// A script for `sh -c` that starts a subject, marks the moment at which it holds all that it is to
+/// hold, and lets it end: at a mark the tool reads memory in full while the script waits, however
+/// busy the machine is.
+#[must_use]
+pub fn marked_when_ready(subject: &str) -> String {
+    let plimsoll = executable().display();
+    format!(
+        "folder=$(mktemp -d) && mkfifo $folder/in $folder/out || exit 1
+        {subject} <$folder/in >$folder/out &
+        exec 3>$folder/in 4<$folder/out
+        rm -r $folder
+        read ready <&4 && '{plimsoll}' mark ready && exec 3>&- && wait $!"
+    )
 }
 
 /// The number at a JSON pointer.

@@ -13,7 +13,7 @@ mod scratch;
 
 pub use artifact::executable;
 pub use command::{Background, Call, Plimsoll};
-pub use experiment::{between, experiment, gap, number, subject, text};
+pub use experiment::{between, experiment, gap, marked_when_ready, number, subject, text};
 pub use machine::{SmallDisk, child_of, is_root, program, rss, skip, until};
 pub use report::{Report, Resident};
 pub use scratch::Scratch;

@@ -127,8 +127,15 @@ fn large_malloc() {
 
 #[test]
 fn malloc_blocks() {
-    for free in ["none", "alternate", "most"] {
-        let arguments = ["--count", "100000", "--size", "100", "--free", free];
+    for (free, brk) in [
+        ("none", "free"),
+        ("alternate", "free"),
+        ("most", "free"),
+        ("none", "blocked"),
+        ("alternate", "blocked"),
+        ("most", "blocked"),
+    ] {
+        let arguments = ["--count", "100000", "--free", free, "--brk", brk];
         let subject = Subject::start("malloc_blocks", &arguments);
         let report = Report::of(subject.pid);
         let heap = report.exactly("glibc malloc");
@@ -146,6 +153,7 @@ fn malloc_blocks() {
             held,
             room.max(RUNTIME),
         );
+        assert_near("unattributed", report.unattributed(), 0, RUNTIME);
     }
 }
 

@@ -7,6 +7,8 @@ use std::ptr::NonNull;
 
 use serde_json::{Value, json};
 
+use crate::memory::page_bytes;
+
 /// Blocks of one size, each all written; freed when dropped.
 #[derive(Debug)]
 pub struct Chain {
@@ -130,6 +132,28 @@ impl Drop for Chain {
     fn drop(&mut self) {
         self.keep_each(usize::MAX);
     }
+}
+
+/// Reserves the page behind the brk area for good, so that the area cannot grow. V8 does the same
+/// now and then, when its code range comes to lie there.
+pub fn block_brk() -> io::Result<()> {
+    // SAFETY: sbrk(0) only tells where the area ends.
+    let end = unsafe { libc::sbrk(0) } as usize;
+    // SAFETY: MAP_FIXED_NOREPLACE replaces nothing.
+    let page = unsafe {
+        libc::mmap(
+            end.next_multiple_of(page_bytes()) as *mut libc::c_void,
+            page_bytes(),
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE,
+            -1,
+            0,
+        )
+    };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// What glibc says of its heap, all arenas together (mallinfo2, mallinfo(3)); null elsewhere, and

@@ -138,7 +138,8 @@ impl Table<'_> {
         let arms: Vec<Arm> = arms.collect();
         match arms.iter().find(|arm| arm.values.len() < 2) {
             Some(arm) if self.rounds() >= 2 => Err(format!(
-                "it was read near enough to the peak in {} of {} rounds only, see arm {}",
+                "it was read near enough to the peak in {} of {} rounds only, see arm {}; \
+                 `plimsoll mark` at the peak has it read there",
                 arm.values.len(),
                 self.rounds(),
                 arm.name

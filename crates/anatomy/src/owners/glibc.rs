@@ -1,5 +1,5 @@
-//! glibc malloc: the main arena in the brk area, thread arenas in 64 MiB-aligned heaps, and large
-//! blocks that were mapped on their own.
+//! glibc malloc: the main arena in the brk area and its extensions, thread arenas in 64 MiB-aligned
+//! heaps, and large blocks that were mapped on their own.
 //!
 //! Sources: malloc/malloc.c (struct malloc_chunk, struct malloc_state) and malloc/arena.c (struct
 //! _heap_info) of glibc 2.26 to 2.41. Occupancy comes from a walk over chunk headers; blocks in
@@ -7,16 +7,16 @@
 
 mod chunk_walk;
 mod large_blocks;
+mod main_arena;
 #[cfg(test)]
 mod tests;
 
-use plimsoll_model::{AddressRange, Backing, Bytes, Kind, Used};
+use plimsoll_model::{AddressRange, Bytes, Kind, Used};
 
 use crate::ground::Ground;
 use crate::territory::{Claim, Owner, Territory};
 
 use chunk_walk::{Walked, walk};
-pub(crate) use large_blocks::claim_large_blocks;
 
 pub(crate) const COMPONENT: &str = "glibc malloc";
 
@@ -25,8 +25,17 @@ const HEAP_ALIGNMENT: u64 = 64 << 20;
 
 /// Arenas: their own descriptors prove them.
 pub(crate) fn claim_arenas(ground: &Ground<'_>, territory: &mut Territory) {
-    claim_main_arena(ground, territory);
+    main_arena::claim_brk(ground, territory);
     claim_thread_arenas(ground, territory);
+}
+
+/// What malloc mapped on its own, in what no other rule has claimed. An extension's first page is
+/// searched for, after the large blocks that are found at once and before those that are searched
+/// for as well.
+pub(crate) fn claim_mapped(ground: &Ground<'_>, territory: &mut Territory) {
+    large_blocks::claim_at_starts(ground, territory);
+    main_arena::claim_extensions(ground, territory);
+    large_blocks::claim_inside(ground, territory);
 }
 
 fn owner(part: String, evidence: &'static str) -> Owner {
@@ -43,21 +52,6 @@ fn used(live: Bytes, held_free: Bytes) -> Used {
         live,
         held_free,
         method: "chunk headers; thread caches count as live".to_owned(),
-    }
-}
-
-fn claim_main_arena(ground: &Ground<'_>, territory: &mut Territory) {
-    let mut brk = ground
-        .snapshot
-        .mappings
-        .iter()
-        .filter(|mapping| mapping.backing == Backing::Heap)
-        .map(|mapping| mapping.range);
-    let Some(first) = brk.next() else { return };
-    let range = AddressRange::new(first.start, brk.next_back().unwrap_or(first).end);
-    if let Walked::Chunks(used) = walk(ground, range, range.start, range.end) {
-        let owner = owner("main arena".to_owned(), "chunk headers of the brk area");
-        territory.claim_with(Claim { range, owner, used });
     }
 }
 

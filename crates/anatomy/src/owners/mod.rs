@@ -1,8 +1,8 @@
 //! Rules that claim intervals of anonymous memory, one file an owner.
 //!
 //! Order is precedence: what is proved by the loader or the kernel comes first, then descriptors
-//! with several cross-checked fields, then signatures. glibc's large blocks come last: their
-//! chain is followed only through what nobody else has claimed.
+//! with several cross-checked fields, then signatures. What glibc mapped on its own comes last: its
+//! chains are followed only through what nobody else has claimed.
 
 pub(crate) mod cpython;
 #[cfg(test)]
@@ -57,5 +57,5 @@ pub(crate) fn claim_all(ground: &Ground<'_>, territory: &mut Territory) {
     cpython::claim(ground, territory);
     glibc::claim_arenas(ground, territory);
     tcmalloc::claim(ground, territory);
-    glibc::claim_large_blocks(ground, territory);
+    glibc::claim_mapped(ground, territory);
 }

@@ -218,17 +218,30 @@ mod tests {
         assert_eq!(counts.get(&id(0, 7)), None);
     }
 
-    /// What has been read is not read again: an invented pid has no maps, and counts all the same.
     #[test]
     fn processes_that_were_read_count_as_they_were_read() {
         let mappings = parse_maps(LINES).mappings;
         let file = mappings[0].file.unwrap();
+        // An invented pid, and an invented file that nobody else maps.
         let (counts, _) = count_sharers([file], &[(u32::MAX, &mappings)]);
         assert_eq!(counts[&file].count, 1);
-        // This process does not map that file, and counts as what was read of it says. The program
-        // itself would be no test: others of its name come and go while tests run.
-        let (counts, _) = count_sharers([file], &[(std::process::id(), &mappings)]);
-        assert_eq!(counts[&file].count, 1);
+    }
+
+    /// The maps of this very process, with the first file in them.
+    #[test]
+    fn maps_that_were_read_are_not_read_again() {
+        let own = std::process::id();
+        let text = std::fs::read("/proc/self/maps").unwrap();
+        let mapped = parse_maps(&text).mappings;
+        let file = mapped.iter().find_map(|mapping| mapping.file).unwrap();
+        let scan = |read: &[u32]| {
+            let mut counter = Counter::new([file]);
+            let read = read.iter().copied().collect();
+            let _ = scan_processes(&[own], &read, &mut counter);
+            (counter.bytes_read > 0, counter.counts[&file].0)
+        };
+        assert_eq!(scan(&[]), (true, 1));
+        assert_eq!(scan(&[own]), (false, 0));
     }
 
     proptest! {

@@ -7,6 +7,8 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use plimsoll_model::{Backing, Mapping};
+
 const SCENARIO: &str = "PLIMSOLL_PROBE_SCENARIO";
 const MIB: usize = 1 << 20;
 
@@ -21,7 +23,7 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Starts the scenario and waits until it has mapped everything.
+    /// Starts the scenario and waits until it has mapped everything and sleeps.
     #[expect(
         clippy::zombie_processes,
         reason = "a child that fails to start ends the whole test run"
@@ -43,6 +45,7 @@ impl Subject {
             let text = std::mem::take(&mut line);
             let line = text.trim_end_matches('\n');
             if line == "ready" {
+                wait_until_asleep(child.id());
                 return Subject {
                     pid: child.id(),
                     facts,
@@ -81,6 +84,35 @@ impl Drop for Subject {
         drop(self.stdin.take());
         let _ = std::io::copy(&mut self.output, &mut std::io::sink());
         let _ = self.child.wait();
+    }
+}
+
+/// Waits until all threads of a process sleep in a call that a signal could end (state `S`), which
+/// waiting for a lock or for a page is not (`D`). From then on it brings in and gives back nothing.
+pub(crate) fn wait_until_asleep(pid: u32) {
+    let is_asleep = |task: std::io::Result<std::fs::DirEntry>| {
+        let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+        // The name before it may hold anything, its end bracket too.
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+        std::io::Result::Ok(state == Some(b'S'))
+    };
+    let all_asleep = || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a child of ours");
+        // A thread that ended meanwhile can't be read.
+        tasks
+            .into_iter()
+            .all(|task| is_asleep(task).unwrap_or(false))
+    };
+    while !all_asleep() {
+        std::thread::yield_now();
+    }
+}
+
+/// Whether no process but the subject, and those that it forked, maps these pages.
+pub(crate) fn is_its_own(mapping: &Mapping) -> bool {
+    match &mapping.backing {
+        Backing::File { path, .. } => path.starts_with(env!("CARGO_TARGET_TMPDIR")),
+        _ => true,
     }
 }
 
@@ -215,24 +247,17 @@ fn zoo() -> Kept {
 fn files() -> Kept {
     let folder = Folder::new();
     tell("folder", folder.0.display());
-    let write = |name: &str| {
-        let path = folder.0.join(name);
-        std::fs::write(&path, vec![1; MIB]).expect("a file");
-        let mut options = File::options();
-        let file = options.read(true).write(true).open(&path).expect("a file");
-        (path, file)
-    };
-    let (_, file) = write("shared");
+    let (_, file) = folder.write("shared");
     let shared = map(MIB, libc::MAP_SHARED, file.as_raw_fd());
     look_at(shared, MIB / 2);
     touch(shared, MIB / 4);
     tell("file_shared", shared as usize);
-    let (_, file) = write("private");
+    let (_, file) = folder.write("private");
     let private = map(MIB, libc::MAP_PRIVATE, file.as_raw_fd());
     look_at(private, MIB / 2);
     touch(private, MIB / 4);
     tell("file_private", private as usize);
-    let (path, file) = write("gone");
+    let (path, file) = folder.write("gone");
     tell(
         "file_deleted",
         map(MIB, libc::MAP_SHARED, file.as_raw_fd()) as usize,
@@ -243,7 +268,7 @@ fn files() -> Kept {
         ("file_newline", "two\nlines"),
         ("file_backslash", "back\\012slash"),
     ] {
-        let (_, file) = write(name);
+        let (_, file) = folder.write(name);
         tell(key, map(MIB, libc::MAP_SHARED, file.as_raw_fd()) as usize);
     }
     vec![Box::new(folder)]
@@ -258,6 +283,15 @@ impl Folder {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&folder).expect("a folder");
         Folder(folder)
+    }
+
+    /// A file of 1 MiB.
+    fn write(&self, name: &str) -> (PathBuf, File) {
+        let path = self.0.join(name);
+        std::fs::write(&path, vec![1; MIB]).expect("a file");
+        let mut options = File::options();
+        let file = options.read(true).write(true).open(&path).expect("a file");
+        (path, file)
     }
 }
 
@@ -289,16 +323,22 @@ fn many() -> Kept {
     Vec::new()
 }
 
-/// 8 MiB shared with a child by fork(2), the first half of it written again since.
+/// 8 MiB shared with a child by fork(2), the first half of it written again since, and a file of
+/// which the child has looked at the first half too.
 fn fork() -> Kept {
     let both = guarded(8 * MIB);
     touch(both, 8 * MIB);
+    let folder = Folder::new();
+    let (_, file) = folder.write("looked at");
+    let looked_at = map(MIB, libc::MAP_SHARED, file.as_raw_fd());
+    look_at(looked_at, MIB);
     // SAFETY: takes nothing and returns a number.
     let parent = unsafe { libc::getpid() };
-    // SAFETY: the child calls nothing but system calls that are safe after fork(2).
+    // SAFETY: the child reads its own memory and makes system calls, both safe after fork(2).
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork");
     if child == 0 {
+        look_at(looked_at, MIB / 2);
         // SAFETY: both take plain numbers. The child ends with its parent's thread, or at once
         // when that is gone already.
         unsafe {
@@ -310,8 +350,10 @@ fn fork() -> Kept {
         }
     }
     touch(both, 4 * MIB);
+    // Until then it takes pages of its own.
+    wait_until_asleep(child.unsigned_abs());
     tell("both", both as usize);
-    vec![Box::new(Forked(child))]
+    vec![Box::new(Forked(child)), Box::new(folder)]
 }
 
 /// A child with a thread that holds 8 MiB and outlives the first one. It is forked because tests
@@ -370,15 +412,17 @@ fn huge() -> Kept {
             true => touch(start, 6 * MIB + 12 * page()),
             false => look_at(start, 8 * MIB),
         }
-        // A hole in a huge page, which splits its mapping.
+        // A hole in a huge page, which splits its mapping. The kernel's collector of huge pages would
+        // fill it again.
         // SAFETY: as above.
         unsafe {
             libc::madvise(
                 start.add(2 * MIB + page()).cast(),
                 page(),
                 libc::MADV_DONTNEED,
-            )
-        };
+            );
+            libc::madvise(start.cast(), 8 * MIB, libc::MADV_NOHUGEPAGE);
+        }
     }
     Vec::new()
 }

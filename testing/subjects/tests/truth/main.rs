@@ -131,6 +131,18 @@ fn malloc_blocks() {
     }
 }
 
+/// malloc goes on outside of the brk area, from which nothing is left out of glibc's own figure.
+#[test]
+fn malloc_blocks_without_brk() {
+    let arguments = ["--count", "100000", "--free", "none", "--brk", "blocked"];
+    let subject = Subject::start("malloc_blocks", &arguments);
+    let vmas = read(subject.pid);
+    let heap = sum(vmas.iter().filter(|vma| vma.path == "[heap]"), "Rss");
+    assert!(heap < 256 << 10, "{heap}");
+    let arena = subject.truth["glibc"]["arena_bytes"].as_u64().unwrap();
+    assert!(arena >= 100_000 * 112, "{arena}");
+}
+
 #[test]
 fn named_threads() {
     let subject = Subject::start("named_threads", &["--threads", "200", "--kib", "64"]);

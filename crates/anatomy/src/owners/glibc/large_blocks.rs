@@ -21,9 +21,8 @@ const STARTS_WITHOUT_BLOCK: usize = 1024;
 /// of a process; five milliseconds at the most.
 const PAGES_SEARCHED: usize = 4096;
 
-/// Claims the blocks in what no other rule has claimed: first those that start a mapping, then,
-/// in what is left, those that the kernel has joined with a lower neighbour.
-pub(crate) fn claim_large_blocks(ground: &Ground<'_>, territory: &mut Territory) {
+/// Claims the blocks that start a mapping, and those that follow them.
+pub(super) fn claim_at_starts(ground: &Ground<'_>, territory: &mut Territory) {
     let mut misses_left = STARTS_WITHOUT_BLOCK;
     for interval in unclaimed(ground, territory) {
         let starts: Vec<u64> = ground
@@ -35,6 +34,10 @@ pub(crate) fn claim_large_blocks(ground: &Ground<'_>, territory: &mut Territory)
         let found = claim_chains(ground, territory, interval, &starts);
         misses_left -= starts.len().saturating_sub(found).min(misses_left);
     }
+}
+
+/// Claims, in what is left, the blocks that the kernel has joined with a lower neighbour.
+pub(super) fn claim_inside(ground: &Ground<'_>, territory: &mut Territory) {
     let mut pages_left = PAGES_SEARCHED;
     for interval in unclaimed(ground, territory) {
         let starts = pages_like_headers(ground, interval, &mut pages_left);

@@ -14,7 +14,7 @@ fn large_blocks(mappings: Vec<plimsoll_model::Mapping>, target: &FakeTarget) -> 
     let snapshot = fake::snapshot(mappings);
     let ground = Ground::new(&snapshot, target);
     let mut territory = Territory::default();
-    claim_large_blocks(&ground, &mut territory);
+    claim_mapped(&ground, &mut territory);
     territory
         .overlapping(AddressRange::new(0, u64::MAX))
         .map(|claim| (claim.range.start - BASE, claim.range.size().0))
@@ -193,7 +193,7 @@ proptest! {
         let ground = Ground::new(&snapshot, &target);
         let mut territory = Territory::default();
         claim_arenas(&ground, &mut territory);
-        claim_large_blocks(&ground, &mut territory);
+        claim_mapped(&ground, &mut territory);
         for claim in territory.overlapping(AddressRange::new(0, u64::MAX)) {
             prop_assert!(AddressRange::sized(BASE, 0x20_0000).covers(claim.range));
         }

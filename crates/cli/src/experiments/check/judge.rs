@@ -56,7 +56,8 @@ fn limit_of(measure: &Measure, limit: Bytes, trials: &[Trial], confidence: f64) 
                 trials.len()
             ),
             _ => format!(
-                "it was read near enough to the peak in {} of {} runs",
+                "it was read near enough to the peak in {} of {} runs; \
+                 `plimsoll mark` at the peak has it read there",
                 values.len(),
                 trials.len()
             ),
