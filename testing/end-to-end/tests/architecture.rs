@@ -34,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plimsoll", &[]),
     ("plimsoll-subjects", &[]),
     ("plimsoll-subjects-jemalloc", &["plimsoll-subjects"]),
+    ("plimsoll-ledger-allocators", &["plimsoll"]),
     ("plimsoll-end-to-end", &["plimsoll-subjects"]),
 ];
 

@@ -116,7 +116,21 @@ impl MonitorOptions {
         self
     }
 
-    /// Gives memory back by `purge` instead of `malloc_trim`: the purge of another allocator.
+    /// Gives memory back by `purge` instead of `malloc_trim`, for a program on another allocator; the
+    /// effect is measured as that of `malloc_trim` is ([`TrimFigures`]). The library depends on no
+    /// allocator, so the call is the program's. Of 64 MiB that another thread had freed in
+    /// small blocks, each of these gave back all (`testing/ledger-allocators`):
+    /// - jemalloc: `mallctl` of `arena.4096.purge`, 7 to 17 ms;
+    /// - mimalloc: `mi_collect(true)`, 0.3 ms.
+    ///
+    /// ```
+    /// use plimsoll::monitor::MonitorOptions;
+    ///
+    /// let options = MonitorOptions::default().purge(|| {
+    ///     // unsafe { libmimalloc_sys::mi_collect(true) };
+    /// });
+    /// # drop(options);
+    /// ```
     #[must_use]
     pub fn purge(mut self, purge: impl Fn() + Send + 'static) -> MonitorOptions {
         self.purge = Some(Box::new(purge));
