@@ -175,7 +175,7 @@ async fn a_panic_leaves_the_tag() {
     static TAG: Tag = Tag::new("panics");
     let task = spawn(TAG.follow(async {
         yield_now().await;
-        let _block = vec![1_u8; 100];
+        let _block = Box::new([1_u8; 100]);
         panic!("expected");
     }));
     assert!(task.await.expect_err("it panics").is_panic());

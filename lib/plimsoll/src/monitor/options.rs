@@ -1,5 +1,6 @@
 //! How a monitor is set up.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -141,9 +142,14 @@ impl MonitorOptions {
     ///
     /// # Errors
     /// [`ErrorKind::Io`] where /proc/self/status can't be read or no thread can be started,
-    /// [`ErrorKind::Invalid`] for thresholds that contradict each other.
+    /// [`ErrorKind::Invalid`] for thresholds that contradict each other, and for two budgets or two
+    /// lazy resources of one name, which no metric could tell apart.
     pub fn start(mut self) -> Result<Monitor, Error> {
         check(&self.thresholds)?;
+        let budgets = self.budgets.iter().map(|(name, _)| name.clone());
+        check_names("budgets", budgets)?;
+        let lazies = self.lazies.iter().map(|lazy| lazy.name());
+        check_names("lazy resources", lazies)?;
         let status = StatusFile::open()?;
         let process = status.read()?;
         let group = cgroup::read().and_then(|group| group.v2_directory);
@@ -214,6 +220,17 @@ fn check(thresholds: &Thresholds) -> Result<(), Error> {
          <= critical, and stalls above 0"
     );
     Err(Error::new(ErrorKind::Invalid, text))
+}
+
+fn check_names(what: &str, names: impl Iterator<Item = Arc<str>>) -> Result<(), Error> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name.clone()) {
+            let text = format!("start a monitor: two {what} are called {name:?}; name them apart");
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
+    }
+    Ok(())
 }
 
 impl<T: Send + Sync + 'static> Resource for Lazy<T> {

@@ -53,6 +53,15 @@ pub(crate) fn decode(form: Form, first: u32, bytes: &[u8], ids: &mut Vec<u32>) {
     match form {
         Form::Gaps => {
             ids.push(first);
+            if bytes.is_ascii() {
+                // A byte each: the room is known, and nothing else is to be asked.
+                ids.extend(bytes.iter().scan(first, |id, gap| {
+                    *id += u32::from(*gap) + 1;
+                    Some(*id)
+                }));
+                return;
+            }
+            ids.reserve(bytes.len());
             let (mut id, mut position) = (first, 0);
             while let Some(gap) = take_varint(bytes, &mut position) {
                 id += gap + 1;
@@ -91,14 +100,18 @@ pub(crate) fn fill(form: Form, first: u32, bytes: &[u8], window: &mut Window) {
         }
         Form::Bitmap => {
             let (eights, rest) = bytes.as_chunks::<8>();
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            let last = u64::from_le_bytes(last);
+            if window.set_words(first, eights, last) {
+                return;
+            }
             let mut at = i64::from(first);
             for eight in eights {
                 window.set_word(at, u64::from_le_bytes(*eight));
                 at += 64;
             }
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            window.set_word(at, u64::from_le_bytes(last));
+            window.set_word(at, last);
         }
     }
 }
