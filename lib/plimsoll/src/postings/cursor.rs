@@ -98,14 +98,12 @@ impl<'a> Cursor<'a> {
     }
 
     fn fill_decoded(&mut self, window: &mut Window) {
-        let end = window.end();
-        let rest = &self.ids[self.index..];
-        let inside = match rest.last() {
-            Some(last) if *last <= end => rest.len(),
-            _ => rest.partition_point(|id| *id <= end),
-        };
-        rest[..inside].iter().for_each(|id| window.set(*id));
-        self.index += inside;
+        while let Some(&id) = self.ids.get(self.index)
+            && id <= window.end()
+        {
+            window.set(id);
+            self.index += 1;
+        }
     }
 
     fn next_blocks(&mut self, target: u32) {

@@ -55,12 +55,18 @@ impl Window {
         let Some(places) = self.words.get_mut(index..index + eights.len() + 2) else {
             return false;
         };
-        let words = eights.iter().map(|eight| u64::from_le_bytes(*eight));
+        let (places, behind) = places.split_at_mut(eights.len());
         let mut carry = 0;
-        for (place, word) in places.iter_mut().zip(words.chain([last, 0])) {
+        let mut or = |place: &mut u64, word: u64| {
             *place |= word << shift | carry;
             // In two steps: a shift by 64 is none.
             carry = word >> 1 >> (63 - shift);
+        };
+        for (place, eight) in places.iter_mut().zip(eights) {
+            or(place, u64::from_le_bytes(*eight));
+        }
+        for (place, word) in behind.iter_mut().zip([last, 0]) {
+            or(place, word);
         }
         true
     }
@@ -91,6 +97,16 @@ impl Window {
             .iter()
             .map(|word| u64::from(word.count_ones()))
             .sum()
+    }
+
+    /// Whether there are more documents than `limit`; stops counting where that is clear.
+    pub(crate) fn has_more_than(&self, limit: u32) -> bool {
+        let mut left = limit;
+        !self.words.iter().all(|word| {
+            let rest = left.checked_sub(word.count_ones());
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        })
     }
 
     /// Both must be of one stretch.
