@@ -224,14 +224,17 @@ unsafe fn with_trailer_as_before(layout: Layout) -> Layout {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TagFigures {
+    /// Of the tag; "total" for all.
     pub name: &'static str,
     /// Requested and not freed yet.
     pub live_bytes: u64,
+    /// Allocations that are not freed yet.
     pub live_blocks: u64,
     /// The highest live bytes so far, exact within 64 KiB for each thread.
     pub peak_bytes: u64,
     /// All that was ever requested; of a block that grew, its growth.
     pub total_bytes: u64,
+    /// All allocations ever; a reallocation is none.
     pub total_blocks: u64,
 }
 

@@ -57,6 +57,7 @@ impl Tag {
         }
     }
 
+    /// As it was made.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name

@@ -53,8 +53,11 @@ pub struct Signal {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LevelChange {
+    /// The level before.
     pub from: Pressure,
+    /// The level from now on.
     pub to: Pressure,
+    /// What it was judged by.
     pub signal: Signal,
 }
 

@@ -30,6 +30,22 @@ const ASKED_MAX: u32 = 128;
 const LEAPS_SHARE: u64 = 128;
 
 /// Which documents are wanted. A document is one that the index has.
+///
+/// ```
+/// use plimsoll::dictionary::TermId;
+/// use plimsoll::postings::{PostingsIndex, Query};
+///
+/// let [cat, dog] = [TermId::new(0), TermId::new(1)];
+/// let mut index = PostingsIndex::new();
+/// index.insert_document(1, [cat]);
+/// index.insert_document(2, [cat, dog]);
+/// index.insert_document(3, []);
+/// let either = Query::Any(vec![Query::Term(cat), Query::Term(dog)]);
+/// assert_eq!(index.count(&either)?, 2);
+/// let neither = Query::All(vec![either.negated(), Query::Range(2..=9)]);
+/// assert_eq!(index.matches(&neither)?.collect::<Vec<_>>(), [3]);
+/// # Ok::<(), plimsoll::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     /// All documents.
@@ -83,6 +99,20 @@ enum Way {
 }
 
 /// The documents that answer a query, ascending. The resume key of a page is its last document.
+///
+/// ```
+/// use plimsoll::dictionary::TermId;
+/// use plimsoll::postings::{PostingsIndex, Query};
+///
+/// let mut index = PostingsIndex::new();
+/// (0..100).for_each(|document| index.insert_document(document, [TermId::new(0)]));
+/// let query = Query::Term(TermId::new(0));
+/// let mut page = index.matches(&query)?;
+/// assert_eq!(page.by_ref().take(3).collect::<Vec<_>>(), [0, 1, 2]);
+/// let mut next = index.matches_after(&query, page.resume_key())?;
+/// assert_eq!(next.next(), Some(3));
+/// # Ok::<(), plimsoll::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Matches<'a> {
     node: Node<'a>,

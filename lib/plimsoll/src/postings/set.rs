@@ -17,6 +17,17 @@ const SHORT_IDS: usize = 64;
 const LONG_IDS_MIN: usize = SHORT_IDS / 2;
 
 /// Sorted ids of the documents that have a term. A set of its own too: insert, remove, ask, iterate.
+///
+/// ```
+/// use plimsoll::postings::Postings;
+///
+/// let mut set: Postings = (0..10_000).step_by(5).collect();
+/// assert!(set.contains(25) && !set.contains(26));
+/// assert!(set.insert(26) && set.remove(25));
+/// assert_eq!(set.count_range(20..=30), 3);
+/// assert_eq!(set.iter_from(21).next(), Some(26));
+/// assert!(set.size_bytes() < 2600);
+/// ```
 #[derive(Clone)]
 pub struct Postings(Shape);
 
