@@ -86,6 +86,17 @@ impl fmt::Debug for CopyOptions<'_> {
 }
 
 /// Says from elsewhere that work is to end. A clone is the same switch.
+///
+/// ```
+/// use plimsoll::ErrorKind;
+/// use plimsoll::stream::{Cancel, CopyOptions, copy};
+///
+/// let cancel = Cancel::new();
+/// cancel.clone().cancel();
+/// let options = CopyOptions { cancel: Some(&cancel), ..CopyOptions::default() };
+/// let error = copy(&b"bytes"[..], Vec::new(), options).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Cancelled);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
