@@ -176,7 +176,9 @@ pub fn destructors_are_counted() {
         if value.addr() < 4 {
             let key = *KEY.get().expect("set before");
             // SAFETY: the key lives as long as the process; the value is a number above 0.
-            unsafe { libc::pthread_setspecific(key, (value.addr() + 1) as _) };
+            unsafe {
+                libc::pthread_setspecific(key, std::ptr::without_provenance(value.addr() + 1))
+            };
         }
     }
     let key = *KEY.get_or_init(|| {
@@ -191,7 +193,7 @@ pub fn destructors_are_counted() {
         thread::spawn(move || {
             LOCAL.set(Some(AllocatesAtExit(Vec::new())));
             // SAFETY: as above.
-            unsafe { libc::pthread_setspecific(key, 1 as _) };
+            unsafe { libc::pthread_setspecific(key, std::ptr::without_provenance(1)) };
         })
         .join()
         .expect("no panic");
