@@ -81,6 +81,17 @@ impl Default for BatchLimits {
 }
 
 /// Entries in rising order of their keys, within limits.
+///
+/// ```
+/// use plimsoll::batches::{Batch, BatchLimits};
+///
+/// let mut batch = Batch::new(BatchLimits { items: 2, bytes: 1000 });
+/// assert!(batch.push(1_u32, "one".to_owned())?);
+/// assert!(batch.push(2, "two".to_owned())?);
+/// assert!(!batch.push(3, "three".to_owned())?, "it is full");
+/// assert_eq!(batch.resume_key(), Some(&2));
+/// # Ok::<(), plimsoll::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Batch<K, V> {
     limits: BatchLimits,
@@ -178,10 +189,44 @@ pub(crate) fn weight_of<K: Weigh, V: Weigh>(key: &K, value: &V) -> usize {
 }
 
 /// A store with unique keys in an order, which can be read from any key on.
+///
+/// ```
+/// use plimsoll::Error;
+/// use plimsoll::batches::{Batch, BatchLimits, OrderedStore, walk};
+///
+/// /// The squares below a million, as a table that is read from a key on.
+/// struct Squares;
+///
+/// impl OrderedStore for Squares {
+///     type Key = u64;
+///     type Value = u64;
+///     type Error = Error;
+///
+///     fn read_batch(&mut self, after: Option<&u64>, limits: BatchLimits) -> Result<Batch<u64, u64>, Error> {
+///         let mut batch = Batch::new(limits);
+///         for key in after.map_or(0, |after| after + 1)..1000 {
+///             if !batch.push(key, key * key)? {
+///                 break;
+///             }
+///         }
+///         Ok(batch)
+///     }
+/// }
+///
+/// let limits = BatchLimits { items: 300, bytes: 1 << 20 };
+/// let walked = walk(&mut Squares, limits, |_, batch| {
+///     assert!(batch.entries().len() <= 300);
+///     Ok::<_, Error>(())
+/// })?;
+/// assert_eq!((walked.batches, walked.items), (4, 1000));
+/// # Ok::<(), Error>(())
+/// ```
 pub trait OrderedStore {
     /// Unique, and in the order of the store.
     type Key: Ord + Clone + Weigh;
+    /// What is stored under a key.
     type Value: Weigh;
+    /// Why a read failed.
     type Error: Into<Box<dyn StdError + Send + Sync>>;
 
     /// Reads the first entries whose keys are greater than `after` (all keys, for None) into a
@@ -201,7 +246,9 @@ pub trait OrderedStore {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Walked {
+    /// Batches that were handled.
     pub batches: u64,
+    /// Entries in them.
     pub items: u64,
     /// What all entries weighed together.
     pub bytes: u64,

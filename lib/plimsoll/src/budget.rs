@@ -130,8 +130,11 @@ pub struct Figures {
     pub waiting: usize,
     /// What they want together.
     pub waiting_bytes: u64,
+    /// Claims that were granted, at once or after a wait.
     pub granted_total: u64,
+    /// Claims that failed, and waits that ended in an error.
     pub refused_total: u64,
+    /// Hooks that were called.
     pub hooks_called_total: u64,
     /// What the consumers of called hooks held less afterwards.
     pub hooks_freed_bytes_total: u64,
@@ -143,10 +146,15 @@ pub struct Figures {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsumerFigures {
+    /// As it was registered.
     pub name: Arc<str>,
+    /// Sum of its reservations.
     pub held_bytes: u64,
+    /// The highest that sum ever was.
     pub held_peak_bytes: u64,
+    /// Whether it is held to its share under [`Policy::Fair`].
     pub spillable: bool,
+    /// Claims of it that failed.
     pub refused_total: u64,
 }
 
@@ -154,6 +162,7 @@ pub struct ConsumerFigures {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drift {
+    /// As it was told.
     pub rss_bytes: u64,
     /// Sum of all reservations.
     pub held_bytes: u64,

@@ -26,7 +26,7 @@ pub(crate) struct CgroupReading {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
+pub(crate) enum Version {
     V1,
     V2,
 }
@@ -199,7 +199,7 @@ fn read_stat(directory: &Path) -> Vec<u8> {
 
 /// The hierarchy that accounts memory and the group in it, from /proc/self/cgroup: the v1 `memory`
 /// line, else the v2 line.
-fn parse_group(text: &[u8]) -> Option<(Version, String)> {
+pub(crate) fn parse_group(text: &[u8]) -> Option<(Version, String)> {
     let mut unified = None;
     for line in text.split(|byte| *byte == b'\n') {
         // "4:memory:/path", "0::/path"; the path may hold colons.
@@ -225,7 +225,7 @@ fn parse_group(text: &[u8]) -> Option<(Version, String)> {
 
 /// Root and mount point of each mount of the hierarchy, from /proc/self/mountinfo:
 /// `35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory`.
-fn parse_mounts(text: &[u8], version: Version) -> Vec<(String, PathBuf)> {
+pub(crate) fn parse_mounts(text: &[u8], version: Version) -> Vec<(String, PathBuf)> {
     let parse = |line: &[u8]| {
         let mut fields = line.split(|byte| *byte == b' ');
         let root = fields.nth(3)?;
@@ -272,7 +272,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 
 /// Where `group` lies below a mount of `root`; `None` when it is outside ("/.." starts the path of a
 /// group outside the reader's cgroup namespace).
-fn below(root: &str, group: &str) -> Option<String> {
+pub(crate) fn below(root: &str, group: &str) -> Option<String> {
     let rest = group.strip_prefix(root.trim_end_matches('/'))?;
     let below = rest.strip_prefix('/').or(rest.is_empty().then_some(""))?;
     let climbs = below.split('/').any(|name| name == "..");

@@ -73,10 +73,15 @@ pub struct LazyFigures {
     pub loaded: bool,
     /// Bytes reserved for it, detached copies that guards still hold included.
     pub held_bytes: u64,
+    /// Builds that succeeded.
     pub built_total: u64,
+    /// Builds that failed, panicked, or had no bytes left for them.
     pub failed_total: u64,
+    /// Unloads after the idle timeout.
     pub unloaded_by_idleness_total: u64,
+    /// Unloads because others needed memory.
     pub unloaded_by_pressure_total: u64,
+    /// Unloads by [`Lazy::unload`].
     pub unloaded_by_request_total: u64,
 }
 

@@ -5,6 +5,8 @@
 //! runnable example. Nothing here needs the `plimsoll` command, and the command needs nothing of
 //! this: what a program publishes, the command shows by the program's own names.
 
+#![warn(missing_docs)]
+
 mod amount;
 pub mod batches;
 pub mod beacon;

@@ -86,6 +86,7 @@ pub struct CgroupFigures {
     pub current_bytes: u64,
     /// File pages that are dropped first when it runs full.
     pub inactive_file_bytes: u64,
+    /// `None` where no group up the tree has one.
     pub limit_bytes: Option<u64>,
 }
 
@@ -93,28 +94,35 @@ pub struct CgroupFigures {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MonitorFigures {
+    /// Readings that were tried.
     pub readings_total: u64,
     /// Readings at which /proc/self/status could not be read: `process` is older then.
     pub failed_total: u64,
+    /// RSS and its parts at the last reading.
     pub process: ProcessFigures,
     /// `None` where no memory cgroup can be read.
     pub cgroup: Option<CgroupFigures>,
     /// `None` without PSI, and before the second reading.
     pub stall: Option<Stall>,
+    /// Whose memory pressure is read.
     pub stall_source: StallSource,
     /// Whether the kernel wakes the monitor when pressure rises.
     pub stall_trigger: bool,
     /// Times that it did.
     pub stall_events_total: u64,
+    /// Of the last reading.
     pub level: Pressure,
+    /// Changes of that level.
     pub level_changes_total: u64,
     /// Freed by hooks of budgets because memory was short outside of them.
     pub relieved_bytes_total: u64,
+    /// What giving memory back did.
     pub trim: TrimFigures,
     /// Hooks, callbacks and purges that panicked.
     pub panics_total: u64,
     /// Read when the figures are asked for, as are those below.
     pub budgets: Vec<(Arc<str>, Figures)>,
+    /// Attached lazy resources, by name.
     pub lazies: Vec<(Arc<str>, LazyFigures)>,
     /// Operations that ended, by name.
     pub operations: Vec<(Arc<str>, OperationFigures)>,

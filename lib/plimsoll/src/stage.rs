@@ -121,6 +121,7 @@ impl<'outer> Stage<'outer> {
         }
     }
 
+    /// Names from the outermost stage to this one, joined by `/`.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -227,11 +228,13 @@ fn exchange(socket: &std::path::Path, label: &str) -> std::io::Result<String> {
 pub struct StageFigures {
     /// Names from the outermost stage to this one, joined by `/`.
     pub path: String,
+    /// From begin to end.
     pub duration: Duration,
     /// `None` without a ledger.
     pub live: Option<LiveFigures>,
     /// At the end; `None` where `/proc` can't be read.
     pub rss_bytes: Option<u64>,
+    /// Highest RSS inside the stage, as far as the kernel tells.
     pub rss_peak: RssPeak,
 }
 
@@ -239,13 +242,17 @@ pub struct StageFigures {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LiveFigures {
+    /// Live bytes of all tags when it began.
     pub begin_bytes: u64,
+    /// Live bytes of all tags when it ended.
     pub end_bytes: u64,
+    /// Live blocks when it ended.
     pub end_blocks: u64,
     /// The highest inside the stage. `None` where more than 16 stages were open at its beginning.
     pub peak_bytes: Option<u64>,
     /// Requested inside the stage, freed or not.
     pub total_bytes: u64,
+    /// Allocations inside the stage, freed or not.
     pub total_blocks: u64,
 }
 

@@ -86,10 +86,22 @@ impl fmt::Debug for CopyOptions<'_> {
 }
 
 /// Says from elsewhere that work is to end. A clone is the same switch.
+///
+/// ```
+/// use plimsoll::ErrorKind;
+/// use plimsoll::stream::{Cancel, CopyOptions, copy};
+///
+/// let cancel = Cancel::new();
+/// cancel.clone().cancel();
+/// let options = CopyOptions { cancel: Some(&cancel), ..CopyOptions::default() };
+/// let error = copy(&b"bytes"[..], Vec::new(), options).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Cancelled);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
+    /// One that nobody has used yet. A clone is the same one; 8 bytes and an atomic flag.
     #[must_use]
     pub fn new() -> Cancel {
         Cancel::default()
@@ -100,6 +112,7 @@ impl Cancel {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// Whether [`Cancel::cancel`] was called.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -110,6 +123,7 @@ impl Cancel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
+    /// What the copy is at.
     pub phase: Phase,
     /// Bytes done in this phase.
     pub done_bytes: u64,
@@ -131,6 +145,7 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
+    /// Bytes that were copied.
     pub bytes: u64,
     /// CRC-32 of ISO-HDLC, that of zip and PNG.
     pub crc32: u32,

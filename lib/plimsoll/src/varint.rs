@@ -25,12 +25,24 @@ pub(crate) fn varint_len(value: u32) -> usize {
 }
 
 /// Takes the number at `position` and moves on; `None` if the bytes end in it or it is no `u32`.
+#[inline]
 pub(crate) fn take_varint(bytes: &[u8], position: &mut usize) -> Option<u32> {
     let first = *bytes.get(*position)?;
     *position += 1;
     if first < 0x80 {
         return Some(u32::from(first));
     }
+    if let Some(&second) = bytes.get(*position)
+        && second < 0x80
+    {
+        *position += 1;
+        return Some(u32::from(first & 0x7f) | u32::from(second) << 7);
+    }
+    take_rest(bytes, position, first)
+}
+
+/// The bytes behind a first one, of which there are two or more.
+fn take_rest(bytes: &[u8], position: &mut usize, first: u8) -> Option<u32> {
     let mut value = u32::from(first & 0x7f);
     let mut shift = 7;
     loop {

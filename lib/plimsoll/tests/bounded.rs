@@ -3,14 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
 
+mod alone;
+
 use std::hint::black_box;
-use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use alone::{MIB, figure, is_alone, peak_of, tell_peak};
 use plimsoll::budget::{Budget, Policy, Reservation};
 
-const MIB: u64 = 1 << 20;
 const BUDGET: u64 = 32 * MIB;
 const DATA: u64 = 10 * BUDGET;
 const CHUNK: u64 = MIB;
@@ -23,67 +24,8 @@ const WORKERS: u64 = 4;
 /// For a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn rss_peak() -> u64 {
-    figure("VmHWM:")
-}
-
-fn figure(key: &str) -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(key))
-        .unwrap();
-    line.trim()
-        .strip_suffix(" kB")
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        * 1024
-}
-
-/// Runs a test of this file alone, in a process of its own, and returns its peak.
-fn peak_of(test: &str) -> u64 {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            test,
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ])
-        .env("PLIMSOLL_BOUNDED", "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let peak = text
-        .lines()
-        .find_map(|line| line.split_once("peak "))
-        .unwrap()
-        .1;
-    peak.parse().unwrap()
-}
-
-fn is_child() -> bool {
-    std::env::var_os("PLIMSOLL_BOUNDED").is_some()
-}
-
 fn fill(bytes: u64) -> Vec<u8> {
     black_box(vec![1; usize::try_from(bytes).unwrap()])
-}
-
-/// glibc moves the size from which a block has a mapping of its own up to what was freed last, and
-/// then keeps such blocks: fixed, they go back to the system as their reservations do.
-fn fix_malloc() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt sets a number of the allocator's; no other thread runs yet.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 256 << 10);
-    }
 }
 
 /// Workers gather chunks, in line for the budget, and let go of what they gathered when told that
@@ -91,10 +33,9 @@ fn fix_malloc() {
 #[test]
 #[ignore = "started by another test"]
 fn gather() {
-    if !is_child() {
+    if !is_alone() {
         return;
     }
-    fix_malloc();
     let budget = Budget::new(BUDGET, Policy::Greedy);
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
@@ -122,7 +63,7 @@ fn gather() {
     let figures = budget.figures();
     assert_eq!(figures.held_bytes, 0);
     assert!(figures.held_peak_bytes >= BUDGET / 2 && figures.held_peak_bytes <= BUDGET);
-    println!("peak {}", rss_peak());
+    tell_peak();
 }
 
 #[test]
@@ -143,10 +84,9 @@ fn ten_times_the_data_in_one_budget() {
 #[test]
 #[ignore = "started by another test"]
 fn under_reserve() {
-    if !is_child() {
+    if !is_alone() {
         return;
     }
-    fix_malloc();
     let budget = Budget::new(BUDGET, Policy::Greedy);
     budget.set_drift_allowance(BESIDE);
     let consumer = budget.consumer("sloppy");
@@ -162,7 +102,7 @@ fn under_reserve() {
             .unwrap()
             .push((fill(CHUNK), reservation.unwrap()));
     }
-    println!("peak {}", rss_peak());
+    tell_peak();
 }
 
 #[test]

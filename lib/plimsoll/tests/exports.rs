@@ -138,6 +138,26 @@ fn otlp_is_json_of_the_protocol() {
     assert!(text.contains("a\\\"b\\\\c\\u000ad\\u0001é{}"));
 }
 
+/// Two series of one name and labels are refused by who reads them, so such names are refused first.
+#[test]
+fn names_that_no_metric_could_tell_apart_are_refused() {
+    let budget = Budget::new(1000, Policy::Greedy);
+    let lazy = || {
+        Lazy::new(&budget, "model", LazyOptions::default(), |_| {
+            Ok::<_, std::io::Error>(())
+        })
+    };
+    let budgets = MonitorOptions::default()
+        .budget("main", &budget)
+        .budget("main", &budget);
+    let lazies = MonitorOptions::default().lazy(&lazy()).lazy(&lazy());
+    for (options, name) in [(budgets, "\"main\""), (lazies, "\"model\"")] {
+        let error = options.start().unwrap_err();
+        assert_eq!(error.kind(), plimsoll::ErrorKind::Invalid);
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
 #[test]
 fn the_reader_of_these_tests_refuses() {
     let check = |text: &str| assert_ne!(json(text), Ok(""), "{text}");

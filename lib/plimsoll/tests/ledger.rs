@@ -225,7 +225,10 @@ fn destructors_of_pthread_keys_are_counted_even_after_the_ledgers_own() {
         if rounds < 4 {
             // SAFETY: the key lives as long as the process.
             unsafe {
-                libc::pthread_setspecific(KEY.get().copied().expect("set"), (rounds + 1) as _)
+                libc::pthread_setspecific(
+                    KEY.get().copied().expect("set"),
+                    std::ptr::without_provenance(rounds + 1),
+                )
             };
         }
     }
@@ -239,7 +242,9 @@ fn destructors_of_pthread_keys_are_counted_even_after_the_ledgers_own() {
     });
     thread::spawn(|| {
         // SAFETY: as above.
-        unsafe { libc::pthread_setspecific(*KEY.get().expect("set"), 1 as _) };
+        unsafe {
+            libc::pthread_setspecific(*KEY.get().expect("set"), std::ptr::without_provenance(1))
+        };
     })
     .join()
     .expect("no panic");

@@ -35,6 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plimsoll-subjects", &["plimsoll"]),
     ("plimsoll-subjects-jemalloc", &["plimsoll-subjects"]),
     ("plimsoll-tutorial", &["plimsoll"]),
+    ("plimsoll-ledger-allocators", &["plimsoll"]),
     ("plimsoll-end-to-end", &["plimsoll-subjects"]),
 ];
 

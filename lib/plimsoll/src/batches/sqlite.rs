@@ -11,8 +11,11 @@ use crate::weight::Weigh;
 /// A key of SQLite, in SQLite's own order: integers, then text by its bytes, then blobs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SqliteKey {
+    /// A whole number.
     Integer(i64),
+    /// Text, in the order of its bytes.
     Text(String),
+    /// Bytes, in their order.
     Blob(Vec<u8>),
 }
 

@@ -51,7 +51,27 @@ impl Consumer {
     /// Claims bytes, waiting in line without a thread. Nothing happens before the first poll, which
     /// asks hooks of others in the polling thread; dropping the future withdraws the request.
     /// What is granted counts as held from then on, polled or not: do not leave it lying.
-    /// Memory: 80 bytes in the budget while it waits.
+    /// Memory: 80 bytes in the budget while it waits. With any runtime; the error is that of
+    /// [`Consumer::reserve`].
+    ///
+    /// ```
+    /// use std::future::Future;
+    /// use std::pin::pin;
+    /// use std::task::{Context, Poll, Waker};
+    ///
+    /// use plimsoll::budget::{Budget, Policy};
+    ///
+    /// let budget = Budget::new(100, Policy::Greedy);
+    /// let consumer = budget.consumer("task");
+    /// let held = consumer.reserve(80)?;
+    /// let mut waits = pin!(consumer.reserve_async(50));
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert!(waits.as_mut().poll(&mut context).is_pending());
+    /// drop(held);
+    /// let Poll::Ready(granted) = waits.poll(&mut context) else { panic!("it is its turn") };
+    /// assert_eq!(granted?.bytes(), 50);
+    /// # Ok::<(), plimsoll::Error>(())
+    /// ```
     pub fn reserve_async(&self, bytes: u64) -> ReserveFuture {
         ReserveFuture {
             consumer: self.clone(),

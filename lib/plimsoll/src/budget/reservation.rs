@@ -10,6 +10,27 @@ use crate::error::{Error, ErrorKind};
 use crate::sync::lock;
 
 /// A named holder of a budget. Clones are handles of the same holder.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use plimsoll::budget::{Budget, Policy, Reservation};
+///
+/// let budget = Budget::new(100, Policy::Greedy);
+/// // A cache that lets go of what it holds when others need it.
+/// let kept: Arc<Mutex<Vec<Reservation>>> = Arc::default();
+/// let weak = Arc::downgrade(&kept);
+/// let cache = budget.consumer("cache").on_pressure(0, move |_| {
+///     if let Some(kept) = weak.upgrade() {
+///         // No lock is waited for in a hook.
+///         drop(kept.try_lock().map(|mut kept| std::mem::take(&mut *kept)));
+///     }
+/// });
+/// kept.lock().unwrap().push(cache.reserve(80)?);
+/// let sort = budget.consumer("sort").reserve(50)?;
+/// assert_eq!((cache.held_bytes(), sort.bytes()), (0, 50));
+/// # Ok::<(), plimsoll::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Consumer {
     pub(super) registration: Arc<Registration>,
@@ -168,7 +189,22 @@ impl Shortage {
     }
 }
 
-/// A claim on bytes of a budget; dropping it gives them back.
+/// A claim on bytes of a budget; dropping it gives them back. Growing, shrinking, splitting: one
+/// lock, O(1) where the bytes are left.
+///
+/// ```
+/// use plimsoll::budget::{Budget, Policy};
+///
+/// let budget = Budget::new(100, Policy::Greedy);
+/// let mut reservation = budget.consumer("index").reserve(40)?;
+/// reservation.try_grow(20)?;
+/// let part = reservation.split(10)?;
+/// assert_eq!(reservation.shrink(15), 15);
+/// assert_eq!((reservation.bytes(), part.bytes()), (35, 10));
+/// drop((reservation, part));
+/// assert_eq!(budget.figures().held_bytes, 0);
+/// # Ok::<(), plimsoll::Error>(())
+/// ```
 #[must_use = "a reservation that is dropped at once reserves nothing"]
 pub struct Reservation {
     consumer: Consumer,

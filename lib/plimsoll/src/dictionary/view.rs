@@ -14,6 +14,19 @@ const ARC_HEADER_BYTES: usize = 2 * size_of::<usize>();
 
 /// A dictionary as it was at one instant. It answers without a lock, always the same; costs are those
 /// of [`Dictionary`](crate::dictionary::Dictionary).
+///
+/// ```
+/// use plimsoll::dictionary::Dictionary;
+///
+/// let tags = Dictionary::new();
+/// let cat = tags.insert("cat")?;
+/// let view = tags.view();
+/// tags.rename(cat, "kitten")?;
+/// assert_eq!((view.id("cat"), tags.id("cat")), (Some(cat), None));
+/// let mut walk = view.walk("ca");
+/// assert_eq!(walk.next_term(), Some((cat, "cat")));
+/// # Ok::<(), plimsoll::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct DictionaryView {
     pub(super) base: Arc<Base>,

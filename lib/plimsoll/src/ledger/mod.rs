@@ -32,8 +32,8 @@
 //!   written to has one touched page.
 //! - **[`THREAD_BYTES`] a thread** (one cache line of 64 bytes a thread and tag), as many as there
 //!   ever were threads at once, and 17 KiB of static memory.
-//! - Time: about fifteen instructions for each call, no lock, no atomic addition: 1 to 3 ns for an
-//!   allocation and its free. Figures and peers are in `docs/design/library-cost.md`.
+//! - Time: 45 instructions for an allocation and its free, no lock, no atomic addition: 1 to 3 ns
+//!   for both. Figures and peers are in `docs/design/library-cost.md`.
 //! - [`snapshot`] reads a cache line for each thread and tag: O(threads x tags).
 //!
 //! Why a byte behind the block: the program passes the size back when it frees (`Layout`), so the
@@ -55,7 +55,9 @@
 //! # What it is not for
 //! Finding unknown leaks (it knows tags, not call stacks: use a heap profiler), limiting memory (a
 //! budget does), or a library that is unloaded again with `dlclose` while threads live on.
-//! Overwriting the byte behind a block, as any heap overflow, charges it to a wrong tag.
+//! Overwriting the byte behind a block, as any heap overflow, charges it to a wrong tag. A program
+//! that is run in Miri needs its tree borrows: its older model lets no allocator read behind what a
+//! `Box` points at.
 //!
 //! # Errors
 //! None of its own: where the inner allocator returns null, the ledger does, and counts nothing.
@@ -222,14 +224,17 @@ unsafe fn with_trailer_as_before(layout: Layout) -> Layout {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TagFigures {
+    /// Of the tag; "total" for all.
     pub name: &'static str,
     /// Requested and not freed yet.
     pub live_bytes: u64,
+    /// Allocations that are not freed yet.
     pub live_blocks: u64,
     /// The highest live bytes so far, exact within 64 KiB for each thread.
     pub peak_bytes: u64,
     /// All that was ever requested; of a block that grew, its growth.
     pub total_bytes: u64,
+    /// All allocations ever; a reallocation is none.
     pub total_blocks: u64,
 }
 

@@ -57,6 +57,7 @@ impl Tag {
         }
     }
 
+    /// As it was made.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
@@ -99,7 +100,28 @@ impl Tag {
         act()
     }
 
-    /// A future that is in this tag whenever it is polled, in whichever thread.
+    /// A future that is in this tag whenever it is polled, in whichever thread; with any runtime.
+    /// What the runtime allocates while it polls is counted in the tag too. What is dropped is
+    /// charged to the tag that allocated it, but what the future's own `Drop` allocates is not in the
+    /// tag. Costs as [`enter`](Tag::enter) for each poll, and 8 bytes.
+    ///
+    /// A task that the future spawns is in no tag until it is handed one:
+    /// `spawn(Tag::current().follow(task))`.
+    ///
+    /// ```
+    /// use std::future::Future;
+    /// use std::pin::pin;
+    /// use std::task::{Context, Poll, Waker};
+    ///
+    /// use plimsoll::ledger::Tag;
+    ///
+    /// static IMPORT: Tag = Tag::new("import");
+    ///
+    /// let task = pin!(IMPORT.follow(async { Tag::current().name() }));
+    /// let polled = task.poll(&mut Context::from_waker(Waker::noop()));
+    /// assert_eq!(polled, Poll::Ready("import"));
+    /// assert_eq!(Tag::current().name(), "untagged");
+    /// ```
     pub fn follow<F: Future>(&'static self, future: F) -> Tagged<F> {
         Tagged { tag: self, future }
     }

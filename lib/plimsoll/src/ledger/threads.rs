@@ -16,7 +16,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::ffi::c_void;
-use std::ptr::null_mut;
+use std::ptr::{null_mut, without_provenance};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::TAGS_MAX;
@@ -197,7 +197,7 @@ fn claim<A: GlobalAlloc>(inner: &A) -> Option<&'static Slot> {
         if let Some(key) = key {
             // SAFETY: the key was created and is never deleted. The value is a number above 0, not
             // an address. Where it fails the slot is not given back, and nothing else is wrong.
-            unsafe { libc::pthread_setspecific(key, (index + 1) as *const c_void) };
+            unsafe { libc::pthread_setspecific(key, without_provenance::<c_void>(index + 1)) };
         }
         Some(slot)
     })
@@ -283,7 +283,7 @@ extern "C" fn thread_exits(value: *mut c_void) {
             }
         }
         // `claim` set the value to the index plus one.
-        give_index((value as usize) - 1);
+        give_index(value.addr() - 1);
     });
 }
 

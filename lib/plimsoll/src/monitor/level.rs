@@ -8,6 +8,14 @@ use std::time::Duration;
 use crate::budget::Pressure;
 
 /// When a level is entered and left.
+///
+/// ```
+/// use plimsoll::monitor::{MonitorOptions, Thresholds};
+///
+/// let early = Thresholds { tight_fill: 0.6, critical_fill: 0.8, ..Thresholds::default() };
+/// let options = MonitorOptions::default().thresholds(early).rss_limit(512 << 20);
+/// # drop(options);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Thresholds {
     /// Part of the limit in use from which memory is tight: 0.80.
@@ -53,8 +61,11 @@ pub struct Signal {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LevelChange {
+    /// The level before.
     pub from: Pressure,
+    /// The level from now on.
     pub to: Pressure,
+    /// What it was judged by.
     pub signal: Signal,
 }
 

@@ -20,7 +20,9 @@ pub enum PeakMethod {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OperationReport {
+    /// As it was begun.
     pub name: Arc<str>,
+    /// From begin to end.
     pub took: Duration,
     /// RSS when it began.
     pub start_bytes: u64,
@@ -28,6 +30,7 @@ pub struct OperationReport {
     pub end_bytes: u64,
     /// Highest RSS of this process meanwhile, all threads.
     pub peak_own_bytes: u64,
+    /// How `peak_own_bytes` was found.
     pub peak_method: PeakMethod,
     /// Highest sum of the RSS of all descendants, of the samples; `None` where the kernel does not
     /// list them. Pages that they share count in each.
@@ -44,11 +47,13 @@ pub struct OperationReport {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OperationFigures {
+    /// Operations that ended.
     pub count: u64,
     /// Highest `peak_bytes` of all.
     pub peak_bytes: u64,
     /// `peak_bytes` of the last.
     pub peak_bytes_last: u64,
+    /// How long they took together.
     pub took_total: Duration,
 }
 

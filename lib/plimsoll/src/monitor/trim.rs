@@ -8,6 +8,7 @@ use super::process::StatusFile;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrimFigures {
+    /// Times that memory was given back, or tried to be.
     pub trims_total: u64,
     /// Anonymous RSS before less after, summed; a trim during which it grew counts 0. Other threads
     /// allocate and free meanwhile, so this is at most an approximation.

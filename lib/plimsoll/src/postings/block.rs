@@ -53,6 +53,15 @@ pub(crate) fn decode(form: Form, first: u32, bytes: &[u8], ids: &mut Vec<u32>) {
     match form {
         Form::Gaps => {
             ids.push(first);
+            if bytes.is_ascii() {
+                // A byte each: the room is known, and nothing else is to be asked.
+                let mut id = first;
+                ids.extend(bytes.iter().map(|gap| {
+                    id += u32::from(*gap) + 1;
+                    id
+                }));
+                return;
+            }
             let (mut id, mut position) = (first, 0);
             while let Some(gap) = take_varint(bytes, &mut position) {
                 id += gap + 1;
@@ -91,14 +100,30 @@ pub(crate) fn fill(form: Form, first: u32, bytes: &[u8], window: &mut Window) {
         }
         Form::Bitmap => {
             let (eights, rest) = bytes.as_chunks::<8>();
+            let last = last_word(bytes, rest);
+            if window.set_words(first, eights, last) {
+                return;
+            }
             let mut at = i64::from(first);
             for eight in eights {
                 window.set_word(at, u64::from_le_bytes(*eight));
                 at += 64;
             }
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            window.set_word(at, u64::from_le_bytes(last));
+            window.set_word(at, last);
+        }
+    }
+}
+
+/// The bytes behind the last eight, as a word.
+fn last_word(bytes: &[u8], rest: &[u8]) -> u64 {
+    match bytes.last_chunk::<8>() {
+        // The last eight bytes, without those that another word has: no copy of unknown length.
+        Some(_) if rest.is_empty() => 0,
+        Some(eight) => u64::from_le_bytes(*eight) >> (64 - 8 * rest.len()),
+        None => {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            u64::from_le_bytes(word)
         }
     }
 }

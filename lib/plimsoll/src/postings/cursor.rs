@@ -2,7 +2,7 @@
 //! decoded block of a long set, 4 bytes an id of a short one.
 
 use crate::postings::block::{BLOCK_IDS, Form};
-use crate::postings::set::{Blocks, Postings};
+use crate::postings::set::{Blocks, Entry, Postings};
 use crate::postings::window::Window;
 
 #[derive(Debug)]
@@ -40,8 +40,27 @@ impl<'a> Cursor<'a> {
         self.ids.get(self.index).copied()
     }
 
+    /// Whether `id` is in the set; not less than in the call before. Of a block that is a bitmap one
+    /// byte is read; another is decoded once for all ids in it.
+    pub(crate) fn contains(&mut self, id: u32) -> bool {
+        if self.ids.last().is_some_and(|last| id <= *last) {
+            return self.seek(id) == Some(id);
+        }
+        let Some(blocks) = self.blocks else {
+            return false;
+        };
+        let rest = &blocks.directory[self.next_block..];
+        self.next_block += last_not_behind(rest, id);
+        match blocks.directory.get(self.next_block) {
+            Some(block) if block.first > id => false,
+            Some(block) if block.form == Form::Bitmap => blocks.block_contains(self.next_block, id),
+            Some(_) => self.seek(id) == Some(id),
+            None => false,
+        }
+    }
+
     /// Adds the ids that lie in a window, which must not lie before that of the call before. Not to be
-    /// mixed with `seek`.
+    /// mixed with `seek`; with `contains` of ids in windows it may be.
     pub(crate) fn fill(&mut self, window: &mut Window) {
         self.fill_decoded(window);
         let Some(blocks) = self.blocks else {
@@ -108,6 +127,18 @@ impl<'a> Cursor<'a> {
         }
         self.next_block = block;
     }
+}
+
+/// The last block that does not start behind `id`, found from the front in steps that double; 0 if
+/// all do.
+fn last_not_behind(blocks: &[Entry], id: u32) -> usize {
+    let mut step = 1;
+    while blocks.get(step).is_some_and(|block| block.first <= id) {
+        step *= 2;
+    }
+    let (low, high) = (step / 2, step.min(blocks.len()));
+    let behind = blocks[low.min(high)..high].partition_point(|block| block.first <= id);
+    (low + behind).saturating_sub(1)
 }
 
 /// The first place from `start` on whose id is not below `target`: steps that double, then halves.

@@ -12,8 +12,8 @@
 //! documents at a time in windows of 16,384. No set of results is made, for counts neither.
 //!
 //! **Not for** ranking, positions of words in text, ids above `u32`, set algebra that must come back as
-//! a set, or a program whose only concern is the time of a query: one `RoaringBitmap` a term answers 3
-//! to 50 times faster and takes 2.5 times the memory, and cannot say exactly how much
+//! a set, or a program whose only concern is the time of a query: one `RoaringBitmap` a term answers 2
+//! to 30 times faster and takes 2.5 times the memory, and cannot say exactly how much
 //! (docs/design/library-cost.md). Here all measured queries over 200,000 images take below 1 ms.
 //!
 //! Changes take `&mut`; a program with threads puts the index behind an `RwLock`, and pages through

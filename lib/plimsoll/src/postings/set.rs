@@ -17,6 +17,17 @@ const SHORT_IDS: usize = 64;
 const LONG_IDS_MIN: usize = SHORT_IDS / 2;
 
 /// Sorted ids of the documents that have a term. A set of its own too: insert, remove, ask, iterate.
+///
+/// ```
+/// use plimsoll::postings::Postings;
+///
+/// let mut set: Postings = (0..10_000).step_by(5).collect();
+/// assert!(set.contains(25) && !set.contains(26));
+/// assert!(set.insert(26) && set.remove(25));
+/// assert_eq!(set.count_range(20..=30), 3);
+/// assert_eq!(set.iter_from(21).next(), Some(26));
+/// assert!(set.size_bytes() < 2600);
+/// ```
 #[derive(Clone)]
 pub struct Postings(Shape);
 
@@ -157,10 +168,9 @@ impl Postings {
             }
             Shape::Long(blocks) => {
                 let behind = blocks.directory.partition_point(|block| block.first <= id);
-                behind.checked_sub(1).is_some_and(|index| {
-                    let entry = blocks.directory[index];
-                    block::contains(entry.form, entry.first, blocks.bytes_of(index), id)
-                })
+                behind
+                    .checked_sub(1)
+                    .is_some_and(|index| blocks.block_contains(index, id))
             }
         }
     }
@@ -243,7 +253,8 @@ impl Postings {
     /// Appends all ids of a short set, or says which blocks there are.
     pub(crate) fn read_short_or_blocks(&self, ids: &mut Vec<u32>) -> Option<&Blocks> {
         match &self.0 {
-            Shape::Short { bytes, .. } => {
+            Shape::Short { bytes, count } => {
+                ids.reserve_exact(usize::from(*count));
                 read_short(bytes, ids);
                 None
             }
@@ -324,6 +335,12 @@ impl Blocks {
     fn end_of(&self, index: usize) -> usize {
         let next = self.directory.get(index + 1);
         next.map_or(self.bytes.len(), |next| next.start as usize)
+    }
+
+    /// Whether a block has `id`, which is not below its first.
+    pub(crate) fn block_contains(&self, index: usize, id: u32) -> bool {
+        let entry = self.directory[index];
+        block::contains(entry.form, entry.first, self.bytes_of(index), id)
     }
 
     fn bytes_of(&self, index: usize) -> &[u8] {

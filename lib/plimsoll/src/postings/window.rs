@@ -35,10 +35,40 @@ impl Window {
     }
 
     /// Sets a document not behind the end; one before the start is ignored.
+    #[inline]
     pub(crate) fn set(&mut self, document: u32) {
+        debug_assert!(document <= self.end());
         if let Some(bit) = document.checked_sub(self.start) {
-            self.words[bit as usize / 64] |= 1 << (bit % 64);
+            // The remainder tells the compiler that it lies inside.
+            self.words[bit as usize / 64 % WORDS] |= 1 << (bit % 64);
         }
+    }
+
+    /// Sets the documents from `first` on that `eights`, and `last` behind them, have as bits. `false`,
+    /// and nothing is set, where not all of their bits have a place.
+    pub(crate) fn set_words(&mut self, first: u32, eights: &[[u8; 8]], last: u64) -> bool {
+        let Some(bit) = first.checked_sub(self.start) else {
+            return false;
+        };
+        let (index, shift) = (bit as usize / 64, bit % 64);
+        // One place more for what the shift moves out of the last word.
+        let Some(places) = self.words.get_mut(index..index + eights.len() + 2) else {
+            return false;
+        };
+        let (places, behind) = places.split_at_mut(eights.len());
+        let mut carry = 0;
+        let mut or = |place: &mut u64, word: u64| {
+            *place |= word << shift | carry;
+            // In two steps: a shift by 64 is none.
+            carry = word >> 1 >> (63 - shift);
+        };
+        for (place, eight) in places.iter_mut().zip(eights) {
+            or(place, u64::from_le_bytes(*eight));
+        }
+        for (place, word) in behind.iter_mut().zip([last, 0]) {
+            or(place, word);
+        }
+        true
     }
 
     /// Sets up to 64 documents from `first` on; those outside are ignored.
@@ -69,6 +99,16 @@ impl Window {
             .sum()
     }
 
+    /// Whether there are more documents than `limit`; stops counting where that is clear.
+    pub(crate) fn has_more_than(&self, limit: u32) -> bool {
+        let mut left = limit;
+        !self.words.iter().all(|word| {
+            let rest = left.checked_sub(word.count_ones());
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        })
+    }
+
     /// Both must be of one stretch.
     pub(crate) fn add(&mut self, other: &Window) {
         self.join(other, |own, other| own | other);
@@ -88,8 +128,25 @@ impl Window {
         }
     }
 
+    /// Takes out every document that `is_in` does not know; asks for them in order.
+    pub(crate) fn retain(&mut self, mut is_in: impl FnMut(u32) -> bool) {
+        for (index, word) in (0..).zip(self.words.iter_mut()) {
+            let mut left = *word;
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                if !is_in(self.start + index * 64 + bit) {
+                    *word &= !(1 << bit);
+                }
+            }
+        }
+    }
+
     /// Takes out what lies before `first` or behind `last`.
     pub(crate) fn cut(&mut self, first: u32, last: u32) {
+        if first <= self.start && last >= self.end() {
+            return;
+        }
         for (at, word) in (self.start..=self.end())
             .step_by(64)
             .zip(self.words.iter_mut())

@@ -18,6 +18,7 @@ const SLACK_BYTES: u64 = 1 << 20;
 /// The highest RSS inside a stage, and what is known of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RssPeak {
+    /// The high-water mark of this stage alone, in bytes.
     Exactly(u64),
     /// The mark could not be reset and did not rise: the peak of the stage is below that of the run.
     AtMost(u64),

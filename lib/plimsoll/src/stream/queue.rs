@@ -10,7 +10,9 @@ use crate::sync::{Condvar, Mutex, lock, wait};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueFigures {
+    /// Items that went in.
     pub items_total: u64,
+    /// What they weighed together.
     pub bytes_total: u64,
     /// The most that was ever in it; never more than its limit.
     pub held_peak_bytes: usize,

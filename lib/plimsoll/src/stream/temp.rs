@@ -48,12 +48,15 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TempFigures {
+    /// What all files may hold together.
     pub limit_bytes: u64,
+    /// What they hold now.
     pub held_bytes: u64,
     /// The most that was ever held.
     pub held_peak_bytes: u64,
     /// Files that are open.
     pub files: u64,
+    /// Writes that would have passed the limit.
     pub refused_total: u64,
 }
 

@@ -74,8 +74,11 @@ impl Kind {
 /// One frame; 32 bytes, its body borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
+    /// What it says.
     pub kind: Kind,
+    /// The call that it is about.
     pub id: u64,
+    /// At most [`BODY_MAX`].
     pub body: &'a [u8],
 }
 

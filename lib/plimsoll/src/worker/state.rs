@@ -62,6 +62,7 @@ pub struct WorkerFigures {
     pub memory_bytes: Option<u64>,
     /// Calls in line and in flight.
     pub pending: usize,
+    /// Children that were started.
     pub started_total: u64,
     /// Ends that nobody asked for.
     pub crashed_total: u64,
