@@ -1,15 +1,14 @@
-//! What the state of many files costs: a listing of so many made-up objects, scanned three times (all
-//! new, all known, one in a hundred changed): `cargo run --release --example scan -- 10000000`.
+//! What the state of many files costs: a listing of so many made-up objects, scanned as all
+//! new, then, all of it uploaded, with none changed and with one in a hundred changed: `cargo run --release --example scan -- 10000000`.
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use plimsoll_mirror::record::{Etag, Meta, Outcome, Record};
-use plimsoll_mirror::scan::{Listing, ScanCounts, scan};
-use plimsoll_mirror::state::journal::Entry;
-use plimsoll_mirror::state::{Lock, Pair, State};
+use plimsoll_mirror::record::{Etag, Meta, Record};
+use plimsoll_mirror::scan::{Listing, scan};
+use plimsoll_mirror::state::{Generation, Lock, Pair, State};
 
 /// Objects as of a bucket: keys of 100 bytes, of which 32 are noise, an MD5, a size and a time.
 struct Objects {
@@ -59,7 +58,7 @@ impl Listing for Objects {
             noise(n) >> 8,
             noise(n ^ 1 << 60)
         )?;
-        let is_changed = self.changed.is_some_and(|every| n % every == 0);
+        let is_changed = self.changed.is_some_and(|every| n.is_multiple_of(every));
         let version = u64::from(is_changed);
         self.meta = Meta {
             size_bytes: noise(n) % 5_000_000,
@@ -112,56 +111,55 @@ fn measure(folder: &Path, count: u64) -> Result<()> {
         source: "s3".to_owned(),
         destination: "ftp".to_owned(),
     };
+    let before = cpu_seconds()?;
+    let mut objects = Objects::new(count, None);
+    while objects.advance()? {}
+    println!(
+        "the objects alone: {:.2} CPU-s, which is in each of the figures below",
+        cpu_seconds()? - before
+    );
     let lock = Lock::take(folder)?;
     let mut state = State::open(folder, &pair, &lock)?;
-    for (name, changed) in [
-        ("all new", None),
-        ("all known", None),
-        ("none changed", None),
-        ("1 % changed", Some(100)),
-    ] {
-        let before = cpu_seconds()?;
-        let mut next = state.next()?;
-        let counts = scan(state.known()?, &mut Objects::new(count, changed), &mut next)?;
-        state = state.reopen(next.publish(1)?)?;
-        let seconds = cpu_seconds()? - before;
-        let (base, delta) = (state.base().figures(), state.delta().figures());
-        println!(
-            "{name}: {seconds:.2} CPU-s, {} synced, {} new; base {} bytes, delta {} entries; peak RSS {}",
-            counts.after.synced,
-            counts.after.new,
-            base.file_bytes,
-            delta.entries,
-            status("VmHWM:")?
-        );
-        if base.entries > 0 {
-            let each = base.file_bytes as f64 / base.entries as f64;
-            println!("  {each:.1} bytes an entry on disk");
+    state = step("all new", state, count, |state, next| {
+        scan(state.known()?, &mut Objects::new(count, None), next).map(drop)
+    })?;
+    // As after all were uploaded.
+    state = step("all synced", state, count, |_, next| {
+        let mut objects = Objects::new(count, None);
+        while objects.advance()? {
+            let record = Record::Synced(objects.meta.clone());
+            next.put(objects.key(), None, Some(&record))?;
         }
-        finish(&state, &counts)?;
+        Ok(())
+    })?;
+    for (name, changed) in [("none changed", None), ("1 % changed", Some(100))] {
+        state = step(name, state, count, |state, next| {
+            scan(state.known()?, &mut Objects::new(count, changed), next).map(drop)
+        })?;
     }
     Ok(())
 }
 
-/// Tells the journal that all was uploaded, in order.
-fn finish(state: &State, counts: &ScanCounts) -> Result<()> {
+/// Makes a generation, and tells what that took.
+fn step(
+    name: &str,
+    state: State,
+    count: u64,
+    make: impl FnOnce(&State, &mut Generation) -> Result<()>,
+) -> Result<State> {
     let before = cpu_seconds()?;
-    let mut journal = state.journal()?;
-    let mut known = state.known()?;
-    let mut ordinal = 0;
-    while ordinal < state.delta().figures().entries && known.advance()? {
-        // With nothing in the journal, the delta has what is pending and what differs from the base.
-        if let Some(Record::New { .. }) = known.record() {
-            journal.append(Entry::Result(ordinal, Outcome::Uploaded))?;
-            ordinal += 1;
-        }
-    }
-    journal.sync()?;
-    if counts.after.new > 0 {
-        println!(
-            "  results of {ordinal} uploads: {:.2} CPU-s",
-            cpu_seconds()? - before
-        );
-    }
-    Ok(())
+    let mut next = state.next()?;
+    make(&state, &mut next)?;
+    let state = state.reopen(next.publish(1)?)?;
+    let seconds = cpu_seconds()? - before;
+    let (base, delta) = (state.base().figures(), state.delta().figures());
+    println!(
+        "{name}: {seconds:.2} CPU-s; base {} entries, {:.1} bytes for each of {count} files; delta {} \
+         entries; peak RSS {}",
+        base.entries,
+        (base.file_bytes + delta.file_bytes) as f64 / count as f64,
+        delta.entries,
+        status("VmHWM:")?
+    );
+    Ok(state)
 }

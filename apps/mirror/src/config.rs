@@ -76,7 +76,7 @@ pub struct RunArguments {
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: LogLevel,
 
-    /// Such as https://fsn1.your-objectstorage.com
+    /// Address of the service: `https://HOST[:PORT]`.
     #[arg(long, env = "S3_ENDPOINT")]
     pub s3_endpoint: String,
     #[arg(long, env = "S3_BUCKET")]

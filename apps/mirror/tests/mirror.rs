@@ -392,6 +392,60 @@ fn kills_lose_and_leave_nothing() {
     servers.state(&["check"]).expect(0, &["the state is whole"]);
 }
 
+/// A signal ends a run between two files: nothing is an error for it, and the next run goes on.
+#[test]
+fn a_signal_ends_a_run_early() {
+    let Some(mut servers) = Servers::start("signal") else {
+        return;
+    };
+    for n in 0..40 {
+        servers.put(&format!("{n:02}"), "x");
+    }
+    let child = servers
+        .command("run")
+        .args(["--source-max-rps=8", "--dest-workers=2"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let whole = |servers: &Servers| {
+        let files = servers.files();
+        files
+            .keys()
+            .filter(|name| !name.contains(".mirror-part-"))
+            .count()
+    };
+    while whole(&servers) == 0 {
+        std::thread::yield_now();
+    }
+    // SAFETY: a signal to a child that was not waited for yet.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("was ended by a signal: failed=0"), "{text}");
+    let before = whole(&servers);
+    assert!(before < 40, "{before}");
+    servers.state(&["status"]).expect(2, &["ERROR=0"]);
+    let run = servers.run(&["--log-level=debug"]);
+    run.expect(
+        0,
+        &["completed successfully", &format!("synced={}", 40 - before)],
+    );
+    assert_eq!(servers.files().len(), 40);
+    // What the whole program held, with its code, connections and buffers of five workers.
+    let peak = run
+        .text
+        .split("AFTER_UPLOAD")
+        .nth(1)
+        .unwrap()
+        .split("RssPeak=")
+        .nth(1)
+        .unwrap();
+    let peak: u64 = peak.split("KiB").next().unwrap().parse().unwrap();
+    println!("peak RSS {peak} KiB");
+    assert!(peak <= 32 << 10, "{peak} KiB");
+}
+
 #[test]
 fn bad_settings_are_told_and_change_nothing() {
     let Some(servers) = Servers::start("settings") else {
@@ -404,6 +458,14 @@ fn bad_settings_are_told_and_change_nothing() {
     servers
         .run(&["--source-max-rps=-1"])
         .expect(1, &["invalid value"]);
+    // B7: a variable counts where no flag is given, and only there.
+    let with_variable = |more: &[&str]| {
+        let mut command = servers.command("run");
+        command.env("SOURCE_MAX_RPS", "x").args(more);
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    assert!(with_variable(&[]).contains("invalid value 'x' for '--source-max-rps"));
+    assert_eq!(with_variable(&["--source-max-rps=0"]), "");
     let servers = servers.with(&["--dest-max-retries=1"]);
     let mut wrong = servers.command("run");
     wrong.env("FTP_PASSWORD", "wrong");

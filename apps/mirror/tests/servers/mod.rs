@@ -132,7 +132,10 @@ fn gather(folder: &Path, below: &str, files: &mut BTreeMap<String, String>) {
         if entry.file_type().unwrap().is_dir() {
             gather(&entry.path(), &format!("{name}/"), files);
         } else {
-            let text = fs::read_to_string(entry.path()).unwrap();
+            // It may be renamed meanwhile.
+            let Ok(text) = fs::read_to_string(entry.path()) else {
+                continue;
+            };
             files.insert(name.strip_prefix("base/").unwrap_or(&name).to_owned(), text);
         }
     }
