@@ -53,7 +53,7 @@ impl Listing for Objects {
         let (folder, place) = (n / 100, n % 100);
         write!(
             self.key,
-            "tenant-{:03}/album-{folder:07}/{place:02}{:014x}{:016x}/original-picture-of-some-size.jpeg",
+            "tenant-{:03}/album-{folder:07}/{place:02}{:014x}{:016x}/original-picture-of-some-size-of-many.jpeg",
             folder / 1000,
             noise(n) >> 8,
             noise(n ^ 1 << 60)

@@ -116,18 +116,22 @@ impl Work<'_> {
         let mut progress = Progress::default();
         let ended = thread::scope(|scope| -> Result<()> {
             let spawn = |name: String| thread::Builder::new().name(name).stack_size(STACK_BYTES);
+            for number in 0..self.workers {
+                let (tasks, stop, done) = (&tasks, &stop, done_sender.clone());
+                let started = spawn(format!("worker {number}"))
+                    .spawn_scoped(scope, move || self.work(tasks, stop, &done));
+                if let Err(error) = started {
+                    // Those that were started wait for tasks until nobody can send any.
+                    drop(task_sender);
+                    return Err(error).context("start a worker");
+                }
+            }
             let producer = spawn("delta".to_owned())
                 .spawn_scoped(scope, || {
                     let counters = (&looked_at, &waiting);
                     self.produce(state, &journal, phase, &stop, task_sender, counters)
                 })
                 .context("start a thread that reads the state")?;
-            for number in 0..self.workers {
-                let (tasks, stop, done) = (&tasks, &stop, done_sender.clone());
-                spawn(format!("worker {number}"))
-                    .spawn_scoped(scope, move || self.work(tasks, stop, &done))
-                    .context("start a worker")?;
-            }
             drop(done_sender);
             let collected = self.collect(&done, &journal, &looked_at, &waiting, &mut progress);
             if collected.is_err() {

@@ -30,7 +30,7 @@ fn put_key(n: u64, key: &mut Vec<u8>) {
         .wrapping_mul(0x2545_f491_4f6c_dd1d_u128 << 40 | 0x1f);
     write!(
         key,
-        "tenant-{:03}/album-{:06}/{:02}-{noise:032x}/original-picture-of-somebody.jpeg",
+        "tenant-{:03}/album-{:06}/{:02}-{noise:032x}/original-picture-of-somebodys-child.jpeg",
         n / 10_000,
         n / 100,
         n % 100
@@ -106,6 +106,7 @@ fn memory_is_frames_and_the_page_cache_is_windows() {
         let mut writer = RunWriter::create(&path, RunOptions::default()).unwrap();
         for n in 0..COUNT {
             put_key(n, &mut key);
+            assert_eq!(key.len(), 100);
             writer.push(&key, &value(n)).unwrap();
         }
         writer.commit().unwrap();
