@@ -1,8 +1,8 @@
 //! The destination: one connection of FTP or FTPS.
 //!
 //! A file is sent under a temporary name in its folder, compared in length, and renamed: who reads the
-//! destination never sees half of one. Memory: a buffer of 64 KiB while a file is sent, those of TLS
-//! (some 40 KiB), and the name of a folder.
+//! destination never sees half of one. Memory: a buffer of 64 KiB while a file is sent, and those of
+//! TLS (some 40 KiB).
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -121,8 +121,6 @@ impl From<io::Error> for Fault {
 pub struct Connection {
     ftp: RustlsFtpStream,
     base_path: String,
-    /// The folder that was made last.
-    made: String,
     /// Whether the server tells sizes; known after the first file.
     has_size: bool,
 }
@@ -182,7 +180,6 @@ impl Connection {
         Ok(Connection {
             ftp,
             base_path: settings.base_path.clone(),
-            made: String::new(),
             has_size: true,
         })
     }
@@ -283,15 +280,13 @@ impl Connection {
     /// not be made is told by what is done next.
     fn make_folders(&mut self, path: &str) -> Result<(), Fault> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        if folder.is_empty() || folder == self.made {
+        if folder.is_empty() {
             return Ok(());
         }
         for (at, _) in folder.match_indices('/').skip_while(|(at, _)| *at == 0) {
             self.make_folder(&folder[..at])?;
         }
-        self.make_folder(folder)?;
-        self.made = folder.to_owned();
-        Ok(())
+        self.make_folder(folder)
     }
 
     fn make_folder(&mut self, folder: &str) -> Result<(), Fault> {

@@ -5,13 +5,15 @@
 //! keys have to rise strictly, to have the prefix, to be as many as the page counts; a page that is not
 //! the last has to say where the next one begins, and not where it began itself.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
+use plimsoll::runs::{SortOptions, Sorted, SortedEntries, Sorter};
 
-use crate::record::Meta;
+use crate::record::{Etag, Meta, Record};
 use crate::s3::{Client, Page};
 use crate::scan::Listing;
 
@@ -89,6 +91,87 @@ impl Listing for BucketListing {
     }
 }
 
+/// The source does not list its keys in order.
+#[derive(Debug)]
+pub struct Unordered(String);
+
+impl fmt::Display for Unordered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unordered {}
+
+/// A bucket whose pages come in any order, sorted before any of it is used. Memory: what the sort is
+/// given, and a page. A key that is listed twice makes it no listing.
+#[derive(Debug)]
+pub struct SortedListing {
+    sorted: Sorted,
+    meta: Meta,
+    /// Keys that are still to come, if each was listed once.
+    left: u64,
+}
+
+impl SortedListing {
+    /// Lists the whole bucket.
+    pub fn read(client: &Client, prefix: &str, options: SortOptions) -> Result<SortedListing> {
+        let mut sorter = Sorter::new(options)?;
+        let mut checker = Checker::new(prefix);
+        let mut value = Vec::new();
+        loop {
+            let page = client.list(prefix, checker.token.as_deref())?;
+            let page = checker.check_unordered(page)?;
+            for at in 0..page.len() {
+                value.clear();
+                Record::Synced(page.meta(at).clone()).encode(&mut value);
+                sorter.push(page.key(at), &value)?;
+            }
+            if !page.is_truncated() {
+                break;
+            }
+        }
+        let sorted = sorter.finish()?;
+        Ok(SortedListing {
+            left: sorted.figures().entries,
+            sorted,
+            meta: Meta {
+                size_bytes: 0,
+                modified: 0,
+                etag: Etag::None,
+            },
+        })
+    }
+}
+
+impl Listing for SortedListing {
+    fn advance(&mut self) -> Result<bool> {
+        if !self.sorted.advance()? {
+            if self.left > 0 {
+                bail!(
+                    "the source lists {} keys more than once: the listing can't be trusted",
+                    self.left
+                );
+            }
+            return Ok(false);
+        }
+        self.left = self.left.saturating_sub(1);
+        match Record::decode(self.sorted.value())? {
+            Some(Record::Synced(meta)) => self.meta = meta,
+            other => bail!("{other:?} was sorted in place of an object"),
+        }
+        Ok(true)
+    }
+
+    fn key(&self) -> &[u8] {
+        self.sorted.key()
+    }
+
+    fn meta(&self) -> &Meta {
+        &self.meta
+    }
+}
+
 /// What the pages so far say of those that may follow.
 #[derive(Debug)]
 struct Checker {
@@ -111,23 +194,31 @@ impl Checker {
     fn check(&mut self, page: Page) -> Result<Page> {
         for at in 0..page.len() {
             let key = page.key(at);
-            if !key.starts_with(&self.prefix) {
-                bail!(
-                    "the source lists \"{}\", which has not the prefix that was asked for: the listing \
-                     can't be trusted",
-                    key.escape_ascii()
-                );
-            }
             let before = match at.checked_sub(1) {
                 Some(before) => Some(page.key(before)),
                 None => self.last.as_deref(),
             };
             if before.is_some_and(|before| key <= before) {
-                bail!(
-                    "the source lists \"{}\" after \"{}\": keys do not rise, so the listing can't be \
-                     trusted",
+                let text = format!(
+                    "the source lists \"{}\" after \"{}\": keys do not rise",
                     key.escape_ascii(),
                     before.unwrap_or_default().escape_ascii()
+                );
+                return Err(Unordered(text).into());
+            }
+        }
+        self.check_unordered(page)
+    }
+
+    /// All but the order.
+    fn check_unordered(&mut self, page: Page) -> Result<Page> {
+        for at in 0..page.len() {
+            let key = page.key(at);
+            if !key.starts_with(&self.prefix) {
+                bail!(
+                    "the source lists \"{}\", which has not the prefix that was asked for: the listing \
+                     can't be trusted",
+                    key.escape_ascii()
                 );
             }
         }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use plimsoll::runs::SortedEntries;
+use plimsoll::runs::{SortOptions, SortedEntries};
+use plimsoll::stream::TempSpace;
 
 use crate::config::{Command, RunArguments, StateArguments};
-use crate::listing::BucketListing;
+use crate::listing::{BucketListing, SortedListing, Unordered};
 use crate::record::{Held, Record};
 use crate::report::Log;
 use crate::s3::Client;
 use crate::scan::{ScanCounts, StatusCounts, copy, scan};
-use crate::state::{Lock, State};
+use crate::state::{Generation, Lock, State};
 use crate::work::{Phase, Progress, Work, now};
 
 /// Both sides are equal; something is left.
@@ -47,9 +48,7 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
     log.memory("START_SCAN");
     let client = Arc::new(Client::new(source)?);
-    let mut listing = BucketListing::start(&client, &arguments.s3_prefix)?;
-    let mut next = state.next()?;
-    let counts = scan(state.known()?, &mut listing, &mut next)?;
+    let (counts, next) = list(arguments, &log, &client, &state)?;
     log.memory("AFTER_SCAN");
     tell_scan(&log, &counts);
     let state = state.reopen(next.publish(now())?)?;
@@ -96,6 +95,42 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
     Ok(left.tell(&log))
 }
 
+/// Memory for sorting a listing that is not in order.
+const SORT_BYTES: usize = 8 << 20;
+/// What that may take on disk: ten billion keys of 100 bytes.
+const SORT_DISK_BYTES: u64 = 1 << 40;
+
+/// The listing beside what is known. Where the source does not list in order, it is listed once more,
+/// and sorted.
+fn list(
+    arguments: &RunArguments,
+    log: &Log,
+    client: &Arc<Client>,
+    state: &State,
+) -> Result<(ScanCounts, Generation)> {
+    let prefix = &arguments.s3_prefix;
+    let mut next = state.next()?;
+    let mut listing = BucketListing::start(client, prefix)?;
+    let unordered = match scan(state.known()?, &mut listing, &mut next) {
+        Ok(counts) => return Ok((counts, next)),
+        Err(error) if error.is::<Unordered>() => error,
+        Err(error) => return Err(error),
+    };
+    log.error(format!(
+        "{unordered}: it is listed again and sorted, and deletes nothing"
+    ));
+    drop(next);
+    let options = SortOptions {
+        memory_bytes: SORT_BYTES,
+        space: TempSpace::new(&arguments.state.state, SORT_DISK_BYTES)?,
+    };
+    let mut listing = SortedListing::read(client, prefix, options)?;
+    let mut next = state.next()?;
+    let mut counts = scan(state.known()?, &mut listing, &mut next)?;
+    counts.is_unordered = true;
+    Ok((counts, next))
+}
+
 /// Deletes, where the listing and the limits allow it.
 fn delete(
     arguments: &RunArguments,
@@ -130,6 +165,13 @@ fn withheld(arguments: &RunArguments, counts: &ScanCounts) -> Option<String> {
     let wanted = counts.after.deleted_in_source;
     if arguments.allow_mass_delete {
         return None;
+    }
+    if counts.is_unordered {
+        return Some(
+            "the source does not list in order, so what it leaves out can't be told; \
+             --allow-mass-delete to trust it"
+                .to_owned(),
+        );
     }
     if counts.listed == 0 {
         return Some(
@@ -238,9 +280,7 @@ fn plan(arguments: &RunArguments) -> Result<ExitCode> {
     let lock = Lock::take(&arguments.state.state)?;
     let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
     let client = Arc::new(Client::new(arguments.source()?)?);
-    let mut listing = BucketListing::start(&client, &arguments.s3_prefix)?;
-    let mut next = state.next()?;
-    let counts = scan(state.known()?, &mut listing, &mut next)?;
+    let (counts, next) = list(arguments, &log, &client, &state)?;
     drop(next);
     tell_scan(&log, &counts);
     log.info(format!(

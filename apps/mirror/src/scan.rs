@@ -45,6 +45,8 @@ pub struct ScanCounts {
     pub dropped: u64,
     /// Bytes that are to be uploaded.
     pub pending_bytes: u64,
+    /// The source does not list in order: set by who had it sorted.
+    pub is_unordered: bool,
 }
 
 /// Keys by status.

@@ -290,6 +290,41 @@ fn mass_deletions_are_withheld() {
     assert!(servers.files().is_empty());
 }
 
+/// A source that lists out of order is served, but deletes nothing; one that lists a key twice is not.
+#[test]
+fn a_listing_out_of_order_is_sorted_and_deletes_nothing() {
+    let Some(mut servers) = Servers::start("unordered") else {
+        return;
+    };
+    for key in ["a", "b", "c", "d", "e"] {
+        servers.put(key, key);
+    }
+    servers.faults(json!({"list_reversed": "once", "page": 3}));
+    servers.run(&[]).expect(
+        0,
+        &[
+            "keys do not rise",
+            "ProcessSource: total=5, new=5",
+            "synced=5",
+        ],
+    );
+    let expected = servers.files();
+    assert_eq!(expected.len(), 5);
+    servers.delete("a");
+    servers.run(&[]).expect(
+        2,
+        &["1 deletions withheld: the source does not list in order"],
+    );
+    assert_eq!(servers.files(), expected);
+    servers.faults(json!({"list_reversed": "twice"}));
+    servers
+        .run(&["--allow-mass-delete"])
+        .expect(1, &["lists 1 keys more than once"]);
+    assert_eq!(servers.files(), expected);
+    servers.faults(json!({}));
+    servers.run(&[]).expect(0, &["deleted=1"]);
+}
+
 /// B12: "550 Permission denied" is no deletion.
 #[test]
 fn a_refused_deletion_is_no_deletion() {

@@ -7,6 +7,7 @@ JSON with both ports, then takes a line of JSON a command and answers with a lin
 
 import json
 import logging
+import re
 import sys
 import threading
 from urllib.parse import parse_qsl, urlencode
@@ -70,6 +71,15 @@ def app(environ, start_response):
     status, headers = kept["head"]
     if is_list and faults.get("list_cut"):
         body = body[: len(body) // 2]
+        headers = [(k, v) for k, v in headers if k.lower() != "content-length"]
+        headers.append(("Content-Length", str(len(body))))
+    if is_list and faults.get("list_reversed"):
+        text = body.decode()
+        objects = re.findall(r"<Contents>.*?</Contents>", text, re.S)
+        start, end = text.index(objects[0]), text.rindex(objects[-1]) + len(objects[-1])
+        objects = objects[::-1] + objects[:1] * (faults["list_reversed"] == "twice")
+        text = re.sub(r"<KeyCount>.*?</KeyCount>", "", text[:start] + "".join(objects) + text[end:])
+        body = text.encode()
         headers = [(k, v) for k, v in headers if k.lower() != "content-length"]
         headers.append(("Content-Length", str(len(body))))
     if is_get and faults.get("get_cut_times", 0) > 0:
