@@ -38,6 +38,8 @@ pub enum Command {
         #[command(flatten)]
         state: StateArguments,
     },
+    /// Write all that is known, a line of JSON a key, in the order of keys.
+    Export(StateArguments),
     /// Fold what has changed into the base of the state.
     Compact(StateArguments),
     /// Read every byte of the state and say whether it is whole.

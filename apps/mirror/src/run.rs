@@ -1,5 +1,6 @@
 //! The verbs: what is done in which order, what is said of it, and the exit code.
 
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use plimsoll::runs::{SortOptions, SortedEntries};
 use plimsoll::stream::TempSpace;
+use serde::Serialize;
 
 use crate::config::{Command, RunArguments, StateArguments};
 use crate::listing::{BucketListing, SortedListing, Unordered};
@@ -32,6 +34,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Plan(arguments) => plan(&arguments),
         Command::Status(arguments) => status(&arguments),
         Command::Explain { key, state } => explain(&key, &state),
+        Command::Export(arguments) => export(&arguments),
         Command::Compact(arguments) => compact(&arguments),
         Command::Check(arguments) => check(&arguments),
     }
@@ -97,7 +100,7 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
 
 /// Memory for sorting a listing that is not in order.
 const SORT_BYTES: usize = 8 << 20;
-/// What that may take on disk: ten billion keys of 100 bytes.
+/// What that may take on disk: more than the listing of any bucket.
 const SORT_DISK_BYTES: u64 = 1 << 40;
 
 /// The listing beside what is known. Where the source does not list in order, it is listed once more,
@@ -379,6 +382,60 @@ fn explain(key: &str, arguments: &StateArguments) -> Result<ExitCode> {
     }
     let is_equal = !record.is_pending();
     Ok(ExitCode::from(if is_equal { EQUAL } else { PARTIAL }))
+}
+
+/// A line of an export; what is not known is left out.
+#[derive(Serialize)]
+struct Line<'a> {
+    key: &'a str,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_bytes: Option<u64>,
+    /// Seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modified_seconds: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl<'a> Line<'a> {
+    fn new(key: &'a str, record: &Record) -> Line<'a> {
+        let meta = match record {
+            Record::Synced(meta) | Record::New { meta, .. } => Some(meta),
+            Record::Deleted { .. } => None,
+        };
+        let etag = meta.map(|meta| meta.etag.to_string());
+        Line {
+            key,
+            status: record.status().name(),
+            size_bytes: meta.map(|meta| meta.size_bytes),
+            modified_seconds: meta.map(|meta| meta.modified),
+            etag: etag.filter(|etag| !etag.is_empty()),
+            attempts: record.trouble().map(|trouble| trouble.attempts),
+            reason: record.trouble().map(|trouble| trouble.reason.to_string()),
+        }
+    }
+}
+
+fn export(arguments: &StateArguments) -> Result<ExitCode> {
+    let state = State::look(&arguments.state)?;
+    let mut known = state.known()?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    while known.advance()? {
+        let Some(record) = known.record() else {
+            continue;
+        };
+        let key =
+            str::from_utf8(known.key()).context("the state has a key that is never mirrored")?;
+        serde_json::to_writer(&mut out, &Line::new(key, record)).context("write the export")?;
+        writeln!(out).context("write the export")?;
+    }
+    out.flush().context("write the export")?;
+    Ok(ExitCode::from(EQUAL))
 }
 
 fn compact(arguments: &StateArguments) -> Result<ExitCode> {

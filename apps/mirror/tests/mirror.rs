@@ -103,6 +103,9 @@ fn a_failed_upload_is_an_error_until_it_works() {
     servers
         .state(&["explain", "a"])
         .expect(2, &["failed 1 times in a row", "the source failed"]);
+    let line = r#"{"key":"b","status":"ERROR","size_bytes":3,"modified_seconds":1"#;
+    let reason = r#""attempts":1,"reason":"the source failed"}"#;
+    servers.state(&["export"]).expect(0, &[line, reason]);
     servers.run(&[]).expect(0, &["NEW(updated)=2", "synced=2"]);
     assert_eq!(servers.files(), files(&[("a", "one"), ("b", "two")]));
 }
