@@ -311,7 +311,9 @@ mod tests {
                 .to_string()
                 .contains("--ftp-base-path has a control character")
         );
-        let error = parse(&["--s3-bucket=a/b"]).source().map(drop).unwrap_err();
+        let mut arguments = parse(&[]);
+        arguments.s3_bucket = "a/b".to_owned();
+        let error = arguments.source().map(drop).unwrap_err();
         assert!(
             error.to_string().contains("is no name of a bucket"),
             "{error}"

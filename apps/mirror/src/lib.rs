@@ -11,6 +11,7 @@ pub mod config;
 pub mod ftp;
 pub mod key;
 pub mod listing;
+mod look;
 mod number;
 pub mod record;
 pub mod report;

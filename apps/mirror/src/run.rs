@@ -1,27 +1,25 @@
 //! The verbs: what is done in which order, what is said of it, and the exit code.
 
-use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use plimsoll::runs::{SortOptions, SortedEntries};
+use plimsoll::runs::SortOptions;
 use plimsoll::stream::TempSpace;
-use serde::Serialize;
 
-use crate::config::{Command, RunArguments, StateArguments};
+use crate::config::{Command, RunArguments};
 use crate::listing::{BucketListing, SortedListing, Unordered};
-use crate::record::{Held, Record};
+use crate::look;
 use crate::report::Log;
 use crate::s3::Client;
-use crate::scan::{ScanCounts, StatusCounts, copy, scan};
+use crate::scan::{ScanCounts, scan};
 use crate::state::{Generation, Lock, State};
 use crate::work::{Phase, Progress, Work, now};
 
 /// Both sides are equal; something is left.
-const EQUAL: u8 = 0;
-const PARTIAL: u8 = 2;
+pub(crate) const EQUAL: u8 = 0;
+pub(crate) const PARTIAL: u8 = 2;
 
 /// Runs a command to its exit code.
 ///
@@ -32,11 +30,11 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Run(arguments) if arguments.dry_run => plan(&arguments),
         Command::Run(arguments) => run(&arguments),
         Command::Plan(arguments) => plan(&arguments),
-        Command::Status(arguments) => status(&arguments),
-        Command::Explain { key, state } => explain(&key, &state),
-        Command::Export(arguments) => export(&arguments),
-        Command::Compact(arguments) => compact(&arguments),
-        Command::Check(arguments) => check(&arguments),
+        Command::Status(arguments) => look::status(&arguments),
+        Command::Explain { key, state } => look::explain(&key, &state),
+        Command::Export(arguments) => look::export(&arguments),
+        Command::Compact(arguments) => look::compact(&arguments),
+        Command::Check(arguments) => look::check(&arguments),
     }
 }
 
@@ -255,7 +253,7 @@ fn tell_scan(log: &Log, counts: &ScanCounts) {
         "FinalizeStates: TEMP_DELETED→DELETED_ON_S3={}, dropped={}; {}",
         counts.to_deleted,
         counts.dropped,
-        status_line(&counts.after)
+        counts.after.line()
     ));
     if counts.folder_markers > 0 {
         log.info(format!(
@@ -266,13 +264,6 @@ fn tell_scan(log: &Log, counts: &ScanCounts) {
     for (refusal, count) in &counts.refused {
         log.error(format!("{count} keys are not mirrored: {refusal}"));
     }
-}
-
-fn status_line(counts: &StatusCounts) -> String {
-    format!(
-        "SYNCED={}, NEW={}, ERROR={}, DELETED_IN_SOURCE={}",
-        counts.synced, counts.new, counts.error, counts.deleted_in_source
-    )
 }
 
 /// The scan of a run, which is then dropped. It takes the lock, as its files are written beside.
@@ -299,170 +290,4 @@ fn plan(arguments: &RunArguments) -> Result<ExitCode> {
     }
     let is_equal = counts.after.total() == counts.after.synced && counts.refused_total() == 0;
     Ok(ExitCode::from(if is_equal { EQUAL } else { PARTIAL }))
-}
-
-fn status(arguments: &StateArguments) -> Result<ExitCode> {
-    let state = State::look(&arguments.state)?;
-    let mut known = state.known()?;
-    let mut counts = StatusCounts::default();
-    while known.advance()? {
-        if let Some(record) = known.record() {
-            counts.add(record.status());
-        }
-    }
-    let manifest = state.manifest();
-    println!("source: {}", manifest.pair.source);
-    println!("destination: {}", manifest.pair.destination);
-    println!("{}", status_line(&counts));
-    let (base, delta) = (&manifest.base, &manifest.delta);
-    println!(
-        "state: generation {}, base {} entries in {} bytes, delta {} in {}",
-        manifest.generation, base.entries, base.file_bytes, delta.entries, delta.file_bytes
-    );
-    match manifest.listed_at {
-        0 => println!("never listed"),
-        at => println!("listed {} seconds ago", now().saturating_sub(at)),
-    }
-    let is_equal = counts.total() == counts.synced;
-    Ok(ExitCode::from(if is_equal { EQUAL } else { PARTIAL }))
-}
-
-fn explain(key: &str, arguments: &StateArguments) -> Result<ExitCode> {
-    let state = State::look(&arguments.state)?;
-    let mut known = state.known_from(key.as_bytes())?;
-    let is_known = known.advance()? && known.key() == key.as_bytes();
-    let record = match is_known {
-        true => known.take_record(),
-        false => None,
-    };
-    let Some(record) = record else {
-        println!("{key:?}: not known");
-        match crate::key::judge(key.as_bytes()) {
-            crate::key::Policy::Mirror => {
-                println!("no listing had it, or it is deleted on both sides")
-            }
-            crate::key::Policy::FolderMarker => println!("a folder marker: no file is meant"),
-            crate::key::Policy::Refuse(why) => println!("never mirrored: {why}"),
-        }
-        return Ok(ExitCode::from(PARTIAL));
-    };
-    println!("{key:?}: {}", record.status().name());
-    let (wanted, held) = match &record {
-        Record::Synced(meta) => (Some(meta), None),
-        Record::New { meta, held, .. } => (Some(meta), Some(held)),
-        Record::Deleted { held, .. } => (None, Some(held)),
-    };
-    match wanted {
-        Some(meta) => println!(
-            "source: {} bytes, modified {} (seconds since 1970), ETag {}",
-            meta.size_bytes, meta.modified, meta.etag
-        ),
-        None => println!("source: not in the last listing"),
-    }
-    match held {
-        None => println!("destination: the same"),
-        Some(Held::Nothing) => println!("destination: nothing yet"),
-        Some(Held::Version(meta)) => println!(
-            "destination: {} bytes with ETag {}, untouched so far",
-            meta.size_bytes, meta.etag
-        ),
-        Some(Held::Unknown) => {
-            println!("destination: not known; an upload or a deletion had begun")
-        }
-    }
-    if let Some(trouble) = record.trouble() {
-        let due = match trouble.is_due(now()) {
-            true => "tried again in the next run",
-            false => "not due again yet",
-        };
-        println!(
-            "failed {} times in a row, last: {}; {due}",
-            trouble.attempts, trouble.reason
-        );
-    }
-    let is_equal = !record.is_pending();
-    Ok(ExitCode::from(if is_equal { EQUAL } else { PARTIAL }))
-}
-
-/// A line of an export; what is not known is left out.
-#[derive(Serialize)]
-struct Line<'a> {
-    key: &'a str,
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size_bytes: Option<u64>,
-    /// Seconds since 1970.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    modified_seconds: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    etag: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
-impl<'a> Line<'a> {
-    fn new(key: &'a str, record: &Record) -> Line<'a> {
-        let meta = match record {
-            Record::Synced(meta) | Record::New { meta, .. } => Some(meta),
-            Record::Deleted { .. } => None,
-        };
-        let etag = meta.map(|meta| meta.etag.to_string());
-        Line {
-            key,
-            status: record.status().name(),
-            size_bytes: meta.map(|meta| meta.size_bytes),
-            modified_seconds: meta.map(|meta| meta.modified),
-            etag: etag.filter(|etag| !etag.is_empty()),
-            attempts: record.trouble().map(|trouble| trouble.attempts),
-            reason: record.trouble().map(|trouble| trouble.reason.to_string()),
-        }
-    }
-}
-
-fn export(arguments: &StateArguments) -> Result<ExitCode> {
-    let state = State::look(&arguments.state)?;
-    let mut known = state.known()?;
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    while known.advance()? {
-        let Some(record) = known.record() else {
-            continue;
-        };
-        let key =
-            str::from_utf8(known.key()).context("the state has a key that is never mirrored")?;
-        serde_json::to_writer(&mut out, &Line::new(key, record)).context("write the export")?;
-        writeln!(out).context("write the export")?;
-    }
-    out.flush().context("write the export")?;
-    Ok(ExitCode::from(EQUAL))
-}
-
-fn compact(arguments: &StateArguments) -> Result<ExitCode> {
-    let pair = State::look(&arguments.state)?.manifest().pair.clone();
-    let lock = Lock::take(&arguments.state)?;
-    let state = State::open(&arguments.state, &pair, &lock)?;
-    let listed_at = state.manifest().listed_at;
-    let mut next = state.next()?.fold()?;
-    copy(state.known()?, &mut next)?;
-    let state = state.reopen(next.publish(listed_at)?)?;
-    let base = state.base().figures();
-    println!("{} entries in {} bytes", base.entries, base.file_bytes);
-    Ok(ExitCode::from(EQUAL))
-}
-
-fn check(arguments: &StateArguments) -> Result<ExitCode> {
-    let state = State::look(&arguments.state)?;
-    // Each run to its end by itself: all checksums, counts and orders.
-    for run in [state.base(), state.delta()] {
-        let mut reader = run.reader();
-        while reader.advance()? {}
-    }
-    let mut known = state.known()?;
-    let mut count = 0_u64;
-    while known.advance()? {
-        count += u64::from(known.record().is_some());
-    }
-    println!("the state is whole: {count} keys");
-    Ok(ExitCode::from(EQUAL))
 }

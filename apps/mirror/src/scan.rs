@@ -68,6 +68,15 @@ impl StatusCounts {
         }
     }
 
+    /// `SYNCED=7, NEW=1, …`
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!(
+            "SYNCED={}, NEW={}, ERROR={}, DELETED_IN_SOURCE={}",
+            self.synced, self.new, self.error, self.deleted_in_source
+        )
+    }
+
     #[must_use]
     pub fn total(&self) -> u64 {
         self.new + self.synced + self.deleted_in_source + self.error
