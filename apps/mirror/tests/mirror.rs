@@ -328,6 +328,29 @@ fn a_listing_out_of_order_is_sorted_and_deletes_nothing() {
     servers.run(&[]).expect(0, &["deleted=1"]);
 }
 
+/// B13: a time-out is of a pause, not of a whole file; and a pause that is too long is one.
+#[test]
+fn time_outs_are_of_pauses() {
+    let Some(mut servers) = Servers::start("b13") else {
+        return;
+    };
+    let long = "0123456789".repeat(100);
+    servers.put("a", &long);
+    // Five pauses are more than the time-out together.
+    servers.faults(json!({"get_pause": 0.8}));
+    let flags = ["--source-timeout=3", "--dest-max-retries=1"];
+    servers.run(&flags).expect(0, &["synced=1"]);
+    servers.put("a", "changed");
+    servers.faults(json!({"get_pause": 6}));
+    servers
+        .run(&flags)
+        .expect(2, &["\"a\": the source failed", "failed=1"]);
+    assert_eq!(servers.files().get("a"), Some(&long));
+    servers.faults(json!({}));
+    servers.run(&[]).expect(0, &["synced=1"]);
+    assert_eq!(servers.files(), files(&[("a", "changed")]));
+}
+
 /// B12: "550 Permission denied" is no deletion.
 #[test]
 fn a_refused_deletion_is_no_deletion() {

@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 import threading
+import time
 from urllib.parse import parse_qsl, urlencode
 
 import boto3
@@ -89,7 +90,16 @@ def app(environ, start_response):
     if is_get and faults.get("get_other"):
         body = bytes(b ^ 1 for b in body)
     start_response(status, headers)
+    if is_get and "get_pause" in faults:
+        return slowly(body, faults["get_pause"])
     return [body]
+
+
+def slowly(body, pause):
+    step = len(body) // 5 + 1
+    for at in range(0, len(body), step):
+        time.sleep(pause)
+        yield body[at : at + step]
 
 
 class Data(DTPHandler):
