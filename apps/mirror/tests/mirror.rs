@@ -403,10 +403,18 @@ fn kills_lose_and_leave_nothing() {
     let Some(mut servers) = Servers::start("kill") else {
         return;
     };
-    const KILLS: u64 = 25;
+    const KILLS: u64 = 60;
     let text = |key: u64, version: u64| format!("{key}-{version}-").repeat(2000);
     let mut expected = std::collections::BTreeMap::new();
     let mut killed = 0;
+    for key in 0..6 {
+        let name = format!("dir{}/{key:02}", key % 3);
+        servers.put(&name, &text(key, 0));
+        expected.insert(name, text(key, 0));
+    }
+    let begun = std::time::Instant::now();
+    servers.run(&[]).expect(0, &["synced=6"]);
+    let whole = begun.elapsed();
     for round in 0..KILLS {
         for n in 0..6 {
             let key = (round * 5 + n * 7) % 24;
@@ -425,8 +433,8 @@ fn kills_lose_and_leave_nothing() {
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        // The instants spread over a run, whatever the machine does meanwhile.
-        std::thread::sleep(std::time::Duration::from_millis(3 + round * round / 2));
+        // The instants spread over the time that a whole run took, whatever the machine does.
+        std::thread::sleep(whole * round as u32 / KILLS as u32);
         killed += u32::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
