@@ -20,6 +20,7 @@ pub mod lazy;
 pub mod ledger;
 pub mod monitor;
 pub mod postings;
+pub mod runs;
 pub mod stage;
 pub mod stream;
 

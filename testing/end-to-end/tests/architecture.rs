@@ -32,6 +32,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("plimsoll", &[]),
+    // Programs use the library alone, as anybody's do.
+    ("plimsoll-mirror", &["plimsoll"]),
     ("plimsoll-subjects", &["plimsoll"]),
     ("plimsoll-subjects-jemalloc", &["plimsoll-subjects"]),
     ("plimsoll-tutorial", &["plimsoll"]),

@@ -160,6 +160,11 @@ impl TempFile {
         self.length
     }
 
+    /// The file itself, to read it elsewhere than [`Read`] is: what is written must be claimed first.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Cuts or extends the file. Where reading and writing goes on stays, even beyond the end.
     ///
     /// # Errors

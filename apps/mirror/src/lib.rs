@@ -1,0 +1,25 @@
+//! Makes an FTP server hold what an S3 bucket holds, and transfers only what changed.
+//!
+//! A run lists the bucket beside what is known of every key ([`scan`]), publishes the result as the next
+//! generation of the [`state`], and then uploads and deletes what that says. What a [`record`] may
+//! become, and which [`key`]s are mirrored, is decided without any I/O.
+//!
+//! Memory does not grow with the number of files: the state is read and written as sorted runs, beside
+//! the sorted listing.
+
+pub mod config;
+pub mod ftp;
+pub mod key;
+pub mod listing;
+mod look;
+mod number;
+pub mod record;
+pub mod report;
+pub mod run;
+pub mod s3;
+pub mod scan;
+pub mod state;
+pub mod work;
+
+#[cfg(test)]
+mod testing;

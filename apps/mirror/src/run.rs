@@ -1,0 +1,293 @@
+//! The verbs: what is done in which order, what is said of it, and the exit code.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use plimsoll::runs::SortOptions;
+use plimsoll::stream::TempSpace;
+
+use crate::config::{Command, RunArguments};
+use crate::listing::{BucketListing, SortedListing, Unordered};
+use crate::look;
+use crate::report::Log;
+use crate::s3::Client;
+use crate::scan::{ScanCounts, scan};
+use crate::state::{Generation, Lock, State};
+use crate::work::{Phase, Progress, Work, now};
+
+/// Both sides are equal; something is left.
+pub(crate) const EQUAL: u8 = 0;
+pub(crate) const PARTIAL: u8 = 2;
+
+/// Runs a command to its exit code.
+///
+/// # Errors
+/// What ended it: exit code 1.
+pub fn execute(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(arguments) if arguments.dry_run => plan(&arguments),
+        Command::Run(arguments) => run(&arguments),
+        Command::Plan(arguments) => plan(&arguments),
+        Command::Status(arguments) => look::status(&arguments),
+        Command::Explain { key, state } => look::explain(&key, &state),
+        Command::Export(arguments) => look::export(&arguments),
+        Command::Compact(arguments) => look::compact(&arguments),
+        Command::Check(arguments) => look::check(&arguments),
+    }
+}
+
+fn run(arguments: &RunArguments) -> Result<ExitCode> {
+    let log = Log::new(arguments.log_level);
+    let (source, destination) = (arguments.source()?, arguments.destination()?);
+    let cancel = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, cancel.clone()).context("listen to signals")?;
+    }
+    let lock = Lock::take(&arguments.state.state)?;
+    let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
+    log.memory("START_SCAN");
+    let client = Arc::new(Client::new(source)?);
+    let (counts, next) = list(arguments, &log, &client, &state)?;
+    log.memory("AFTER_SCAN");
+    tell_scan(&log, &counts);
+    let state = state.reopen(next.publish(now())?)?;
+    log.memory("AFTER_PUBLISH");
+
+    let mut journal = state.journal()?;
+    let tell = |progress: &Progress| {
+        let (done, all) = (progress.looked_at, state.delta().figures().entries);
+        let part = 100.0 * done as f64 / all.max(1) as f64;
+        log.info(format!("Upload progress: {done}/{all} files ({part:.1}%)"));
+    };
+    let work = Work {
+        client: &client,
+        destination: &destination,
+        workers: arguments.dest_workers as usize,
+        tries: arguments.dest_max_retries,
+        cancel: &cancel,
+        progress: &tell,
+        failure: &|key, reason, text| log.error(format!("{key:?}: {reason}: {text}")),
+    };
+    let mut left = Left {
+        refused: counts.refused_total(),
+        ..Left::default()
+    };
+    if counts.after.new + counts.after.error > 0 {
+        let uploaded = work.run(&state, &mut journal, Phase::Upload);
+        log.memory("AFTER_UPLOAD");
+        let uploaded = uploaded?;
+        log.info(format!(
+            "SyncNewFiles: scanned={}, NEW_files={}, synced={}, failed={}, waiting={}, total_size={}",
+            uploaded.looked_at,
+            counts.after.new + counts.after.error,
+            uploaded.done,
+            uploaded.failed,
+            uploaded.waiting,
+            uploaded.bytes
+        ));
+        left.add(&uploaded);
+    }
+    delete(arguments, &log, &counts, &mut left, || {
+        work.run(&state, &mut journal, Phase::Delete)
+    })?;
+    left.is_cancelled = cancel.load(Ordering::Relaxed);
+    Ok(left.tell(&log))
+}
+
+/// Memory for sorting a listing that is not in order.
+const SORT_BYTES: usize = 8 << 20;
+/// What that may take on disk: more than the listing of any bucket.
+const SORT_DISK_BYTES: u64 = 1 << 40;
+
+/// The listing beside what is known. Where the source does not list in order, it is listed once more,
+/// and sorted.
+fn list(
+    arguments: &RunArguments,
+    log: &Log,
+    client: &Arc<Client>,
+    state: &State,
+) -> Result<(ScanCounts, Generation)> {
+    let prefix = &arguments.s3_prefix;
+    let mut next = state.next()?;
+    let mut listing = BucketListing::start(client, prefix)?;
+    let unordered = match scan(state.known()?, &mut listing, &mut next) {
+        Ok(counts) => return Ok((counts, next)),
+        Err(error) if error.is::<Unordered>() => error,
+        Err(error) => return Err(error),
+    };
+    log.error(format!(
+        "{unordered}: it is listed again and sorted, and deletes nothing"
+    ));
+    drop(next);
+    let options = SortOptions {
+        memory_bytes: SORT_BYTES,
+        space: TempSpace::new(&arguments.state.state, SORT_DISK_BYTES)?,
+    };
+    let mut listing = SortedListing::read(client, prefix, options)?;
+    let mut next = state.next()?;
+    let mut counts = scan(state.known()?, &mut listing, &mut next)?;
+    counts.is_unordered = true;
+    Ok((counts, next))
+}
+
+/// Deletes, where the listing and the limits allow it.
+fn delete(
+    arguments: &RunArguments,
+    log: &Log,
+    counts: &ScanCounts,
+    left: &mut Left,
+    act: impl FnOnce() -> Result<Progress>,
+) -> Result<()> {
+    let wanted = counts.after.deleted_in_source;
+    if wanted == 0 {
+        return Ok(());
+    }
+    if let Some(why) = withheld(arguments, counts) {
+        left.withheld = wanted;
+        log.error(format!(
+            "DeleteRemovedFiles: {wanted} deletions withheld: {why}"
+        ));
+        return Ok(());
+    }
+    let deleted = act()?;
+    log.memory("AFTER_DELETE");
+    log.info(format!(
+        "DeleteRemovedFiles: scanned={}, deleted={}, failed={}, waiting={}",
+        deleted.looked_at, deleted.done, deleted.failed, deleted.waiting
+    ));
+    left.add(&deleted);
+    Ok(())
+}
+
+/// Why nothing may be deleted, if that is so. That the listing is whole was made sure of before.
+fn withheld(arguments: &RunArguments, counts: &ScanCounts) -> Option<String> {
+    let wanted = counts.after.deleted_in_source;
+    if arguments.allow_mass_delete {
+        return None;
+    }
+    if counts.is_unordered {
+        return Some(
+            "the source does not list in order, so what it leaves out can't be told; \
+             --allow-mass-delete to trust it"
+                .to_owned(),
+        );
+    }
+    if counts.listed == 0 {
+        return Some(
+            "the bucket is empty, which is more often a mistake; --allow-mass-delete if it is none"
+                .to_owned(),
+        );
+    }
+    let known = counts.before.total();
+    let allowed = arguments.deletions_max(known);
+    (wanted > allowed).then(|| {
+        format!(
+            "{allowed} are allowed of {known} files known; look whether the bucket is right, then raise \
+             --max-delete or give --allow-mass-delete"
+        )
+    })
+}
+
+/// What a run leaves undone.
+#[derive(Debug, Default)]
+struct Left {
+    failed: u64,
+    waiting: u64,
+    skipped: u64,
+    refused: u64,
+    withheld: u64,
+    is_cancelled: bool,
+}
+
+impl Left {
+    fn add(&mut self, progress: &Progress) {
+        self.failed += progress.failed;
+        self.waiting += progress.waiting;
+        self.skipped += progress.skipped;
+    }
+
+    fn tell(&self, log: &Log) -> ExitCode {
+        let all = self.failed + self.waiting + self.skipped + self.refused + self.withheld;
+        if all == 0 && !self.is_cancelled {
+            log.info("Synchronization run completed successfully");
+            return ExitCode::from(EQUAL);
+        }
+        let ended = match self.is_cancelled {
+            true => "was ended by a signal",
+            false => "completed in part",
+        };
+        log.error(format!(
+            "Synchronization run {ended}: failed={}, waiting={}, skipped={}, refused_keys={}, \
+             withheld_deletions={}",
+            self.failed, self.waiting, self.skipped, self.refused, self.withheld
+        ));
+        ExitCode::from(PARTIAL)
+    }
+}
+
+fn tell_scan(log: &Log, counts: &ScanCounts) {
+    let before = &counts.before;
+    log.info(format!(
+        "PrepareForScan: processed={}, SYNCED→TEMP_DELETED={}, NEW={}, DELETED_ON_S3={}, TEMP_DELETED=0, \
+         ERROR={}",
+        before.total(),
+        before.synced,
+        before.new,
+        before.deleted_in_source,
+        before.error
+    ));
+    log.info(format!(
+        "ProcessSource: total={}, new={}, TEMP_DELETED→SYNCED={}, TEMP_DELETED→NEW={}, \
+         DELETED_ON_S3→NEW={}, DELETED_ON_S3→SYNCED={}, NEW(updated)={}",
+        counts.listed,
+        counts.new,
+        counts.synced_to_synced,
+        counts.synced_to_new,
+        counts.deleted_to_new,
+        counts.deleted_to_synced,
+        counts.new_again
+    ));
+    log.info(format!(
+        "FinalizeStates: TEMP_DELETED→DELETED_ON_S3={}, dropped={}; {}",
+        counts.to_deleted,
+        counts.dropped,
+        counts.after.line()
+    ));
+    if counts.folder_markers > 0 {
+        log.info(format!(
+            "{} folder markers (keys that end in /) are no files",
+            counts.folder_markers
+        ));
+    }
+    for (refusal, count) in &counts.refused {
+        log.error(format!("{count} keys are not mirrored: {refusal}"));
+    }
+}
+
+/// The scan of a run, which is then dropped. It takes the lock, as its files are written beside.
+fn plan(arguments: &RunArguments) -> Result<ExitCode> {
+    let log = Log::new(arguments.log_level);
+    // Also what only a run needs is checked.
+    arguments.destination()?;
+    let lock = Lock::take(&arguments.state.state)?;
+    let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
+    let client = Arc::new(Client::new(arguments.source()?)?);
+    let (counts, next) = list(arguments, &log, &client, &state)?;
+    drop(next);
+    tell_scan(&log, &counts);
+    log.info(format!(
+        "(dry-run) would upload {} files of {} bytes, and delete {}",
+        counts.after.new + counts.after.error,
+        counts.pending_bytes,
+        counts.after.deleted_in_source
+    ));
+    if counts.after.deleted_in_source > 0
+        && let Some(why) = withheld(arguments, &counts)
+    {
+        log.info(format!("(dry-run) the deletions would be withheld: {why}"));
+    }
+    let is_equal = counts.after.total() == counts.after.synced && counts.refused_total() == 0;
+    Ok(ExitCode::from(if is_equal { EQUAL } else { PARTIAL }))
+}
