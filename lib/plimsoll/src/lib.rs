@@ -9,7 +9,6 @@ mod amount;
 pub mod batches;
 pub mod budget;
 mod cgroup;
-mod checksum;
 pub mod dictionary;
 mod error;
 mod grow;
