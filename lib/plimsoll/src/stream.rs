@@ -5,7 +5,7 @@
 //! and [`move_file`] do so with files and never show half of one: the copy is written beside the
 //! target, read back and compared, made durable, and put in place by one rename. [`AtomicFile`] is
 //! that for what a program writes itself. [`TempSpace`] lends temporary files up to a limit of bytes
-//! together. [`Pipeline`] runs steps in threads with bounded queues between them.
+//! together. With the feature `zip`, `zip` streams entries of ZIP archives. [`Pipeline`] runs steps in threads with bounded queues between them.
 //!
 //! **Cost.** A copy or move: one buffer of [`CopyOptions::buffer_bytes`] (256 KiB by default), no
 //! thread; each byte is read, summed (CRC-32) and written once, and files are read once more, unless
@@ -15,8 +15,7 @@
 //! **Not for.** Bounding the page cache: file pages beside the buffer are the kernel's, which takes
 //! them back when memory is short. Copying folders, links, devices, sockets, owners, extended
 //! attributes or holes (a hole is copied as zeros). Protection from a disk that lies about what it
-//! has stored: reading back finds what the file system or another writer spoiled. Entries of ZIP
-//! files can't be streamed in or out yet.
+//! has stored: reading back finds what the file system or another writer spoiled.
 //!
 //! ```
 //! use plimsoll::stream::{CopyOptions, copy};
@@ -35,6 +34,8 @@ mod files;
 mod pipeline;
 mod queue;
 mod temp;
+#[cfg(feature = "zip")]
+pub mod zip;
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -175,6 +176,7 @@ pub fn copy(
 }
 
 /// One buffer, and who wants to know.
+#[derive(Debug)]
 struct Pump<'a> {
     buffer: Vec<u8>,
     options: CopyOptions<'a>,
