@@ -1,5 +1,8 @@
 //! The benchmarks: each answers one question of cost with one or more tables.
 
+mod batches;
+mod calls;
+mod copies;
 mod dictionary;
 mod footprint;
 mod ledger;
@@ -59,6 +62,21 @@ pub(crate) enum Benchmark {
     Postings,
     /// The library's allocator that counts by tag, beside others that count
     Ledger,
+    /// Copies of files, beside std and cp
+    Stream,
+    /// Archives edited and listed, beside the zip crate, Python and zip
+    Zip,
+    /// Walks that write, beside one long transaction that collects
+    Batches,
+    /// One call of budget, lazy, stage, monitor and worker, beside what programs take instead
+    Calls,
+}
+
+/// Does what this process was started for by a benchmark, if it was.
+pub(crate) fn answer() -> Option<anyhow::Result<()>> {
+    calls::answer_worker()
+        .or_else(copies::answer_act)
+        .or_else(batches::answer_act)
 }
 
 impl Benchmark {
@@ -72,6 +90,10 @@ impl Benchmark {
         Benchmark::Dictionary,
         Benchmark::Postings,
         Benchmark::Ledger,
+        Benchmark::Stream,
+        Benchmark::Zip,
+        Benchmark::Batches,
+        Benchmark::Calls,
     ];
 
     pub(crate) fn run(self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -85,6 +107,10 @@ impl Benchmark {
             Benchmark::Dictionary => dictionary::run(plan, report),
             Benchmark::Postings => postings::run(plan, report),
             Benchmark::Ledger => ledger::run(plan, report),
+            Benchmark::Stream => copies::run_stream(plan, report),
+            Benchmark::Zip => copies::run_zip(plan, report),
+            Benchmark::Batches => batches::run(plan, report),
+            Benchmark::Calls => calls::run(plan, report),
         }
     }
 }

@@ -15,8 +15,11 @@
 //! **Not for.** A consistent picture of the whole store: take a snapshot or one transaction for that,
 //! and pay for it. Small stores: a loop in one transaction is simpler. Orders that change: the key
 //! by which it walks must be unique, and an entry whose key changes is another entry. Adapters here
-//! are for `BTreeMap` and, with the feature `sqlite`, for SQLite; there are none for redb or LMDB,
-//! for which [`OrderedStore`] has to be implemented.
+//! are for `BTreeMap` and, with the features `sqlite`, `redb` and `lmdb`, for those; for others
+//! [`OrderedStore`] has to be implemented.
+//!
+//! A store that is mapped into memory, as LMDB, shows a walk in RSS all the same: as file pages, which
+//! the kernel takes back; anonymous memory stays at a batch.
 //!
 //! # What a walk sees while others write
 //! - An entry that is there during the whole walk is seen exactly once, with the value that it had when
@@ -47,7 +50,11 @@
 //! # }
 //! ```
 
+#[cfg(feature = "lmdb")]
+mod lmdb;
 mod map;
+#[cfg(feature = "redb")]
+mod redb_store;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -57,6 +64,14 @@ use crate::amount::Amount;
 use crate::error::{Error, ErrorKind};
 use crate::weight::Weigh;
 
+#[cfg(feature = "lmdb")]
+pub use heed;
+#[cfg(feature = "lmdb")]
+pub use lmdb::LmdbStore;
+#[cfg(feature = "redb")]
+pub use redb;
+#[cfg(feature = "redb")]
+pub use redb_store::{RedbKey, RedbStore, RedbValue};
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
 #[cfg(feature = "sqlite")]

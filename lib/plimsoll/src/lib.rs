@@ -12,7 +12,6 @@ pub mod batches;
 pub mod beacon;
 pub mod budget;
 mod cgroup;
-mod checksum;
 pub mod dictionary;
 mod error;
 mod grow;

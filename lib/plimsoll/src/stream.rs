@@ -5,17 +5,17 @@
 //! and [`move_file`] do so with files and never show half of one: the copy is written beside the
 //! target, read back and compared, made durable, and put in place by one rename. [`AtomicFile`] is
 //! that for what a program writes itself. [`TempSpace`] lends temporary files up to a limit of bytes
-//! together. [`Pipeline`] runs steps in threads with bounded queues between them.
+//! together. With the feature `zip`, `zip` streams entries of ZIP archives. [`Pipeline`] runs steps in threads with bounded queues between them.
 //!
 //! **Cost.** A copy or move: one buffer of [`CopyOptions::buffer_bytes`] (256 KiB by default), no
-//! thread; each byte is read, summed (CRC-32) and written once, and files are read once more. An
-//! [`AtomicFile`] or [`TempFile`]: a descriptor and some 100 bytes. A [`Pipeline`]: see there.
+//! thread; each byte is read, summed (CRC-32) and written once, and files are read once more, unless
+//! [`Verify::None`] has the kernel copy them. An [`AtomicFile`] or [`TempFile`]: a descriptor and
+//! some 100 bytes. A [`Pipeline`]: see there.
 //!
 //! **Not for.** Bounding the page cache: file pages beside the buffer are the kernel's, which takes
 //! them back when memory is short. Copying folders, links, devices, sockets, owners, extended
 //! attributes or holes (a hole is copied as zeros). Protection from a disk that lies about what it
-//! has stored: reading back finds what the file system or another writer spoiled. Entries of ZIP
-//! files can't be streamed in or out yet.
+//! has stored: reading back finds what the file system or another writer spoiled.
 //!
 //! ```
 //! use plimsoll::stream::{CopyOptions, copy};
@@ -24,7 +24,7 @@
 //! let mut target = Vec::new();
 //! let options = CopyOptions { buffer_bytes: 4 << 10, ..CopyOptions::default() };
 //! let copied = copy(&b"123456789"[..], &mut target, options)?;
-//! assert_eq!((copied.bytes, copied.crc32), (9, 0xcbf4_3926));
+//! assert_eq!((copied.bytes, copied.crc32), (9, Some(0xcbf4_3926)));
 //! # Ok(())
 //! # }
 //! ```
@@ -34,14 +34,17 @@ mod files;
 mod pipeline;
 mod queue;
 mod temp;
+#[cfg(feature = "zip")]
+pub mod zip;
 
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crc32fast::Hasher;
+
 use crate::amount::Amount;
-use crate::checksum::Checksum;
 use crate::error::{Error, ErrorKind};
 
 pub use atomic::{AtomicFile, remove_leftovers};
@@ -61,8 +64,28 @@ pub struct CopyOptions<'a> {
     pub buffer_bytes: usize,
     /// Looked at before each buffer is filled, and once more before a file is put in place.
     pub cancel: Option<&'a Cancel>,
-    /// Told after each buffer, in the copying thread.
+    /// Told after each buffer, in the copying thread; after each 16 MiB where the kernel copies.
     pub progress: Option<&'a mut dyn FnMut(Progress)>,
+    /// Whether files are read back; [`Verify::ReadBack`] by default.
+    pub verify: Verify,
+}
+
+/// What is done to prove a copied file, after it is on the disk and before it is in place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Verify {
+    /// Reads all of the copy and compares length and CRC-32 with what was read from the source. The
+    /// kernel is first asked to drop the copy's pages, so that the bytes come from where the file
+    /// system has stored them. That proves that the file system returns what was read, so it finds
+    /// what the way there spoiled: another writer, memory, a driver, a disk that lost a write. It
+    /// does not prove that the source was right, that a disk has stored what it still answers out of
+    /// its own cache, or what a change of more than 32 bits had a chance in 4 billion to hide.
+    #[default]
+    ReadBack,
+    /// Nothing: the kernel copies the bytes (copy_file_range(2), which shares them where the file
+    /// system can), and nothing sums them. The copy is durable and put in place whole all the same,
+    /// and its length is compared with the source's.
+    None,
 }
 
 impl Default for CopyOptions<'_> {
@@ -71,6 +94,7 @@ impl Default for CopyOptions<'_> {
             buffer_bytes: 256 << 10,
             cancel: None,
             progress: None,
+            verify: Verify::ReadBack,
         }
     }
 }
@@ -81,6 +105,7 @@ impl fmt::Debug for CopyOptions<'_> {
             .field("buffer_bytes", &self.buffer_bytes)
             .field("cancel", &self.cancel)
             .field("progress", &self.progress.is_some())
+            .field("verify", &self.verify)
             .finish()
     }
 }
@@ -147,8 +172,8 @@ pub enum Phase {
 pub struct Copied {
     /// Bytes that were copied.
     pub bytes: u64,
-    /// CRC-32 of ISO-HDLC, that of zip and PNG.
-    pub crc32: u32,
+    /// CRC-32 of ISO-HDLC, that of ZIP and PNG; None where the kernel copied.
+    pub crc32: Option<u32>,
 }
 
 /// Copies all of `reader` to `writer` and flushes it, O(bytes). Reads that were interrupted are
@@ -166,6 +191,7 @@ pub fn copy(
 }
 
 /// One buffer, and who wants to know.
+#[derive(Debug)]
 struct Pump<'a> {
     buffer: Vec<u8>,
     options: CopyOptions<'a>,
@@ -199,6 +225,16 @@ impl<'a> Pump<'a> {
         Err(Error::new(ErrorKind::Cancelled, message))
     }
 
+    fn tell(&mut self, phase: Phase, done_bytes: u64, total_bytes: Option<u64>) {
+        if let Some(progress) = &mut self.options.progress {
+            progress(Progress {
+                phase,
+                done_bytes,
+                total_bytes,
+            });
+        }
+    }
+
     fn run(
         &mut self,
         reader: &mut dyn Read,
@@ -206,7 +242,7 @@ impl<'a> Pump<'a> {
         phase: Phase,
         total_bytes: Option<u64>,
     ) -> Result<Copied, Error> {
-        let (mut done, mut sum) = (0_u64, Checksum::new());
+        let (mut done, mut sum) = (0_u64, Hasher::new());
         let failed = |what: &str, done, error: io::Error| {
             Error::with_source(
                 ErrorKind::Io,
@@ -226,22 +262,16 @@ impl<'a> Pump<'a> {
             writer
                 .write_all(chunk)
                 .map_err(|error| failed("writing failed", done, error))?;
-            sum.add(chunk);
+            sum.update(chunk);
             done += read as u64;
-            if let Some(progress) = &mut self.options.progress {
-                progress(Progress {
-                    phase,
-                    done_bytes: done,
-                    total_bytes,
-                });
-            }
+            self.tell(phase, done, total_bytes);
         }
         writer
             .flush()
             .map_err(|error| failed("flushing failed", done, error))?;
         Ok(Copied {
             bytes: done,
-            crc32: sum.sum(),
+            crc32: Some(sum.finalize()),
         })
     }
 }

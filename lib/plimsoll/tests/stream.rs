@@ -11,8 +11,8 @@ use std::path::Path;
 
 use folder::Folder;
 use plimsoll::stream::{
-    AtomicFile, Cancel, CopyOptions, Moved, Phase, Progress, TempSpace, copy, copy_file, move_file,
-    remove_leftovers,
+    AtomicFile, Cancel, CopyOptions, Moved, Phase, Progress, TempSpace, Verify, copy, copy_file,
+    move_file, remove_leftovers,
 };
 use plimsoll::{Error, ErrorKind};
 
@@ -150,6 +150,46 @@ fn a_copy_is_whole_and_has_the_permissions_of_its_source() {
 }
 
 /// Runs `act` at the end of a phase of a copy, which then has to fail so.
+#[test]
+fn a_copy_by_the_kernel_is_whole_and_has_no_sum() {
+    let folder = Folder::new("kernel");
+    let (source, target) = (folder.path("source"), folder.path("target"));
+    // Beyond two steps of the kernel's, with holes.
+    let length = 40 << 20;
+    let mut file = fs::File::create(&source).unwrap();
+    file.set_len(length).unwrap();
+    file.write_all(&bytes(100_000)).unwrap();
+    file.seek(SeekFrom::Start(length - 7)).unwrap();
+    file.write_all(b"the end").unwrap();
+    let mut told = Vec::new();
+    let mut progress = |progress: Progress| told.push((progress.phase, progress.done_bytes));
+    let options = CopyOptions {
+        verify: Verify::None,
+        progress: Some(&mut progress),
+        ..small()
+    };
+    let copied = copy_file(&source, &target, options).unwrap();
+    assert_eq!((copied.bytes, copied.crc32), (length, None));
+    assert!(fs::read(&source).unwrap() == fs::read(&target).unwrap());
+    assert!(told.len() > 2 && told.iter().all(|(phase, _)| *phase == Phase::Copying));
+    assert_eq!(told.last().unwrap().1, length);
+
+    // Cancelled after its first step, it leaves nothing.
+    fs::write(&target, "old").unwrap();
+    let cancel = Cancel::new();
+    let mut progress = |_: Progress| cancel.cancel();
+    let options = CopyOptions {
+        verify: Verify::None,
+        progress: Some(&mut progress),
+        cancel: Some(&cancel),
+        ..small()
+    };
+    let error = copy_file(&source, &target, options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert_eq!(fs::read(&target).unwrap(), b"old");
+    assert_eq!(folder.names(), ["source", "target"]);
+}
+
 fn check_disturbed(phase: Phase, act: impl Fn(&Folder), kind: ErrorKind, part: &str) {
     let folder = Folder::new("disturbed");
     let (source, target) = (folder.path("source"), folder.path("target"));

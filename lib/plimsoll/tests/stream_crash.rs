@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use folder::Folder;
 use plimsoll::ErrorKind;
-use plimsoll::stream::{CopyOptions, copy_file, remove_leftovers};
+use plimsoll::stream::{CopyOptions, Verify, copy_file, remove_leftovers};
 
 const BUFFER: usize = 4 << 10;
 /// Chunks of the file that is copied.
@@ -70,18 +70,24 @@ fn child_with_a_full_disk() {
     // The limit falls on the start and into the middle of each write.
     for half in 0..2 * CHUNKS {
         limit_files(half * BUFFER / 2);
-        let error = copy_file(&source, &target, options()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Io);
-        assert!(
-            error.to_string().contains("writing failed after"),
-            "{error}"
-        );
-        assert_eq!(fs::read(&target).unwrap(), b"old");
-        assert_eq!(
-            fs::read_dir(&folder).unwrap().count(),
-            2,
-            "nothing beside them"
-        );
+        for verify in [Verify::ReadBack, Verify::None] {
+            let options = CopyOptions {
+                verify,
+                ..options()
+            };
+            let error = copy_file(&source, &target, options).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Io);
+            assert!(
+                error.to_string().contains("writing failed after"),
+                "{error}"
+            );
+            assert_eq!(fs::read(&target).unwrap(), b"old");
+            assert_eq!(
+                fs::read_dir(&folder).unwrap().count(),
+                2,
+                "nothing beside them"
+            );
+        }
     }
     limit_files(CHUNKS * BUFFER);
     copy_file(&source, &target, options()).unwrap();

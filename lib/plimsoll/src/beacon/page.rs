@@ -8,8 +8,8 @@ use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 
-use crate::checksum::Checksum;
 use crate::error::{Error, ErrorKind};
+use crc32fast::Hasher;
 
 const MAGIC: &[u8; 8] = b"plimsoll";
 const VERSION: u16 = 1;
@@ -60,10 +60,10 @@ impl Page {
         header[16..24].copy_from_slice(&self.sequence.to_le_bytes());
         header[24..32].copy_from_slice(&self.start_time.to_le_bytes());
         header[32..40].copy_from_slice(&written_at.to_le_bytes());
-        let mut checksum = Checksum::new();
-        checksum.add(&header[..CHECKSUM_AT]);
-        checksum.add(text);
-        header[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&checksum.sum().to_le_bytes());
+        let mut checksum = Hasher::new();
+        checksum.update(&header[..CHECKSUM_AT]);
+        checksum.update(text);
+        header[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&checksum.finalize().to_le_bytes());
         let slot = (self.sequence % 2) as usize * SLOT_BYTES;
         // SAFETY: slot and text lie in the mapping, which is this value's own and writable; other
         // processes may read it meanwhile, and find by the checksum that it is not whole. Nobody can

@@ -15,7 +15,8 @@
 use std::io::{self, Read, Write};
 use std::str;
 
-use crate::checksum::Checksum;
+use crc32fast::Hasher;
+
 use crate::dictionary::base::{Base, Builder, common_prefix};
 use crate::dictionary::{DictionaryView, TERM_BYTES_MAX};
 use crate::varint::{VARINT_BYTES_MAX, put_varint, take_varint};
@@ -38,7 +39,7 @@ pub(super) fn write(view: &DictionaryView, mut to: impl Write) -> Result<(), Err
 }
 
 fn write_all(view: &DictionaryView, to: &mut impl Write) -> io::Result<()> {
-    let mut sum = Checksum::new();
+    let mut sum = Hasher::new();
     let mut header = MAGIC.to_vec();
     header.extend_from_slice(&VERSION.to_le_bytes());
     header.extend_from_slice(&view.len().to_le_bytes());
@@ -66,25 +67,25 @@ fn write_all(view: &DictionaryView, to: &mut impl Write) -> io::Result<()> {
     to.flush()
 }
 
-fn write_frame(to: &mut impl Write, sum: &mut Checksum, frame: &mut Vec<u8>) -> io::Result<()> {
+fn write_frame(to: &mut impl Write, sum: &mut Hasher, frame: &mut Vec<u8>) -> io::Result<()> {
     let len = (frame.len() as u32).to_le_bytes();
-    sum.add(&len);
+    sum.update(&len);
     to.write_all(&len)?;
     write_summed(to, sum, frame)?;
     frame.clear();
     Ok(())
 }
 
-fn write_summed(to: &mut impl Write, sum: &mut Checksum, bytes: &[u8]) -> io::Result<()> {
-    sum.add(bytes);
+fn write_summed(to: &mut impl Write, sum: &mut Hasher, bytes: &[u8]) -> io::Result<()> {
+    sum.update(bytes);
     to.write_all(bytes)?;
-    to.write_all(&sum.sum().to_le_bytes())
+    to.write_all(&sum.clone().finalize().to_le_bytes())
 }
 
 pub(super) fn read(from: impl Read) -> Result<Base, Error> {
     let mut source = Source {
         from,
-        sum: Checksum::new(),
+        sum: Hasher::new(),
         position: 0,
     };
     let mut header = [0; 16];
@@ -161,14 +162,14 @@ fn number(bytes: &[u8]) -> u32 {
 
 struct Source<R> {
     from: R,
-    sum: Checksum,
+    sum: Hasher,
     position: u64,
 }
 
 impl<R: Read> Source<R> {
     fn take(&mut self, into: &mut [u8]) -> Result<(), Error> {
         self.take_unsummed(into)?;
-        self.sum.add(into);
+        self.sum.update(into);
         Ok(())
     }
 
@@ -191,7 +192,7 @@ impl<R: Read> Source<R> {
     fn check_sum(&mut self) -> Result<(), Error> {
         let mut stored = [0; 4];
         self.take_unsummed(&mut stored)?;
-        if number(&stored) == self.sum.sum() {
+        if number(&stored) == self.sum.clone().finalize() {
             return Ok(());
         }
         Err(self.malformed("a checksum does not hold: bytes before it are damaged"))

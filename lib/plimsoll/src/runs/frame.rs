@@ -23,8 +23,8 @@ use std::path::Path;
 
 use lz4_flex::block;
 
-use crate::checksum::Checksum;
 use crate::error::{Error, ErrorKind};
+use crc32fast::Hasher;
 
 pub(super) const MAGIC: &[u8; 8] = b"plimruns";
 pub(super) const VERSION: u32 = 1;
@@ -70,29 +70,29 @@ impl Head {
 
     /// What the checksum has to be when these are the bytes, at this place.
     fn sum(self, at: u64, stored: &[u8]) -> u32 {
-        let mut sum = Checksum::new();
-        sum.add(&at.to_le_bytes());
-        sum.add(&self.bytes()[..8]);
-        sum.add(stored);
-        sum.sum()
+        let mut sum = Hasher::new();
+        sum.update(&at.to_le_bytes());
+        sum.update(&self.bytes()[..8]);
+        sum.update(stored);
+        sum.finalize()
     }
 }
 
 /// Sums up checksums of frames in their order.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Chain(Checksum);
+#[derive(Clone, Debug)]
+pub(super) struct Chain(Hasher);
 
 impl Chain {
     pub(super) fn new() -> Chain {
-        Chain(Checksum::new())
+        Chain(Hasher::new())
     }
 
     pub(super) fn add(&mut self, head: Head) {
-        self.0.add(&head.checksum.to_le_bytes());
+        self.0.update(&head.checksum.to_le_bytes());
     }
 
-    pub(super) fn sum(self) -> u32 {
-        self.0.sum()
+    pub(super) fn sum(&self) -> u32 {
+        self.0.clone().finalize()
     }
 }
 
@@ -253,9 +253,9 @@ pub(super) fn parse_header(bytes: &[u8; HEADER_BYTES]) -> Result<u32, ReadError>
 }
 
 fn sum_of(bytes: &[u8]) -> u32 {
-    let mut sum = Checksum::new();
-    sum.add(bytes);
-    sum.sum()
+    let mut sum = Hasher::new();
+    sum.update(bytes);
+    sum.finalize()
 }
 
 pub(super) fn number(bytes: &[u8]) -> u64 {

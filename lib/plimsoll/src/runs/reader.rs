@@ -129,7 +129,7 @@ impl RunReader {
         if self.ordinal != trailer.entries {
             return Err(inner.damaged(end, "it has another number of entries than its end says"));
         }
-        let sum = self.chain.map(Chain::sum);
+        let sum = self.chain.as_ref().map(Chain::sum);
         if sum.is_some_and(|sum| sum != trailer.chain || self.frames != trailer.frames) {
             return Err(inner.damaged(end, "a frame is missing, doubled or out of another run"));
         }

@@ -61,7 +61,9 @@ impl Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunFigures {
+    /// Keys with their values.
     pub entries: u64,
+    /// Length of the file.
     pub file_bytes: u64,
     /// Sums up the checksums of all frames: two runs that differ have the same by chance only, once in
     /// four billion.

@@ -230,6 +230,17 @@ pub(super) fn create_beside(target: &Path, mode: u32) -> Result<(File, PathBuf),
     Err(Error::new(ErrorKind::Exhausted, message))
 }
 
+/// A new file in the folder of `target` without a name: gone when it is dropped, and also when the
+/// process is killed.
+pub(super) fn unnamed_beside(target: &Path) -> Result<File, Error> {
+    let (file, path) = create_beside(target, 0o600)?;
+    fs::remove_file(&path).map_err(|error| {
+        let message = format!("take the name off {}", path.display());
+        Error::with_source(ErrorKind::Io, message, error)
+    })?;
+    Ok(file)
+}
+
 /// Locks a file that was just created; false when [`remove_leftovers`] was faster.
 fn hold(file: &File) -> io::Result<bool> {
     match file.try_lock() {

@@ -1,14 +1,17 @@
 //! Copies and moves of whole files.
 
 use std::fs::{self, File, FileTimes, Metadata, Permissions};
-use std::io::{self, Seek};
+use std::io::{self, Read, Seek};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::atomic::{MODE_KEPT, folder_of, sync_folder};
-use super::{AtomicFile, Copied, CopyOptions, Phase, Pump};
+use super::{AtomicFile, Copied, CopyOptions, Phase, Pump, Verify};
 use crate::error::{Error, ErrorKind};
+
+/// Bytes between two looks at the switch when the kernel copies: a few milliseconds.
+const KERNEL_STEP: u64 = 16 << 20;
 
 /// How a file was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +23,8 @@ pub enum Moved {
 }
 
 /// Copies the regular file `source` to `target`, which it replaces: copied beside it, made durable,
-/// read back, compared by length and CRC-32, and put in place as by [`AtomicFile`], with the
-/// permissions of the source but its set-id bits. Holds one buffer; O(bytes), read twice. Before it is read back its pages
-/// are given up, so that it mostly comes from the disk.
+/// read back and compared ([`Verify`]), and put in place as by [`AtomicFile`], with the
+/// permissions of the source but its set-id bits. Holds one buffer; O(bytes), which are read twice.
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] where either is no regular file or both are one, [`ErrorKind::Io`],
@@ -103,7 +105,10 @@ fn copy_beside(
     let before = from.metadata().map_err(io_failed)?;
     let mut file = AtomicFile::create(target)?;
     let total = Some(before.len());
-    let copied = pump.run(&mut from, file.file(), Phase::Copying, total)?;
+    let copied = match pump.options.verify {
+        Verify::ReadBack => pump.run(&mut from, file.file(), Phase::Copying, total)?,
+        Verify::None => copy_in_kernel(&from, file.file(), total, pump)?,
+    };
     let after = from.metadata().map_err(io_failed)?;
     let is_same = |a: &Metadata, b: &Metadata| {
         a.len() == b.len() && (a.mtime(), a.mtime_nsec()) == (b.mtime(), b.mtime_nsec())
@@ -118,29 +123,65 @@ fn copy_beside(
         );
         return Err(Error::new(ErrorKind::Malformed, message));
     }
-    file.file().sync_all().map_err(io_failed)?;
-    give_up_pages(file.file());
-    file.rewind().map_err(io_failed)?;
-    let back = pump.run(file.file(), &mut io::sink(), Phase::Verifying, total)?;
-    check_back(target, copied, back)?;
+    if pump.options.verify == Verify::ReadBack {
+        check_back(&mut file, target, copied, pump)?;
+    }
     pump.check_cancel(copied.bytes)?;
     let mode = before.permissions().mode() & MODE_KEPT;
     file.set_permissions(Permissions::from_mode(mode));
     Ok((copied, file))
 }
 
-fn check_back(target: &Path, copied: Copied, back: Copied) -> Result<(), Error> {
+/// By the file system or inside the kernel where it can, else through a buffer of std's on the stack.
+fn copy_in_kernel(
+    from: &File,
+    to: &mut File,
+    total: Option<u64>,
+    pump: &mut Pump<'_>,
+) -> Result<Copied, Error> {
+    let mut done = 0;
+    loop {
+        pump.check_cancel(done)?;
+        let step = io::copy(&mut from.take(KERNEL_STEP), to).map_err(|error| {
+            let message = format!("copy: reading or writing failed after {done} bytes");
+            Error::with_source(ErrorKind::Io, message, error)
+        })?;
+        if step == 0 {
+            let crc32 = None;
+            return Ok(Copied { bytes: done, crc32 });
+        }
+        done += step;
+        pump.tell(Phase::Copying, done, total);
+    }
+}
+
+/// Makes what was written durable, reads it back and compares.
+pub(super) fn check_back(
+    file: &mut AtomicFile,
+    target: &Path,
+    copied: Copied,
+    pump: &mut Pump<'_>,
+) -> Result<(), Error> {
+    let failed = |error| {
+        let message = format!("read {} back", target.display());
+        Error::with_source(ErrorKind::Io, message, error)
+    };
+    file.file().sync_all().map_err(failed)?;
+    give_up_pages(file.file());
+    file.rewind().map_err(failed)?;
+    let total = Some(copied.bytes);
+    let back = pump.run(file.file(), &mut io::sink(), Phase::Verifying, total)?;
     if copied == back {
         return Ok(());
     }
     let message = format!(
-        "copy to {}: {} bytes with CRC-32 {:08x} were written and {} bytes with {:08x} read back; check \
+        "write {}: {} bytes with CRC-32 {:08x} were written and {} bytes with {:08x} read back; check \
          the disk",
         target.display(),
         copied.bytes,
-        copied.crc32,
+        copied.crc32.unwrap_or_default(),
         back.bytes,
-        back.crc32
+        back.crc32.unwrap_or_default()
     );
     Err(Error::new(ErrorKind::Malformed, message))
 }

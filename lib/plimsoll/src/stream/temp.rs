@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::atomic::create_beside;
+use super::atomic::unnamed_beside;
 use crate::amount::Amount;
 use crate::error::{Error, ErrorKind};
 use crate::sync::{Mutex, lock};
@@ -92,11 +92,7 @@ impl TempSpace {
     /// # Errors
     /// [`ErrorKind::Io`].
     pub fn file(&self) -> Result<TempFile, Error> {
-        let (file, path) = create_beside(&self.inner.folder.join("temp"), 0o600)?;
-        fs::remove_file(&path).map_err(|error| {
-            let message = format!("take the name off {}", path.display());
-            Error::with_source(ErrorKind::Io, message, error)
-        })?;
+        let file = unnamed_beside(&self.inner.folder.join("temp"))?;
         lock(&self.inner.figures).files += 1;
         Ok(TempFile {
             space: self.clone(),
