@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
+use plimsoll::beacon::BeaconOptions;
 use plimsoll::budget::{Budget, Policy};
 use plimsoll::lazy::{Lazy, LazyOptions};
 use plimsoll::monitor::MonitorOptions;
@@ -86,6 +87,7 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     budget(plan, report)?;
     lazy(plan, report)?;
     stage(plan, report);
+    beacon(plan, report)?;
     monitor(plan, report)?;
     workers(plan, report)
 }
@@ -176,6 +178,37 @@ fn stage(plan: &Plan, report: &mut Report) {
     ];
     table(plan, report, "stage: begun and ended", Clock::Cpu, callers);
     drop(guard);
+}
+
+/// One text of a budget with fifty consumers and an open stage; beside it the same consumers as a file
+/// in memory, which is what programs leave for others to read.
+fn beacon(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let budget = Budget::new(1 << 30, Policy::Greedy);
+    let consumers: Vec<_> = (0..50)
+        .map(|number| budget.consumer(format!("consumer {number}")))
+        .collect();
+    let _stage = Stage::begin("one");
+    let options = BeaconOptions::default().by_hand();
+    let beacon = options.budget("main", &budget).publish()?;
+    let file = format!("/dev/shm/plimsoll-bench-{}.json", std::process::id());
+    let callers = vec![
+        caller("Beacon::refresh", SLOW_CALLS, || beacon.refresh()),
+        caller("JSON, written to a file in memory", SLOW_CALLS, || {
+            let figures = budget.figures();
+            let held: Vec<_> = figures
+                .consumers
+                .iter()
+                .map(|it| (&*it.name, it.held_bytes, it.held_peak_bytes))
+                .collect();
+            let text = serde_json::json!({ "limit": figures.limit_bytes, "held": held });
+            // One that can't be written is seen in its figure: it is far too fast.
+            let _ = std::fs::write(&file, text.to_string());
+        }),
+    ];
+    table(plan, report, "beacon: written", Clock::Cpu, callers);
+    drop((beacon, consumers));
+    let _ = std::fs::remove_file(&file);
+    Ok(())
 }
 
 /// Readings every 10 ms for a second, by the library's thread and by a loop of psutil.

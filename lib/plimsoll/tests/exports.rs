@@ -6,9 +6,18 @@ use std::collections::HashSet;
 
 use plimsoll::budget::{Budget, Policy};
 use plimsoll::lazy::{Lazy, LazyOptions};
+use plimsoll::ledger::{Ledger, Tag};
 use plimsoll::monitor::MonitorOptions;
 
 const NASTY: &str = "a\"b\\c\nd\u{1}é{}";
+
+#[global_allocator]
+static LEDGER: Ledger = Ledger::system();
+
+/// Two of one name are one series.
+static FIRST: Tag = Tag::new(NASTY);
+static SECOND: Tag = Tag::new(NASTY);
+const TAGGED: usize = 5000;
 
 /// Reads one JSON value, RFC 8259, and returns what follows.
 fn json(text: &str) -> Result<&str, String> {
@@ -88,8 +97,9 @@ fn texts() -> (String, String) {
         .start()
         .unwrap();
     let ((), _) = monitor.operation(NASTY, || ());
+    let held = [&FIRST, &SECOND].map(|tag| tag.run(|| vec![1_u8; TAGGED]));
     let metrics = monitor.metrics();
-    drop(reservation);
+    drop((reservation, held));
     (metrics.prometheus(), metrics.otlp_json(NASTY))
 }
 
@@ -118,6 +128,15 @@ fn prometheus_text_is_well_formed() {
     );
     assert!(text.contains(&line), "{text}");
     assert!(text.contains("plimsoll_process_rss_bytes "));
+    let live = format!("plimsoll_tag_live_bytes{{tag=\"{label}\"}} ");
+    let live = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&live))
+        .unwrap();
+    // Another test of this process may hold its own at the same moment.
+    let live: usize = live.parse().unwrap();
+    assert!(live >= 2 * TAGGED && live % TAGGED == 0, "{live}");
+    assert!(text.contains("plimsoll_tag_live_bytes{tag=\"untagged\"} "));
     assert!(text.contains(&format!(
         "plimsoll_operation_total{{operation=\"{label}\"}} 1\n"
     )));

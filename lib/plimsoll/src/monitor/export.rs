@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{MonitorFigures, StallSource};
+use crate::ledger::{self, TagFigures};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
@@ -96,6 +97,7 @@ impl Metrics {
         let mut builder = Builder(Vec::new());
         process(&mut builder, figures);
         pressure(&mut builder, figures);
+        tags(&mut builder, &ledger::snapshot());
         for (name, budget) in &figures.budgets {
             budgets(&mut builder, name, budget);
         }
@@ -301,6 +303,35 @@ fn pressure(builder: &mut Builder, figures: &MonitorFigures) {
         vec![],
         figures.panics_total,
     );
+}
+
+/// Tags of the ledger, where one counts. Tags of one name are one series: their peaks, which were not at
+/// one moment, are added up, so theirs is at most that.
+fn tags(builder: &mut Builder, all: &[TagFigures]) {
+    let mut by_name: Vec<TagFigures> = Vec::new();
+    for tag in all.iter().filter(|tag| tag.total_blocks > 0) {
+        match by_name.iter_mut().find(|known| known.name == tag.name) {
+            Some(known) => {
+                known.live_bytes += tag.live_bytes;
+                known.live_blocks += tag.live_blocks;
+                known.peak_bytes += tag.peak_bytes;
+                known.total_bytes += tag.total_bytes;
+            }
+            None => by_name.push(*tag),
+        }
+    }
+    for tag in by_name {
+        let labels = vec![("tag", Arc::from(tag.name))];
+        let help = "Requested bytes that are live, by tag of the ledger.";
+        builder.bytes("plimsoll.tag.live", help, labels.clone(), tag.live_bytes);
+        let help = "Blocks that are live, by tag of the ledger.";
+        let blocks = ("plimsoll.tag.live_blocks", Unit::Count, Kind::Gauge);
+        builder.add(blocks, help, labels.clone(), int(tag.live_blocks));
+        let help = "Highest live bytes so far, by tag of the ledger.";
+        builder.bytes("plimsoll.tag.peak", help, labels.clone(), tag.peak_bytes);
+        let help = "Bytes requested so far, by tag of the ledger.";
+        builder.total_bytes("plimsoll.tag.requested", help, labels, tag.total_bytes);
+    }
 }
 
 fn budgets(builder: &mut Builder, name: &Arc<str>, budget: &crate::budget::Figures) {
