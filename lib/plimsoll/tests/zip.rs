@@ -382,7 +382,7 @@ fn without_reading_back_it_is_whole_too() {
 }
 
 #[test]
-fn every_flipped_byte_and_every_cut_is_found_or_harmless() {
+fn flipped_bytes_and_cuts_are_found_or_harmless() {
     let folder = Folder::new("zip-flipped");
     let path = folder.path("a.zip");
     make(&path);
