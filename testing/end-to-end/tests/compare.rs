@@ -87,7 +87,7 @@ fn saved_and_grew_mirror_each_other() {
 fn the_same_command_twice_claims_nothing() {
     let sized = subject("sized");
     // Of the usual intervals one in twenty misses the truth, which a test run every day would meet.
-    let sure = ["--confidence", "0.9995"];
+    let sure = ["--confidence", "0.999"];
     let sure = [&sure[..], &arms(&sized, "16", "16")].concat();
     let json = compare(&sure).verdict(0);
     let change = change(&json, "rss_peak");
