@@ -135,7 +135,7 @@ fn prometheus_text_is_well_formed() {
         .unwrap();
     // Another test of this process may hold its own at the same moment.
     let live: usize = live.parse().unwrap();
-    assert!(live >= 2 * TAGGED && live % TAGGED == 0, "{live}");
+    assert!(live >= 2 * TAGGED && live.is_multiple_of(TAGGED), "{live}");
     assert!(text.contains("plimsoll_tag_live_bytes{tag=\"untagged\"} "));
     assert!(text.contains(&format!(
         "plimsoll_operation_total{{operation=\"{label}\"}} 1\n"
