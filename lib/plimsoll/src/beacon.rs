@@ -23,7 +23,7 @@
 //! # What it costs
 //! [`PAGE_BYTES`] of address space, of which the written part is resident: 8 KiB with a few tags and
 //! consumers, 32 KiB at most. The same again on the heap, half of it, as the text is put together
-//! there. A thread with some 12 KiB of touched stack. Writing takes O(threads x tags + stages +
+//! there. A thread with some 20 KiB of touched stack. Writing takes O(threads x tags + stages +
 //! consumers), some microseconds (`docs/design/library-cost.md`); the hot paths of ledger and budget are as without it.
 //!
 //! # Fork

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! # What it costs
-//! A stage holds its path twice and 90 bytes; the state of all stages is 1.4 KiB, static. Beginning and
+//! A stage holds its path twice and 90 bytes; the state of all stages is 1.3 KiB, static. Beginning and
 //! ending one reads a small file of `/proc`, writes another, and sums up the ledger's counters:
 //! some tens of microseconds (`docs/design/library-cost.md`), so one for each batch is cheap and one
 //! for each record is not. O(threads x tags) with a ledger.

@@ -1,4 +1,4 @@
-//! Which stages are open, for a beacon to tell. Memory: 16 places of 64 bytes, static, and a copy of
+//! Which stages are open, for a beacon to tell. Memory: 16 places of 56 bytes, static, and a copy of
 //! each path.
 
 use std::sync::{Mutex, PoisonError};
