@@ -56,7 +56,9 @@ pub fn judge(key: &[u8]) -> Policy {
     let Ok(text) = std::str::from_utf8(key) else {
         return Policy::Refuse(Refusal::NotText);
     };
-    if text.chars().any(char::is_control) {
+    // Most keys are printable ASCII, which is seen many bytes at a time; characters come one by one.
+    let is_printable = |all, byte: &u8| all & matches!(byte, b' '..=b'~');
+    if !key.iter().fold(true, is_printable) && text.chars().any(char::is_control) {
         return Policy::Refuse(Refusal::Control);
     }
     let (path, is_marker) = match text.strip_suffix('/') {
