@@ -1,321 +1,274 @@
-//! The bucket as one ordered listing, page by page, each checked before any of it is used. Memory: two
-//! pages.
+//! The bucket as one ordered listing, page by page, each checked before any of it is used.
 //!
-//! What a listing leaves out is deleted at the destination, so one that is dubious in any way is none:
-//! keys have to rise strictly, to have the prefix, to be as many as the page counts; a page that is not
-//! the last has to say where the next one begins, and not where it began itself.
+//! Several workers list ranges of the key space at once, just ahead of the merge, which takes their pages
+//! in the order of keys. Where ranges begin follows from hints: what is known from before, folders, or
+//! how keys are spaced ([`Strategy`]). Hints decide how many requests there are, never which keys are
+//! listed: see [`ranges`](self) below for why no key can be missed.
+//!
+//! - A range begins where the one before it ends, so that all of them cover the key space.
+//! - The end of the listing is told after every range was whole, and an error is told in its place.
+//! - What a range saw behind its end has to be what the next one begins with.
+//!
+//! Memory: [`Options::pages_ahead`] pages of some 130 KiB and [`READ_AHEAD_BYTES`] of them at most, one
+//! page beside them, and for each worker a connection. Nothing is spilled, and nothing grows with the
+//! number of keys, folders or ranges.
+
+mod checker;
+mod guess;
+mod hints;
+mod ranges;
+mod sorted;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod window;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 
-use anyhow::{Context, Result, bail};
-use plimsoll::runs::{SortOptions, Sorted, SortedEntries, Sorter};
+use anyhow::{Result, bail};
 
-use crate::record::{Etag, Meta, Record};
-use crate::s3::{Client, Page};
+pub use checker::{IgnoresStartAfter, Unordered};
+pub use hints::{FolderHints, Hints, KnownHints, LEVEL_MAX};
+pub use ranges::Figures;
+pub use sorted::SortedListing;
+
+use crate::record::{Etag, Meta};
+use crate::s3::{Fault, Page, Place};
 use crate::scan::Listing;
+use ranges::{Ranges, Window};
+use window::Pages;
 
-/// Pages without objects in a row: a server may send some, but not go on for ever.
-const EMPTY_PAGES_MAX: u32 = 100;
+/// Bytes of pages that are read ahead, at most, however many workers there are: 20 workers have a page
+/// on its way each, and half as many that wait.
+pub const READ_AHEAD_BYTES: usize = 4 << 20;
+/// Pages that are read ahead for each worker: the one on its way, and one that waits to be merged.
+const PAGES_EACH: usize = 2;
 
-/// Lists a bucket; the next page is fetched by a thread while this one is used.
-#[derive(Debug)]
+/// A page of a listing that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    pub prefix: &'a str,
+    /// Only keys above this one.
+    pub start_after: Option<&'a [u8]>,
+    /// Goes on where the page ended that had it.
+    pub token: Option<&'a str>,
+    /// Folders in place of the keys in them.
+    pub has_delimiter: bool,
+    pub keys_max: u32,
+}
+
+impl Default for Ask<'_> {
+    fn default() -> Self {
+        Ask {
+            prefix: "",
+            start_after: None,
+            token: None,
+            has_delimiter: false,
+            keys_max: 1000,
+        }
+    }
+}
+
+/// Who answers: a client, or a script of a test.
+pub trait Lister: Send + Sync {
+    /// Reads the page into `page`, in place of what it has. Tries again what may pass.
+    ///
+    /// # Errors
+    /// What did not pass.
+    fn list(&self, ask: &Ask<'_>, page: &mut Page) -> Result<(), Fault>;
+
+    /// Requests so far, tries included.
+    fn requests(&self) -> u64;
+}
+
+/// Where ranges begin when nothing is known from before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// Where keys may be, from how they are spaced in the pages before.
+    #[default]
+    Recursive,
+    /// At the folders of a level, found by a delimiter; within them as the other.
+    ByLevel(u32),
+    /// There is one range, and one request at a time.
+    Flat,
+}
+
+/// The keys that a listing is of: from one key up to another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyRange {
+    /// The least key that is in it.
+    pub from: Vec<u8>,
+    /// The least key above it; none is to the end.
+    pub to: Option<Vec<u8>>,
+}
+
+impl KeyRange {
+    #[must_use]
+    pub fn has(&self, key: &[u8]) -> bool {
+        key >= &self.from[..] && self.to.as_deref().is_none_or(|to| key < to)
+    }
+
+    /// A text below `from` with next to no key between them: what `start-after` is given, which is left
+    /// out itself.
+    fn start_after(&self) -> Vec<u8> {
+        let Ok(from) = std::str::from_utf8(&self.from) else {
+            return Vec::new();
+        };
+        let mut text = from.to_owned();
+        let Some(last) = text.pop() else {
+            return Vec::new();
+        };
+        // The character before, and behind it the highest one; before a NUL there is nothing.
+        let before = (0..u32::from(last)).rev().find_map(char::from_u32);
+        if let Some(before) = before {
+            text.push(before);
+            text.push(char::MAX);
+        }
+        text.into_bytes()
+    }
+}
+
+/// What a listing is of, and how it is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub prefix: String,
+    pub range: KeyRange,
+    pub strategy: Strategy,
+    pub workers: usize,
+    /// Keys that are read ahead, in pages of 1000; 0 is as many as keep the workers busy.
+    pub keys_ahead: usize,
+}
+
+impl Options {
+    /// Pages that are read ahead.
+    #[must_use]
+    pub fn pages_ahead(&self) -> usize {
+        let most = PAGES_EACH * self.workers();
+        match self.keys_ahead {
+            0 => most,
+            keys => keys.div_ceil(1000).min(most),
+        }
+    }
+
+    fn workers(&self) -> usize {
+        match self.strategy {
+            Strategy::Flat => 1,
+            _ => self.workers.max(1),
+        }
+    }
+}
+
+/// Lists a bucket.
 pub struct BucketListing {
-    pages: Receiver<Result<Page>>,
-    page: Page,
-    /// Of the object in the page.
-    at: Option<usize>,
-    is_ended: bool,
+    pages: Pages,
+    page: Option<Page>,
+    at: Place,
+    /// Objects of the page that are still to come.
+    left: usize,
+    meta: Meta,
+    tell: Box<dyn FnMut(u64)>,
+}
+
+impl fmt::Debug for BucketListing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BucketListing")
+            .field("pages", &self.pages)
+            .finish_non_exhaustive()
+    }
 }
 
 impl BucketListing {
+    /// Starts the workers. Hints of what is known come before those of the strategy. `tell` is told once
+    /// a second how many requests a second there were.
+    ///
     /// # Errors
-    /// No thread can be started.
-    pub fn start(client: &Arc<Client>, prefix: &str) -> Result<BucketListing> {
-        let (sender, pages) = sync_channel(0);
-        let (client, prefix) = (client.clone(), prefix.to_owned());
-        thread::Builder::new()
-            .name("listing".to_owned())
-            .stack_size(512 << 10)
-            .spawn(move || {
-                let mut checker = Checker::new(&prefix);
-                loop {
-                    let page = client
-                        .list(&prefix, checker.token.as_deref())
-                        .map_err(anyhow::Error::new)
-                        .and_then(|page| checker.check(page));
-                    let is_last = page.as_ref().map_or(true, |page| !page.is_truncated());
-                    // Nobody waits for more after an error of theirs.
-                    if sender.send(page).is_err() || is_last {
-                        return;
-                    }
-                }
-            })
-            .context("start a thread that lists")?;
+    /// No thread can be started; a range of keys that can't be asked for.
+    pub fn start(
+        lister: &Arc<dyn Lister>,
+        options: &Options,
+        known: Option<Box<dyn Hints>>,
+        tell: Box<dyn FnMut(u64)>,
+    ) -> Result<BucketListing> {
+        if std::str::from_utf8(&options.range.from).is_err() {
+            bail!(
+                "list from the key \"{}\": it is not UTF-8, as all keys of S3 are",
+                options.range.from.escape_ascii()
+            );
+        }
+        let (hints, has_guesses) = match options.strategy {
+            Strategy::Flat => (None, false),
+            Strategy::Recursive => (known, true),
+            Strategy::ByLevel(level) => {
+                let folders = FolderHints::new(&options.prefix, level);
+                (known.or_else(|| Some(Box::new(folders))), true)
+            }
+        };
+        let window = Window {
+            pages: options.pages_ahead(),
+            bytes: READ_AHEAD_BYTES,
+        };
+        let ranges = Ranges::new(
+            &options.prefix,
+            options.range.clone(),
+            window,
+            has_guesses,
+            hints.is_some(),
+        );
         Ok(BucketListing {
-            pages,
-            page: Page::default(),
-            at: None,
-            is_ended: false,
-        })
-    }
-}
-
-impl Listing for BucketListing {
-    fn advance(&mut self) -> Result<bool> {
-        loop {
-            let next = self.at.map_or(0, |at| at + 1);
-            if next < self.page.len() {
-                self.at = Some(next);
-                return Ok(true);
-            }
-            if self.is_ended {
-                return Ok(false);
-            }
-            let page = self.pages.recv();
-            self.page = page.context("the thread that lists has ended")??;
-            self.at = None;
-            self.is_ended = !self.page.is_truncated();
-        }
-    }
-
-    fn key(&self) -> &[u8] {
-        self.at.map_or(&[], |at| self.page.key(at))
-    }
-
-    fn meta(&self) -> &Meta {
-        // Asked for only after an object was reached.
-        self.page.meta(self.at.unwrap_or_default())
-    }
-}
-
-/// The source does not list its keys in order.
-#[derive(Debug)]
-pub struct Unordered(String);
-
-impl fmt::Display for Unordered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unordered {}
-
-/// A bucket whose pages come in any order, sorted before any of it is used. Memory: what the sort is
-/// given, and a page. A key that is listed twice makes it no listing.
-#[derive(Debug)]
-pub struct SortedListing {
-    sorted: Sorted,
-    meta: Meta,
-    /// Keys that are still to come, if each was listed once.
-    left: u64,
-}
-
-impl SortedListing {
-    /// Lists the whole bucket.
-    pub fn read(client: &Client, prefix: &str, options: SortOptions) -> Result<SortedListing> {
-        let mut sorter = Sorter::new(options)?;
-        let mut checker = Checker::new(prefix);
-        let mut value = Vec::new();
-        loop {
-            let page = client.list(prefix, checker.token.as_deref())?;
-            let page = checker.check_unordered(page)?;
-            for at in 0..page.len() {
-                value.clear();
-                Record::Synced(page.meta(at).clone()).encode(&mut value);
-                sorter.push(page.key(at), &value)?;
-            }
-            if !page.is_truncated() {
-                break;
-            }
-        }
-        let sorted = sorter.finish()?;
-        Ok(SortedListing {
-            left: sorted.figures().entries,
-            sorted,
+            pages: Pages::start(lister, &options.prefix, ranges, hints, options.workers())?,
+            page: None,
+            at: Place::default(),
+            left: 0,
             meta: Meta {
                 size_bytes: 0,
                 modified: 0,
                 etag: Etag::None,
             },
+            tell,
         })
+    }
+
+    /// What it took so far.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.pages.figures()
+    }
+
+    /// Why keys that are missing may be there all the same, if that is so.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        self.pages.doubt()
     }
 }
 
-impl Listing for SortedListing {
+impl Listing for BucketListing {
     fn advance(&mut self) -> Result<bool> {
-        if !self.sorted.advance()? {
-            if self.left > 0 {
-                bail!(
-                    "the source lists {} keys more than once: the listing can't be trusted",
-                    self.left
-                );
-            }
-            return Ok(false);
+        while self.left == 0 {
+            let used_up = self.page.take();
+            let Some(used) = self.pages.next(used_up, &mut self.tell)? else {
+                return Ok(false);
+            };
+            self.at = used.from;
+            self.left = used.count;
+            self.page = Some(used.page);
         }
-        self.left = self.left.saturating_sub(1);
-        match Record::decode(self.sorted.value())? {
-            Some(Record::Synced(meta)) => self.meta = meta,
-            other => bail!("{other:?} was sorted in place of an object"),
+        self.left -= 1;
+        if let Some(page) = &self.page
+            && let Some(next) = page.next(self.at)
+        {
+            self.at = next;
+            self.meta = page.meta(next)?;
         }
         Ok(true)
     }
 
     fn key(&self) -> &[u8] {
-        self.sorted.key()
+        self.page.as_ref().map_or(&[], |page| page.key(self.at))
     }
 
     fn meta(&self) -> &Meta {
         &self.meta
-    }
-}
-
-/// What the pages so far say of those that may follow.
-#[derive(Debug)]
-struct Checker {
-    prefix: Vec<u8>,
-    last: Option<Vec<u8>>,
-    token: Option<String>,
-    empty: u32,
-}
-
-impl Checker {
-    fn new(prefix: &str) -> Checker {
-        Checker {
-            prefix: prefix.as_bytes().to_vec(),
-            last: None,
-            token: None,
-            empty: 0,
-        }
-    }
-
-    fn check(&mut self, page: Page) -> Result<Page> {
-        for at in 0..page.len() {
-            let key = page.key(at);
-            let before = match at.checked_sub(1) {
-                Some(before) => Some(page.key(before)),
-                None => self.last.as_deref(),
-            };
-            if before.is_some_and(|before| key <= before) {
-                let text = format!(
-                    "the source lists \"{}\" after \"{}\": keys do not rise",
-                    key.escape_ascii(),
-                    before.unwrap_or_default().escape_ascii()
-                );
-                return Err(Unordered(text).into());
-            }
-        }
-        self.check_unordered(page)
-    }
-
-    /// All but the order.
-    fn check_unordered(&mut self, page: Page) -> Result<Page> {
-        for at in 0..page.len() {
-            let key = page.key(at);
-            if !key.starts_with(&self.prefix) {
-                bail!(
-                    "the source lists \"{}\", which has not the prefix that was asked for: the listing \
-                     can't be trusted",
-                    key.escape_ascii()
-                );
-            }
-        }
-        let count = page.len() as u64;
-        if page.key_count().is_some_and(|told| told != count) {
-            bail!(
-                "the source sends {count} keys and counts {}: the listing can't be trusted",
-                page.key_count().unwrap_or_default()
-            );
-        }
-        self.empty = if page.is_empty() { self.empty + 1 } else { 0 };
-        if page.is_truncated() {
-            let Some(token) = page.next_token().filter(|token| !token.is_empty()) else {
-                bail!(
-                    "the source says that there is more, but not where: the listing can't be trusted"
-                );
-            };
-            if self.token.as_deref() == Some(token) || self.empty > EMPTY_PAGES_MAX {
-                bail!(
-                    "the source sends the same page again and again: the listing can't be trusted"
-                );
-            }
-            self.token = Some(token.to_owned());
-        }
-        if let Some(last) = page.len().checked_sub(1) {
-            self.last = Some(page.key(last).to_vec());
-        }
-        Ok(page)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn page(keys: &[&str], rest: &str) -> Page {
-        let objects: String = keys
-            .iter()
-            .map(|key| {
-                format!(
-                    "<Contents><Key>{key}</Key><LastModified>2020-01-01T00:00:00Z</LastModified>\
-                     <Size>1</Size></Contents>"
-                )
-            })
-            .collect();
-        let text = format!("<ListBucketResult>{objects}{rest}</ListBucketResult>");
-        Page::parse(text.as_bytes()).unwrap()
-    }
-
-    const MORE: &str = "<IsTruncated>true</IsTruncated>";
-
-    #[test]
-    fn pages_in_order_pass() {
-        let mut checker = Checker::new("a");
-        let token = "<NextContinuationToken>1</NextContinuationToken>";
-        checker
-            .check(page(&["a1", "a2"], &format!("{MORE}{token}")))
-            .unwrap();
-        assert_eq!(checker.token.as_deref(), Some("1"));
-        let token = "<NextContinuationToken>2</NextContinuationToken>";
-        checker.check(page(&[], &format!("{MORE}{token}"))).unwrap();
-        checker
-            .check(page(&["a3"], "<KeyCount>1</KeyCount>"))
-            .unwrap();
-    }
-
-    #[test]
-    fn dubious_pages_are_refused() {
-        let check = |pages: Vec<Page>, expected: &str| {
-            let mut checker = Checker::new("a");
-            let error = pages
-                .into_iter()
-                .try_for_each(|page| checker.check(page).map(drop))
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains(expected), "{error}");
-        };
-        let token =
-            |token: &str| format!("{MORE}<NextContinuationToken>{token}</NextContinuationToken>");
-        check(vec![page(&["a2", "a1"], "")], "\"a1\" after \"a2\"");
-        check(vec![page(&["a2", "a2"], "")], "keys do not rise");
-        check(
-            vec![page(&["a2"], &token("1")), page(&["a2"], "")],
-            "keys do not rise",
-        );
-        check(vec![page(&["b"], "")], "has not the prefix");
-        check(
-            vec![page(&["a"], "<KeyCount>2</KeyCount>")],
-            "sends 1 keys and counts 2",
-        );
-        check(vec![page(&["a"], MORE)], "but not where");
-        check(vec![page(&["a"], &token(""))], "but not where");
-        check(
-            vec![page(&["a1"], &token("1")), page(&["a2"], &token("1"))],
-            "again and again",
-        );
-        let empty = (0..=EMPTY_PAGES_MAX + 1).map(|n| page(&[], &token(&n.to_string())));
-        check(empty.collect(), "again and again");
     }
 }
