@@ -134,7 +134,7 @@ fn faults_are_as_ordered() {
     assert!(!answer.is_whole);
     let other = order("\"damage\": true", &object, &etag).body;
     assert_eq!(other.len() as u64, size);
-    assert!(other != order("\"from\": 99", &object, &etag).body);
+    assert!(other != order("\"delay_milliseconds\": 1", &object, &etag).body);
     let answer = order(
         &format!("\"key\": {:?}, \"status\": 500", good_told.keys[8]),
         &object,
