@@ -63,7 +63,7 @@ struct StoreArguments {
     count: u64,
     #[arg(long)]
     unchanged: bool,
-    /// Where its files are while it runs.
+    /// Where its files are while it runs; it may not be there before, and is not afterwards.
     #[arg(long)]
     folder: Option<PathBuf>,
     #[arg(long)]
@@ -89,11 +89,12 @@ fn main() -> Result<()> {
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
+    /// At a path where nothing is, or among temporary files.
     pub(crate) fn new(path: Option<&Path>) -> Result<Folder> {
-        let name = format!("mirror-bench-{}", std::process::id());
-        let folder = path.unwrap_or(&std::env::temp_dir()).join(name);
-        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-        Ok(Folder(folder))
+        let own = || std::env::temp_dir().join(format!("mirror-bench-{}", std::process::id()));
+        let path = path.map_or_else(own, Path::to_owned);
+        fs::create_dir(&path).with_context(|| format!("make the folder {}", path.display()))?;
+        Ok(Folder(path))
     }
 
     pub(crate) fn path(&self) -> &Path {
