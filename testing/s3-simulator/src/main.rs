@@ -37,6 +37,7 @@ struct Arguments {
     /// How many it changes.
     #[arg(long, default_value_t = 50)]
     changed: u32,
+    /// Its name; NAME-N is the same with N objects.
     #[arg(long, default_value = "bucket")]
     bucket: String,
     /// Port of S3; 0 is any that is free.

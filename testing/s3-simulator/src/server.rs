@@ -1,6 +1,7 @@
 //! The bucket over HTTP, a thread a connection, with counts and faults. Memory: a page and a head a
 //! connection.
 //!
+//! A bucket `BUCKET-N` is the same with N objects, so that one server has all sizes of an experiment.
 //! Beside `GET /BUCKET?list-type=2…`, `GET` and `HEAD /BUCKET/KEY` there is, for tests:
 //! `POST /_faults` (a script), `POST /_generation` (a number), `POST /_count` (a number), and
 //! `GET /_counts` and `POST /_counts`, which sets them to nothing.
@@ -228,23 +229,40 @@ impl Connection<'_> {
         if let Some(status) = orders.status {
             return self.fail(status, "Ordered", "by the script of faults");
         }
-        if bucket != self.shared.name {
+        let Some(found) = self.bucket(bucket) else {
             return self.fail(404, "NoSuchBucket", "there is no such bucket");
-        }
+        };
         match operation {
-            Operation::List => self.list(request, &orders),
-            _ => self.object(request, &key, &orders),
+            Operation::List => self.list(request, bucket, &found, &orders),
+            _ => self.object(request, &found, &key, &orders),
         }
     }
 
-    fn list(&mut self, request: &Request, orders: &Orders) -> Answered {
+    /// The bucket of a name.
+    fn bucket(&self, name: &str) -> Option<Bucket> {
+        let bucket = *lock(&self.shared.bucket);
+        let rest = name.strip_prefix(&*self.shared.name)?;
+        if rest.is_empty() {
+            return Some(bucket);
+        }
+        let count = rest.strip_prefix('-')?.parse().ok()?;
+        let bucket = Bucket { count, ..bucket };
+        bucket.check().is_ok().then_some(bucket)
+    }
+
+    fn list(
+        &mut self,
+        request: &Request,
+        name: &str,
+        bucket: &Bucket,
+        orders: &Orders,
+    ) -> Answered {
         let mut query = match Query::parse(&request.query) {
             Ok(query) => query,
             Err(text) => return self.fail(400, "InvalidArgument", &text),
         };
-        query.bucket.clone_from(&self.shared.name);
-        let bucket = *lock(&self.shared.bucket);
-        if self.page.fill(&bucket, &query, orders.page).is_err() {
+        query.bucket = name.to_owned();
+        if self.page.fill(bucket, &query, orders.page).is_err() {
             return self.fail(
                 400,
                 "InvalidArgument",
@@ -264,8 +282,13 @@ impl Connection<'_> {
         Ok(true)
     }
 
-    fn object(&mut self, request: &Request, key: &[u8], orders: &Orders) -> Answered {
-        let bucket = *lock(&self.shared.bucket);
+    fn object(
+        &mut self,
+        request: &Request,
+        bucket: &Bucket,
+        key: &[u8],
+        orders: &Orders,
+    ) -> Answered {
         let Some(slot) = bucket.find(key) else {
             return self.fail(404, "NoSuchKey", "there is no such object");
         };
