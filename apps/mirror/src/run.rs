@@ -121,7 +121,7 @@ fn list(
         log.error(format!(
             "{error}: it is listed again, one page after the other"
         ));
-        options.strategy = Strategy::Flat;
+        (options.strategy, options.is_from_start) = (Strategy::Flat, true);
         listed = list_ranges(&lister, &options, log, state);
     }
     let unordered = match listed {

@@ -139,6 +139,9 @@ pub struct Options {
     pub workers: usize,
     /// Keys that are read ahead, in pages of 1000; 0 is as many as keep the workers busy.
     pub keys_ahead: usize,
+    /// `start-after` is left out, and what is below the range passed over: for a source that ignores it.
+    /// It takes [`Strategy::Flat`].
+    pub is_from_start: bool,
 }
 
 impl Options {
@@ -209,8 +212,13 @@ impl BucketListing {
             pages: options.pages_ahead(),
             bytes: READ_AHEAD_BYTES,
         };
+        let start = match options.is_from_start {
+            true => Vec::new(),
+            false => options.range.start_after(),
+        };
         let ranges = Ranges::new(
             &options.prefix,
+            start,
             options.range.clone(),
             window,
             has_guesses,

@@ -36,6 +36,7 @@ fn options(workers: usize) -> Options {
         strategy: Strategy::Recursive,
         workers,
         keys_ahead: 0,
+        is_from_start: false,
     }
 }
 
@@ -128,6 +129,16 @@ fn a_range_of_keys_is_listed_alone() {
                 let whole = list(lister, &options, hints(&["a", "b/1", "c"])).unwrap();
                 assert_eq!(whole.keys, expected, "{range:?}");
                 assert_eq!(whole.doubt, None);
+                // Of a source that can't begin there.
+                let mut lister = Scripted::with(set.clone(), |_, _, _| Wrong::IgnoresStart);
+                lister.page = page;
+                let options = Options {
+                    strategy: Strategy::Flat,
+                    is_from_start: true,
+                    ..options
+                };
+                let whole = list(lister, &options, None).unwrap();
+                assert_eq!(whole.keys, expected, "{range:?}");
             }
         }
     }
