@@ -315,6 +315,7 @@ fn plan(arguments: &RunArguments) -> Result<ExitCode> {
     let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
     let client = Arc::new(Client::new(arguments.source()?)?);
     let (counts, next) = list(arguments, &log, &client, &state)?;
+    log.memory("AFTER_SCAN");
     drop(next);
     tell_scan(&log, &counts);
     log.info(format!(

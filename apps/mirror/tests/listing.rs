@@ -110,15 +110,16 @@ fn every_strategy_lists_all() {
         Layout::Unicode,
     ] {
         let source = Source::start("strategies", Source::bucket(layout, 30_000));
+        // A quarter of the pages in vain, and those of the window.
         for (strategy, most) in [
-            (&["--listing-strategy=recursive"][..], 38 + 10),
+            (&["--listing-strategy=recursive"][..], 38 + 2 * 10),
             (
                 &["--listing-strategy=by_level", "--listing-level=1"],
-                38 + 10,
+                38 + 2 * 10,
             ),
             (
                 &["--listing-strategy=by-level", "--listing-level=2"],
-                38 + 10,
+                38 + 2 * 10,
             ),
             (&["--listing-strategy=flat"], 30),
         ] {

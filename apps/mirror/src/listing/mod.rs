@@ -30,7 +30,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 
 pub use checker::{IgnoresStartAfter, Unordered};
-pub use hints::{FolderHints, Hints, KnownHints, LEVEL_MAX};
+pub use hints::{FolderHints, Hint, Hints, KnownHints, LEVEL_MAX};
 pub use ranges::Figures;
 pub use sorted::SortedListing;
 

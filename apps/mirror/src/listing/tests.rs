@@ -16,8 +16,8 @@ use super::*;
 struct Listed(std::vec::IntoIter<Vec<u8>>);
 
 impl Hints for Listed {
-    fn next(&mut self, _: &dyn Lister, _: u64) -> Result<Option<Vec<u8>>> {
-        Ok(self.0.next())
+    fn next(&mut self, _: &dyn Lister, _: u64) -> Result<Hint> {
+        Ok(self.0.next().map_or(Hint::End, Hint::Split))
     }
 }
 
