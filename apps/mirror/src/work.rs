@@ -134,6 +134,7 @@ impl Work<'_> {
         let crew = Crew {
             stop: &stop,
             connected: AtomicUsize::new(0),
+            opening: Mutex::new(()),
             is_told: AtomicBool::new(false),
         };
         let looked_at = AtomicU64::new(0);
@@ -416,11 +417,17 @@ impl Work<'_> {
     fn connect<'c>(&self, crew: &'c Crew<'_>) -> Result<Place<'c>, Trouble> {
         let mut wait = PAUSE;
         loop {
+            // One after the other, so that it is known how many others have one when it is refused.
+            let opening = crew.opening.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.is_ended(crew) {
+                return Err(Trouble::Cancelled);
+            }
             let fault = match Connection::open(self.destination) {
                 Ok(ftp) => return Ok(Place::of(crew, ftp)),
                 Err(fault) => fault,
             };
             let connected = crew.connected.load(Ordering::Relaxed);
+            drop(opening);
             if connected == 0 {
                 let text = format!("open the destination: {fault}");
                 return Err(Trouble::Unreachable(text));
@@ -434,9 +441,6 @@ impl Work<'_> {
             }
             self.pause(wait, crew);
             wait = (2 * wait).min(ROOM_WAIT_MAX);
-            if self.is_ended(crew) {
-                return Err(Trouble::Cancelled);
-            }
         }
     }
 }
@@ -447,6 +451,8 @@ struct Crew<'a> {
     stop: &'a AtomicBool,
     /// How many have a connection to the destination.
     connected: AtomicUsize,
+    /// Held by the one that opens a connection.
+    opening: Mutex<()>,
     /// Whether it was told that there is no room for more.
     is_told: AtomicBool,
 }

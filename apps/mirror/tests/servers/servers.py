@@ -80,6 +80,8 @@ class Site:
             if "get_hook" in faults:
                 # The object is changed or deleted between its listing and this.
                 change(self, faults.pop("get_hook"))
+            if "get_wait" in faults:
+                time.sleep(faults["get_wait"])
             if take(faults, "get_503_times"):
                 return fail("503 Slow Down", "SlowDown")
             if take(faults, "get_500_times"):
