@@ -61,7 +61,7 @@ pub enum Fault {
     Refused(u16, String),
     /// The connection is of no use any more.
     Failed(String),
-    /// The source broke off; the connection is of no use any more.
+    /// The source broke off.
     Source(String),
     /// Other bytes came from the source than were listed.
     Damaged(String),
@@ -91,8 +91,10 @@ impl Fault {
     pub fn leaves_connection(&self) -> bool {
         match self {
             Fault::Refused(code, _) => !matches!(code, 421 | 425 | 426 | 522),
+            // A transfer that is given up is ended in order, and its reply read.
             Fault::Damaged(_) | Fault::DestinationDamaged(_) => true,
-            Fault::Failed(_) | Fault::Source(_) | Fault::Cancelled => false,
+            Fault::Source(_) | Fault::Cancelled => true,
+            Fault::Failed(_) => false,
         }
     }
 }
@@ -127,6 +129,8 @@ pub struct Connection {
     drops_spaces: Option<bool>,
     /// When it was known to answer.
     heard: Instant,
+    /// Known not to.
+    is_broken: bool,
 }
 
 impl fmt::Debug for Connection {
@@ -187,11 +191,15 @@ impl Connection {
             has_size: true,
             drops_spaces: None,
             heard: Instant::now(),
+            is_broken: false,
         })
     }
 
     /// Whether the server still answers; asks only one that was left in silence.
     pub fn is_alive(&mut self) -> bool {
+        if self.is_broken {
+            return false;
+        }
         if self.heard.elapsed() >= SILENCE {
             if self.ftp.noop().is_err() {
                 return false;
@@ -216,11 +224,11 @@ impl Connection {
             .send(&temp, meta, source, each)
             .and_then(|digest| self.verify(&temp, meta, has_md5_etag.then_some(digest)))
             .and_then(|()| self.place(&temp, &target));
+        self.heard = Instant::now();
         // Elsewhere the next try replaces what is left.
         if ended.as_ref().is_err_and(Fault::leaves_connection) {
-            drop(self.ftp.rm(&temp));
+            self.is_broken = ignore_refusal(self.ftp.rm(&temp)).is_err();
         }
-        self.heard = Instant::now();
         ended
     }
 

@@ -47,21 +47,23 @@ class Site:
         is_list = query.get("list-type") == "2" and "mirror" in environ.get("HTTP_USER_AGENT", "")
         is_get = environ["REQUEST_METHOD"] == "GET" and "mirror" in environ.get("HTTP_USER_AGENT", "") and not is_list
 
-        def fail(status, code, more=()):
+        def fail(status, code):
             body = f"<Error><Code>{code}</Code><Message>ordered</Message></Error>".encode()
-            start_response(status, [("Content-Length", str(len(body))), *more])
+            start_response(status, [("Content-Length", str(len(body)))])
             return [body]
 
         if (is_list or is_get) and "clock_ahead" in faults:
             there = time.time() + faults["clock_ahead"]
             sent = time.strptime(environ["HTTP_X_AMZ_DATE"] + " UTC", "%Y%m%dT%H%M%SZ %Z")
             if abs(there - timegm(sent)) > 15 * 60:
-                date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(there))
-                return fail("403 Forbidden", "RequestTimeTooSkewed", [("Date", date)])
+                return fail("403 Forbidden", "RequestTimeTooSkewed")
         if is_list:
             counts["list"] += 1
             if "page" in faults:
                 query["max-keys"] = str(faults["page"])
+                environ["QUERY_STRING"] = urlencode(query)
+            if faults.get("list_loop"):
+                query.pop("continuation-token", None)
                 environ["QUERY_STRING"] = urlencode(query)
             if "list_pause" in faults:
                 time.sleep(faults["list_pause"])
@@ -130,13 +132,16 @@ class Site:
             body = bytes(b ^ 1 for b in body)
         start_response(status, headers)
         if is_get and "get_pause" in faults:
-            return slowly(body, faults["get_pause"])
+            return slowly(self, body, faults["get_pause"])
         return [body]
 
 
 class Quiet(WSGIRequestHandler):
     def log(self, *_):
         pass
+
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(time.time() + getattr(self.server, "clock_ahead", 0))
 
 
 moto_app = DomainDispatcherApplication(create_backend_app)
@@ -156,10 +161,12 @@ def take(faults, name):
     return True
 
 
-def slowly(body, pause):
+def slowly(site, body, pause):
     step = len(body) // 5 + 1
     for at in range(0, len(body), step):
         time.sleep(pause)
+        if at > 0 and "get_during" in site.faults:
+            change(site, site.faults.pop("get_during"))
         yield body[at : at + step]
 
 
@@ -283,6 +290,7 @@ def obey(sites, command):
         site.faults.update(command["faults"])
         site.stored.clear()
         site.counts.update(ZERO)
+        site.s3.clock_ahead = command["faults"].get("clock_ahead", 0)
         site.ftp.max_cons_per_ip = command["faults"].get("connections", 0)
         site.ftp.handler.timeout = command["faults"].get("idle", 300)
     return {"counts": site.counts}
