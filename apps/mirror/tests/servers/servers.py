@@ -226,6 +226,8 @@ class Channel(FTPHandler):
 
     def ftp_DELE(self, path):
         self.site.counts["dele"] += 1
+        # The loop of this site's server alone.
+        time.sleep(self.site.faults.get("dele_wait", 0))
         if self.site.faults.get("deny_delete"):
             return self.respond("550 Permission denied.")
         if take(self.site.faults, "dele_450_times"):
