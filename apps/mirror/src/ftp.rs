@@ -7,9 +7,10 @@
 mod absence;
 mod name;
 mod tls;
+mod upload;
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,9 +23,7 @@ use suppaftp::{FtpError, Mode, RustlsFtpStream, Status};
 pub use tls::tls_config;
 
 use crate::key::TEMP_PREFIX;
-use crate::record::{Etag, Meta};
 
-const BUFFER_BYTES: usize = 64 << 10;
 /// Servers hang up on who is silent for long; after so long they are asked first.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -209,158 +208,6 @@ impl Connection {
         true
     }
 
-    /// Puts the bytes of `source` in place of `key`, if they are those that `meta` tells of: their length,
-    /// and their MD5 where the hash is one. `each` is told the bytes of each step, and ends it by false.
-    pub fn upload(
-        &mut self,
-        key: &str,
-        meta: &Meta,
-        has_md5_etag: bool,
-        source: &mut dyn Read,
-        each: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<(), Fault> {
-        let (target, temp) = (self.path(key), self.temp_path(key));
-        let ended = self
-            .send(&temp, meta, source, each)
-            .and_then(|digest| self.verify(&temp, meta, has_md5_etag.then_some(digest)))
-            .and_then(|()| self.place(&temp, &target));
-        self.heard = Instant::now();
-        // Elsewhere the next try replaces what is left.
-        if ended.as_ref().is_err_and(Fault::leaves_connection) {
-            self.is_broken = ignore_refusal(self.ftp.rm(&temp)).is_err();
-        }
-        ended
-    }
-
-    /// Sends the bytes under the temporary name; their MD5.
-    fn send(
-        &mut self,
-        temp: &str,
-        meta: &Meta,
-        source: &mut dyn Read,
-        each: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<[u8; 16], Fault> {
-        let mut data = match self.ftp.put_with_stream(temp) {
-            Ok(data) => data,
-            Err(FtpError::UnexpectedResponse(reply))
-                if !(400..500).contains(&reply.status.code()) =>
-            {
-                let made = self.make_folders(temp)?;
-                if made.is_none_made {
-                    // Servers that write over nothing don't do so over what a crash left either.
-                    ignore_refusal(self.ftp.rm(temp))?;
-                }
-                let again = self.ftp.put_with_stream(temp).map_err(Fault::from);
-                again.map_err(|fault| made.explain(fault))?
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let mut md5 = Md5::new();
-        let mut buffer = vec![0; BUFFER_BYTES];
-        let mut sent = 0;
-        loop {
-            let read = match source.read(&mut buffer) {
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    return Err(Fault::Source(format!("after {sent} bytes: {error}")));
-                }
-            };
-            if read == 0 {
-                break;
-            }
-            if let Err(error) = data.write_all(&buffer[..read]) {
-                // Why it hung up is in its reply, if it sends one.
-                return Err(match data.finish().map_err(Fault::from) {
-                    Err(Fault::Refused(code, text)) => Fault::Refused(code, text),
-                    _ => Fault::Failed(format!("after {sent} bytes: {error}")),
-                });
-            }
-            md5.update(&buffer[..read]);
-            sent += read as u64;
-            if !each(read as u64) {
-                return Err(Fault::Cancelled);
-            }
-            if sent > meta.size_bytes {
-                break;
-            }
-        }
-        tls::end(data.get_mut());
-        data.finish()?;
-        if sent != meta.size_bytes {
-            return Err(Fault::Damaged(format!(
-                "the source sends {sent} bytes or more, {} were listed",
-                meta.size_bytes
-            )));
-        }
-        Ok(md5.finalize().into())
-    }
-
-    /// Compares what was sent with what was listed, and with what arrived.
-    fn verify(&mut self, temp: &str, meta: &Meta, md5: Option<[u8; 16]>) -> Result<(), Fault> {
-        if let (Etag::Md5(listed), Some(digest)) = (&meta.etag, md5)
-            && *listed != digest
-        {
-            return Err(Fault::Damaged(
-                "the source sends other bytes than its hash says".to_owned(),
-            ));
-        }
-        self.verify_name(temp)?;
-        match self.size(temp)? {
-            Some(size) if size != meta.size_bytes => Err(Fault::DestinationDamaged(format!(
-                "the destination has {size} bytes, {} were sent",
-                meta.size_bytes
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    /// Renames to the file's own name, over the file that is there.
-    fn place(&mut self, temp: &str, target: &str) -> Result<(), Fault> {
-        let refused = match self.ftp.rename(temp, target).map_err(Fault::from) {
-            Err(Fault::Refused(code @ 500..=599, text)) => Fault::Refused(code, text),
-            ended => return ended,
-        };
-        // Some servers rename over nothing that is there. Only a file steps aside, never a folder; and it
-        // comes back if the new one is refused all the same.
-        if !self.exists(target)? {
-            return Err(refused);
-        }
-        let aside = format!("{temp}-old");
-        ignore_refusal(self.ftp.rm(&aside))?;
-        match self.ftp.rename(target, &aside).map_err(Fault::from) {
-            Ok(()) => {}
-            Err(Fault::Refused(..)) => return Err(refused),
-            Err(failed) => return Err(failed),
-        }
-        let ended = self.ftp.rename(temp, target).map_err(Fault::from);
-        match &ended {
-            Ok(()) => ignore_refusal(self.ftp.rm(&aside))?,
-            Err(_) => drop(self.ftp.rename(aside.as_str(), target)),
-        }
-        ended
-    }
-
-    /// Makes every folder on the way to `path`. That one is there already is no failure; that one could
-    /// not be made is told by what is done next.
-    fn make_folders(&mut self, path: &str) -> Result<Made, Fault> {
-        let mut made = Made {
-            is_none_made: true,
-            refusal: String::new(),
-        };
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let ends = folder.match_indices('/').map(|(at, _)| at);
-        for end in ends.chain([folder.len()]).filter(|end| *end > 0) {
-            match self.ftp.mkdir(&folder[..end]).map_err(Fault::from) {
-                Ok(()) => made.is_none_made = false,
-                Err(Fault::Refused(421, text)) => return Err(Fault::Refused(421, text)),
-                Err(Fault::Refused(_, text)) => made.refusal = text,
-                Err(failed) => return Err(failed),
-            }
-        }
-        Ok(made)
-    }
-
     /// Deletes a file, and what is left of an upload of it. That it is not there is a success, if that is
     /// what the server means: the same code tells that it may not be deleted.
     pub fn delete(&mut self, key: &str) -> Result<(), Fault> {
@@ -435,25 +282,6 @@ const _: () = assert!(
     Status::Ready as u16 == 220,
     "codes are those of the replies"
 );
-
-/// What came of making folders.
-struct Made {
-    is_none_made: bool,
-    /// What the server said last of one that it did not make.
-    refusal: String,
-}
-
-impl Made {
-    /// A fault that has its cause in a folder that was not made.
-    fn explain(&self, fault: Fault) -> Fault {
-        match fault {
-            Fault::Refused(code, text) if !self.refusal.is_empty() => {
-                Fault::Refused(code, format!("{text}; of its folder: {}", self.refusal))
-            }
-            other => other,
-        }
-    }
-}
 
 /// A refusal says that there is nothing to do; 421 ends the connection.
 fn ignore_refusal(ended: Result<(), FtpError>) -> Result<(), Fault> {

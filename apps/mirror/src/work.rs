@@ -4,8 +4,10 @@
 //! Before anything of a stretch of the delta begins, the journal says so, durably: after a crash nothing
 //! there is taken for untouched.
 
+mod crew;
+
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -14,7 +16,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use plimsoll::runs::SortedEntries;
 
-use crate::ftp::{Connection, Fault, Settings};
+use crew::{Crew, Place};
+
+use crate::ftp::{Fault, Settings};
 use crate::record::{Meta, Outcome, Reason, Record};
 use crate::s3::{self, Client, FaultKind};
 use crate::state::State;
@@ -26,10 +30,6 @@ const MARK_AHEAD: u64 = 1000;
 /// with the files.
 const FAILURES_MAX: u64 = 100;
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long a pause goes on after the run is to end.
-const SLICE: Duration = Duration::from_millis(50);
-/// Longest time between two looks for room at the destination.
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 const STACK_BYTES: usize = 512 << 10;
 
 /// What is done, and by whom.
@@ -131,12 +131,7 @@ impl Work<'_> {
     ) -> Result<Progress> {
         let journal = Mutex::new(journal);
         let stop = AtomicBool::new(false);
-        let crew = Crew {
-            stop: &stop,
-            connected: AtomicUsize::new(0),
-            opening: Mutex::new(()),
-            is_told: AtomicBool::new(false),
-        };
+        let crew = Crew::new(&stop);
         let looked_at = AtomicU64::new(0);
         let waiting = AtomicU64::new(0);
         let (task_sender, tasks) = sync_channel(2 * self.workers);
@@ -317,18 +312,6 @@ impl Work<'_> {
         }
     }
 
-    fn is_ended(&self, crew: &Crew<'_>) -> bool {
-        crew.stop.load(Ordering::Relaxed) || self.cancel.load(Ordering::Relaxed)
-    }
-
-    /// Waits, unless the run is to end.
-    fn pause(&self, wait: Duration, crew: &Crew<'_>) {
-        let begun = Instant::now();
-        while begun.elapsed() < wait && !self.is_ended(crew) {
-            thread::sleep((wait - begun.elapsed().min(wait)).min(SLICE));
-        }
-    }
-
     /// Tries until it works, is refused for good, or was tried often enough; each time from the source.
     fn try_task<'c>(
         &self,
@@ -410,79 +393,6 @@ impl Work<'_> {
                 Err(of_destination(fault))
             }
         }
-    }
-
-    /// A connection, once there is room for it: a server that takes fewer than there are workers is served
-    /// by those that it takes, and the others wait for one of them to end.
-    fn connect<'c>(&self, crew: &'c Crew<'_>) -> Result<Place<'c>, Trouble> {
-        let mut wait = PAUSE;
-        loop {
-            // One after the other, so that it is known how many others have one when it is refused.
-            let opening = crew.opening.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.is_ended(crew) {
-                return Err(Trouble::Cancelled);
-            }
-            let fault = match Connection::open(self.destination) {
-                Ok(ftp) => return Ok(Place::of(crew, ftp)),
-                Err(fault) => fault,
-            };
-            let connected = crew.connected.load(Ordering::Relaxed);
-            drop(opening);
-            if connected == 0 {
-                let text = format!("open the destination: {fault}");
-                return Err(Trouble::Unreachable(text));
-            }
-            if !crew.is_told.swap(true, Ordering::Relaxed) {
-                (self.notice)(&format!(
-                    "the destination takes no more than {connected} connections now, and {} are asked for: \
-                     {fault}; the others wait",
-                    self.workers
-                ));
-            }
-            self.pause(wait, crew);
-            wait = (2 * wait).min(ROOM_WAIT_MAX);
-        }
-    }
-}
-
-/// What the workers of a phase know of each other.
-struct Crew<'a> {
-    /// Set when all are to end.
-    stop: &'a AtomicBool,
-    /// How many have a connection to the destination.
-    connected: AtomicUsize,
-    /// Held by the one that opens a connection.
-    opening: Mutex<()>,
-    /// Whether it was told that there is no room for more.
-    is_told: AtomicBool,
-}
-
-/// A worker's connection, counted while it is there.
-struct Place<'c> {
-    ftp: Connection,
-    count: Count<'c>,
-}
-
-struct Count<'c>(&'c AtomicUsize);
-
-impl<'c> Place<'c> {
-    fn of(crew: &'c Crew<'_>, ftp: Connection) -> Place<'c> {
-        crew.connected.fetch_add(1, Ordering::Relaxed);
-        Place {
-            ftp,
-            count: Count(&crew.connected),
-        }
-    }
-
-    fn close(self) {
-        self.ftp.close();
-        drop(self.count);
-    }
-}
-
-impl Drop for Count<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -294,6 +294,9 @@ fn a_lock_that_is_held_is_told() {
     assert_eq!(servers.files(), files(&[("a", "a")]));
 }
 
+/// What spoils a file, by its name and its bytes.
+type Spoil<'a> = &'a dyn Fn(&str, &mut Vec<u8>);
+
 /// Any file of the state that is damaged, cut off, foreign or missing is told by its name; nothing is uploaded
 /// or deleted then.
 #[test]
@@ -332,7 +335,7 @@ fn a_damaged_state_is_told_and_touches_nothing() {
         bytes[at] ^= 0x10;
     };
     let foreign = |_: &str, bytes: &mut Vec<u8>| *bytes = b"#!/bin/sh\nexit 1\n".repeat(10);
-    let damage: [(&str, &dyn Fn(&str, &mut Vec<u8>)); 4] = [
+    let damage: [(&str, Spoil); 4] = [
         ("with a bit changed", &flip),
         ("cut off in its head", &|_, bytes| bytes.truncate(10)),
         ("empty", &|_, bytes| bytes.clear()),
