@@ -5,6 +5,7 @@
 //! TLS (some 40 KiB).
 
 mod absence;
+mod folder;
 mod name;
 mod tls;
 mod upload;

@@ -134,43 +134,6 @@ fn a_full_destination_is_made_room_at() {
     assert_eq!(servers.files().len(), 120);
 }
 
-/// A key that is a folder's name at the destination, and the other way round: told, and it touches neither.
-#[test]
-fn a_folder_where_a_file_should_be_is_told() {
-    let Some(mut servers) = Servers::start("folder") else {
-        return;
-    };
-    // S3 has both at the same time.
-    servers.put("a/b", "below");
-    servers.run(&[]).expect(0, &["synced=1"]);
-    servers.put("a", "file");
-    let run = servers.run(&["--dest-max-retries=1"]);
-    run.expect(
-        2,
-        &["\"a\": the destination refuses with FTP 550", "failed=1"],
-    );
-    assert_eq!(servers.files(), files(&[("a/b", "below")]));
-    servers.delete("a");
-    servers.run(&[]).expect(0, &["deleted=1, failed=0"]);
-    assert_eq!(servers.files(), files(&[("a/b", "below")]));
-
-    // A file becomes a folder: in its place only once it is deleted.
-    servers.put("c", "file");
-    servers.run(&[]).expect(0, &["synced=1"]);
-    servers.delete("c");
-    servers.put("c/d", "below");
-    let run = servers.run(&["--dest-max-retries=1"]);
-    run.expect(
-        2,
-        &["\"c/d\": the destination refuses with FTP 550", "deleted=1"],
-    );
-    servers.run(&[]).expect(0, &["synced=1, failed=0"]);
-    assert_eq!(
-        servers.files(),
-        files(&[("a/b", "below"), ("c/d", "below")])
-    );
-}
-
 /// A server that does not know SIZE.
 #[test]
 fn a_server_without_sizes_is_served() {

@@ -156,9 +156,12 @@ fn ftps_sends_many_files_by_one_session() {
                 servers.put(&name, &text);
                 expected.insert(name, text);
             }
-            let run = servers.run(&["--ftp-use-tls", &trust]);
-            println!("{kind:?}: {}", run.text);
+            let run = servers.run(&["--ftp-use-tls", &trust, "--log-level=debug"]);
             run.expect(0, &["synced=30, failed=0"]);
+            let peak = run.text.rsplit("RssPeak=").next().unwrap();
+            let peak: u64 = peak.split("KiB").next().unwrap().parse().unwrap();
+            println!("{kind:?}: peak RSS {peak} KiB with TLS");
+            assert!(peak <= 32 << 10, "{peak} KiB");
             assert_eq!(servers.files(), expected);
         });
     }
@@ -193,6 +196,39 @@ fn files_are_put_replaced_and_deleted() {
         let run = servers.run(&[]);
         run.expect(0, &["deleted=3, failed=0"]);
         let all = files(&[("keep", "keep"), ("long", "short")]);
+        assert_eq!(servers.files(), all, "{server}");
+    });
+}
+
+/// A key that is a folder's name at the destination, and the other way round: told, it touches neither, and
+/// ends equal once the source has only one of both.
+#[test]
+fn a_folder_may_become_a_file_and_a_file_a_folder() {
+    with_all("folder", |mut servers, server| {
+        // S3 has both at the same time.
+        servers.put("a/b", "below");
+        servers.put("c", "file");
+        servers.run(&[]).expect(0, &["synced=2"]);
+        servers.put("a", "file");
+        servers.delete("c");
+        servers.put("c/d", "below");
+        let run = servers.run(&["--dest-max-retries=1"]);
+        run.expect(2, &["\"a\": the destination refuses with FTP "]);
+        // What was a file becomes a folder once the file is deleted.
+        run.expect(
+            2,
+            &["\"c/d\": the destination refuses with FTP ", "deleted=1"],
+        );
+        assert_eq!(servers.files(), files(&[("a/b", "below")]), "{server}");
+        // What was a folder becomes a file once nothing is in it.
+        servers.delete("a/b");
+        let run = servers.run(&["--dest-max-retries=1"]);
+        assert_eq!(servers.files(), files(&[("c/d", "below")]), "{server}");
+        run.expect(2, &["failed=1", "deleted=1"]);
+        // It waits for a minute after two failures, unless it is another version.
+        servers.put("a", "file again");
+        servers.run(&[]).expect(0, &["synced=1, failed=0"]);
+        let all = files(&[("a", "file again"), ("c/d", "below")]);
         assert_eq!(servers.files(), all, "{server}");
     });
 }

@@ -122,12 +122,17 @@ impl Connection {
     /// Renames to the file's own name, over the file that is there.
     fn place(&mut self, temp: &str, target: &str) -> Result<(), Fault> {
         let refused = match self.ftp.rename(temp, target).map_err(Fault::from) {
-            Err(Fault::Refused(code @ 500..=599, text)) => Fault::Refused(code, text),
+            // pure-ftpd answers with 451 that a folder is there.
+            Err(Fault::Refused(code, text)) if code != 421 => Fault::Refused(code, text),
             ended => return ended,
         };
         // Some servers rename over nothing that is there. Only a file steps aside, never a folder; and it
         // comes back if the new one is refused all the same.
         if !self.exists(target)? {
+            // A folder may have become a file.
+            if self.remove_empty_folder(target)? {
+                return Ok(self.ftp.rename(temp, target)?);
+            }
             return Err(refused);
         }
         let aside = format!("{temp}-old");
@@ -143,44 +148,5 @@ impl Connection {
             Err(_) => drop(self.ftp.rename(aside.as_str(), target)),
         }
         ended
-    }
-
-    /// Makes every folder on the way to `path`. That one is there already is no failure; that one could
-    /// not be made is told by what is done next.
-    fn make_folders(&mut self, path: &str) -> Result<Made, Fault> {
-        let mut made = Made {
-            is_none_made: true,
-            refusal: String::new(),
-        };
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let ends = folder.match_indices('/').map(|(at, _)| at);
-        for end in ends.chain([folder.len()]).filter(|end| *end > 0) {
-            match self.ftp.mkdir(&folder[..end]).map_err(Fault::from) {
-                Ok(()) => made.is_none_made = false,
-                Err(Fault::Refused(421, text)) => return Err(Fault::Refused(421, text)),
-                Err(Fault::Refused(_, text)) => made.refusal = text,
-                Err(failed) => return Err(failed),
-            }
-        }
-        Ok(made)
-    }
-}
-
-/// What came of making folders.
-struct Made {
-    is_none_made: bool,
-    /// What the server said last of one that it did not make.
-    refusal: String,
-}
-
-impl Made {
-    /// A fault that has its cause in a folder that was not made.
-    fn explain(&self, fault: Fault) -> Fault {
-        match fault {
-            Fault::Refused(code, text) if !self.refusal.is_empty() => {
-                Fault::Refused(code, format!("{text}; of its folder: {}", self.refusal))
-            }
-            other => other,
-        }
     }
 }
