@@ -17,11 +17,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
-use rustls::ClientConfig;
 use suppaftp::types::FileType;
 use suppaftp::{FtpError, Mode, RustlsFtpStream, Status};
 
-pub use tls::tls_config;
+pub use tls::{Tls, tls_config};
 
 use crate::key::TEMP_PREFIX;
 
@@ -38,7 +37,7 @@ pub struct Settings {
     /// Without a `/` at its end; empty is the root.
     pub base_path: String,
     /// FTPS, by `AUTH TLS`, when there is one.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<Arc<Tls>>,
     /// Longest time without a byte or a reply.
     pub idle: Duration,
 }
@@ -181,7 +180,12 @@ impl Connection {
             ftp.set_mode(Mode::ExtendedPassive);
         }
         if let Some(tls) = &settings.tls {
-            ftp = ftp.into_secure(tls::connector(tls), &settings.host)?;
+            ftp = match ftp.into_secure(tls.connector(), &settings.host) {
+                Ok(ftp) => ftp,
+                // The first time only.
+                Err(error) if tls.turns_newer(&error) => return Connection::open(settings),
+                Err(error) => return Err(error.into()),
+            };
         }
         ftp.login(&settings.user, &settings.password)?;
         ftp.transfer_type(FileType::Binary)?;
