@@ -33,7 +33,7 @@ pub(crate) struct Ftpd {
     pub(crate) user: &'static str,
     /// What it shows as its root.
     pub(crate) root: PathBuf,
-    _folder: Folder,
+    folder: Folder,
 }
 
 /// Where `fetch.sh` unpacks what it has downloaded.
@@ -102,30 +102,32 @@ impl Kind {
         };
         let log = fs::File::create(folder.path("out")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let is_ended = child.try_wait().unwrap().is_some();
-            if is_ended || begun.elapsed() > Duration::from_secs(30) {
-                let text = fs::read_to_string(folder.path("out")).unwrap_or_default();
-                panic!("{self:?} does not start: {text}");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Some(Ftpd {
-            child,
+        // From here on it ends with this, also by a panic.
+        let mut ftpd = Ftpd {
+            child: command.spawn().unwrap(),
             port,
             user: match self {
                 Kind::Vsftpd => "anonymous",
                 Kind::Proftpd | Kind::PureFtpd => "user",
             },
             root,
-            _folder: folder,
-        })
+            folder,
+        };
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let is_ended = ftpd.child.try_wait().unwrap().is_some();
+            assert!(
+                !is_ended && begun.elapsed() < Duration::from_secs(60),
+                "{self:?} does not start: {}",
+                fs::read_to_string(ftpd.folder.path("out")).unwrap_or_default()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Some(ftpd)
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }

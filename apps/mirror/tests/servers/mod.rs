@@ -6,6 +6,7 @@ pub(crate) mod certificate;
 pub(crate) mod ftpd;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod radosgw;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -51,6 +52,14 @@ impl Servers {
         })
     }
 
+    /// With another S3 server in place of the usual one, to which no faults can be ordered.
+    pub(crate) fn start_before(name: &str, s3: u16) -> Option<Servers> {
+        let mut servers = Servers::start(name)?;
+        servers.s3 = u64::from(s3);
+        servers.tell(json!({"endpoint": format!("http://127.0.0.1:{s3}")}));
+        Some(servers)
+    }
+
     /// Another FTP server in place of the usual one.
     pub(crate) fn to(mut self, ftpd: &Ftpd) -> Servers {
         self.ftp = u64::from(ftpd.port);
@@ -87,6 +96,11 @@ impl Servers {
         self.tell(json!({"counts": true}))["counts"][name]
             .as_u64()
             .unwrap()
+    }
+
+    /// Keys of one page of the bucket, as the server sends them.
+    pub(crate) fn page(&mut self) -> u64 {
+        self.tell(json!({"page": true}))["page"].as_u64().unwrap()
     }
 
     pub(crate) fn command(&self, verb: &str) -> Command {

@@ -3,8 +3,9 @@
 A site is an S3 and an FTP server of a test's own, each at a port of its own; all have a bucket "bucket"
 and a user "user". Prints a line once it is ready, then takes a line of JSON a command and answers with a line
 each: {"open": FOLDER, "certificate": PEM or null} answers with the number and the ports of a new site;
-{"site": NUMBER} goes with {"put": KEY, "text": BODY}, {"delete": KEY}, {"faults": {NAME: VALUE}} and
-{"counts": true}. Times of a fault are how often it happens; those without end with the next order.
+{"site": NUMBER} goes with {"put": KEY, "text": BODY}, {"delete": KEY}, {"faults": {NAME: VALUE}},
+{"counts": true}, {"page": true} for the keys that a page has, and {"endpoint": URL} for objects of another
+S3 server. Times of a fault are how often it happens; those without end with the next order.
 """
 
 import json
@@ -271,21 +272,35 @@ def serve_ftp(site, root, certificate):
     return ftp
 
 
+def connect(endpoint):
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id="key",
+        aws_secret_access_key="unseen-secret",
+        region_name="us-east-1",
+    )
+
+
 def change(site, command):
     if "put" in command:
-        client.put_object(Bucket=site.bucket, Key=command["put"], Body=command["text"].encode())
+        site.client.put_object(Bucket=site.bucket, Key=command["put"], Body=command["text"].encode())
     elif "delete" in command:
-        client.delete_object(Bucket=site.bucket, Key=command["delete"])
+        site.client.delete_object(Bucket=site.bucket, Key=command["delete"])
 
 
 def obey(sites, command):
     if "open" in command:
         site = Site(len(sites), command["open"], command["certificate"])
+        site.client = client
         client.create_bucket(Bucket=site.bucket)
         sites.append(site)
         ports = {"s3": site.s3.server_port, "ftp": site.ftp.socket.getsockname()[1]}
         return {"site": len(sites) - 1, **ports}
     site = sites[command["site"]]
+    if "endpoint" in command:
+        site.client, site.bucket = connect(command["endpoint"]), "bucket"
+        site.client.create_bucket(Bucket=site.bucket)
     change(site, command)
     if "faults" in command:
         site.faults.clear()
@@ -295,6 +310,9 @@ def obey(sites, command):
         site.s3.clock_ahead = command["faults"].get("clock_ahead", 0)
         site.ftp.max_cons_per_ip = command["faults"].get("connections", 0)
         site.ftp.handler.timeout = command["faults"].get("idle", 300)
+    if "page" in command:
+        page = site.client.list_objects_v2(Bucket=site.bucket, MaxKeys=1000)
+        return {"page": page["KeyCount"]}
     return {"counts": site.counts}
 
 
@@ -303,13 +321,7 @@ def main():
     logging.disable(logging.CRITICAL)
     own = make_server("127.0.0.1", 0, moto_app, threaded=True, request_handler=Quiet)
     threading.Thread(target=own.serve_forever, daemon=True).start()
-    client = boto3.client(
-        "s3",
-        endpoint_url=f"http://127.0.0.1:{own.server_port}",
-        aws_access_key_id="key",
-        aws_secret_access_key="secret",
-        region_name="us-east-1",
-    )
+    client = connect(f"http://127.0.0.1:{own.server_port}")
     print("{}", flush=True)
     sites = []
     for line in sys.stdin:
