@@ -13,6 +13,7 @@ mod upload;
 use std::fmt;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -145,7 +146,35 @@ fn dial(address: &std::net::SocketAddr, idle: Duration) -> io::Result<TcpStream>
     stream.set_read_timeout(Some(idle))?;
     stream.set_write_timeout(Some(idle))?;
     stream.set_nodelay(true)?;
+    keep_alive(&stream)?;
     Ok(stream)
+}
+
+/// Has the kernel send probes on a silent connection: nothing is said on the control connection while a large
+/// file is sent, and routers forget connections after some minutes (RFC 5382: two hours; many keep less).
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    const IDLE_SECONDS: libc::c_int = 60;
+    let options = [
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, IDLE_SECONDS),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, IDLE_SECONDS),
+    ];
+    for (level, name, value) in options {
+        // SAFETY: an open socket, and a value of the length that is told.
+        let set = unsafe {
+            libc::setsockopt(
+                stream.as_raw_fd(),
+                level,
+                name,
+                (&raw const value).cast(),
+                size_of_val(&value) as libc::socklen_t,
+            )
+        };
+        if set != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 impl Connection {

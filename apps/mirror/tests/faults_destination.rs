@@ -21,7 +21,8 @@ fn what_passes_is_tried_again() {
         return;
     };
     let text = |version: usize| format!("{version:04}").repeat(40_000);
-    let faults: [(Value, &[&str]); 7] = [
+    let faults: [(Value, &[&str]); 8] = [
+        (json!({"reset_times": 2}), &[]),
         (json!({"stor_451_times": 2}), &[]),
         (json!({"stor_452_times": 2}), &[]),
         (json!({"stor_421_times": 2}), &[]),

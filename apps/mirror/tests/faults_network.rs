@@ -6,7 +6,9 @@ mod folder;
 mod servers;
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 
+use serde_json::json;
 use servers::Servers;
 use servers::proxy::{Plan, Proxy, Trouble};
 
@@ -139,4 +141,29 @@ fn a_side_that_is_not_there_is_told() {
     servers.s3 = s3;
     std::fs::remove_dir_all(servers.folder.path("state")).unwrap();
     servers.run(&[]).expect(0, &["synced=1"]);
+}
+
+/// Routers forget connections on which nothing is said, and on that of the commands nothing is said while a
+/// large file is sent: the kernel keeps it alive.
+#[test]
+fn a_silent_control_connection_is_kept_alive() {
+    let Some(mut servers) = Servers::start("keepalive") else {
+        return;
+    };
+    servers.put("a", "a");
+    servers.faults(json!({"get_wait": 2}));
+    let mut command = servers.command("run");
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    while servers.count("login") == 0 {
+        std::thread::yield_now();
+    }
+    // tcp(5): the remote port is the server's, and the timer that runs is the one of probes.
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = format!(":{:04X}", servers.ftp);
+    let kept = sockets.lines().filter(|line| {
+        let parts: Vec<&str> = line.split_whitespace().collect();
+        parts.len() > 5 && parts[2].ends_with(&port) && parts[5].starts_with("02:")
+    });
+    assert_eq!(kept.count(), 1, "{port} in {sockets}");
+    assert!(child.wait().unwrap().success());
 }

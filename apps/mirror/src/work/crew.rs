@@ -72,8 +72,12 @@ impl Work<'_> {
 
     /// Waits, unless the run is to end.
     pub(super) fn pause(&self, wait: Duration, crew: &Crew<'_>) {
+        self.pause_while(wait, crew, || true);
+    }
+
+    fn pause_while(&self, wait: Duration, crew: &Crew<'_>, go_on: impl Fn() -> bool) {
         let begun = Instant::now();
-        while begun.elapsed() < wait && !self.is_ended(crew) {
+        while begun.elapsed() < wait && !self.is_ended(crew) && go_on() {
             thread::sleep((wait - begun.elapsed().min(wait)).min(SLICE));
         }
     }
@@ -105,7 +109,9 @@ impl Work<'_> {
                     self.workers
                 ));
             }
-            self.pause(wait, crew);
+            // Until then, or until one of them has ended.
+            let is_full = || crew.connected.load(Ordering::Relaxed) >= connected;
+            self.pause_while(wait, crew, is_full);
             wait = (2 * wait).min(ROOM_WAIT_MAX);
         }
     }

@@ -12,6 +12,8 @@ import json
 import logging
 import os
 import re
+import socket
+import struct
 import sys
 import threading
 import time
@@ -197,6 +199,11 @@ class Data(DTPHandler):
             channel = self.cmd_channel
             super().close()
             channel.close()
+        elif take(faults, "reset_times"):
+            linger = struct.pack("ii", 1, 0)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            super().close()
+            self.cmd_channel.respond("426 Connection closed; transfer aborted.")
         elif take(faults, "stall_times"):
             # Nothing more is read, and nothing said.
             self.ioloop.unregister(self._fileno)
