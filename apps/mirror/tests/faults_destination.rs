@@ -38,6 +38,10 @@ fn what_passes_is_tried_again() {
         assert_eq!(run.code, Some(0), "{fault}: {}", run.text);
         run.expect(0, &["synced=1, failed=0"]);
         assert_eq!(servers.files(), files(&[("a", &text(version))]), "{fault}");
+        let (left, stored) = (servers.faults_left(), servers.count("stor"));
+        // That of 451 is counted by the files that were stored.
+        let has_happened = left.is_empty() || (left == ["stor_451_times"] && stored == 3);
+        assert!(has_happened, "{fault}: {left:?}, {stored} stored");
     }
     servers.delete("a");
     servers.put("b", "b");
@@ -56,7 +60,7 @@ fn what_does_not_pass_leaves_the_old_file() {
     servers.run(&[]).expect(0, &["synced=1"]);
     let old = servers.files();
     let long = "0123456789".repeat(50_000);
-    let faults: [(Value, &str); 7] = [
+    let faults: [(Value, &str); 8] = [
         (
             json!({"stor_451_times": 9}),
             "the destination refuses with FTP 451",
@@ -79,6 +83,11 @@ fn what_does_not_pass_leaves_the_old_file() {
         ),
         (
             json!({"rename_refused": "all"}),
+            "the destination refuses with FTP 550",
+        ),
+        // The old file steps aside, and has to come back.
+        (
+            json!({"rename_refused": "new"}),
             "the destination refuses with FTP 550",
         ),
         (

@@ -132,6 +132,7 @@ fn a_retry_sends_the_whole_file_again() {
     servers.put("2", &long.replace('0', "x"));
     servers.faults(json!({"drop_times": 1}));
     servers.run(&[]).expect(0, &["synced=1, failed=0"]);
+    assert!(servers.faults_left().is_empty(), "nothing broke off");
     let changed = long.replace('0', "x");
     assert_eq!(
         servers.files(),

@@ -98,6 +98,11 @@ impl Servers {
             .unwrap()
     }
 
+    /// Faults that were ordered so many times and have not happened so often.
+    pub(crate) fn faults_left(&mut self) -> Vec<String> {
+        serde_json::from_value(self.tell(json!({"counts": true}))["left"].take()).unwrap()
+    }
+
     /// Keys of one page of the bucket, as the server sends them.
     pub(crate) fn page(&mut self) -> u64 {
         self.tell(json!({"page": true}))["page"].as_u64().unwrap()

@@ -245,6 +245,9 @@ class Channel(FTPHandler):
     def ftp_RNTO(self, path):
         if self.site.faults.get("rename_refused") == "all":
             return self.respond("550 Permission denied.")
+        part = os.path.basename(self._rnfr or "").startswith(".mirror-part-")
+        if self.site.faults.get("rename_refused") == "new" and part and not self._rnfr.endswith("-old"):
+            return self.respond("550 Permission denied.")
         if self.site.faults.get("rename_over_refused") and os.path.exists(path):
             return self.respond("553 File exists.")
         if self.site.faults.get("rename_lost"):
@@ -320,7 +323,8 @@ def obey(sites, command):
     if "page" in command:
         page = site.client.list_objects_v2(Bucket=site.bucket, MaxKeys=1000)
         return {"page": page["KeyCount"]}
-    return {"counts": site.counts}
+    left = [name for name, times in site.faults.items() if name.endswith("_times") and times]
+    return {"counts": site.counts, "left": left}
 
 
 def main():
