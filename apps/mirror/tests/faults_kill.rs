@@ -60,27 +60,27 @@ fn kills_lose_and_leave_nothing() {
     };
     println!("seed {SEED:#x}");
     let mut random = Random(SEED);
-    let mut bucket = BTreeMap::new();
+    let mut source = Source::default();
     for key in 0..6 {
-        put(&mut servers, &mut bucket, key, 0);
+        source.put(&mut servers, key, &text(key, 0));
     }
     let begun = Instant::now();
     servers.run(&[]).expect(0, &["synced=6"]);
     let whole = begun.elapsed();
     let mut hits = BTreeMap::new();
     for round in 1..=KILLS {
-        change(&mut servers, &mut bucket, &mut random, round);
+        source.change(&mut servers, &mut random, round);
         let before = servers.whole_files();
         let phase = match round % 10 {
             0 => kill_compact(&servers, &mut random),
             other => kill_run(&servers, aim(other), whole, &mut random),
         };
         *hits.entry(phase).or_insert(0) += 1;
-        look(&servers, &before, &bucket, round, phase);
+        look(&servers, &before, &source.bucket, round, phase);
         if round % 5 == 0 {
             let run = servers.run(&["--max-delete=100"]);
             run.expect(0, &["completed successfully"]);
-            assert_eq!(servers.files(), bucket, "round {round}");
+            assert_eq!(servers.files(), source.bucket, "round {round}");
         }
     }
     println!("killed in: {hits:?}");
@@ -100,25 +100,46 @@ fn kills_lose_and_leave_nothing() {
     servers.state(&["check"]).expect(0, &["the state is whole"]);
 }
 
-fn put(servers: &mut Servers, bucket: &mut BTreeMap<String, String>, key: u64, version: u64) {
-    servers.put(&name(key), &text(key, version));
-    bucket.insert(name(key), text(key, version));
+/// The source, and what was done to it last.
+#[derive(Default)]
+struct Source {
+    bucket: BTreeMap<String, String>,
+    /// Keys that the last round put, with what they were before.
+    put: Vec<(u64, Option<String>)>,
 }
 
-/// Some files are put or changed, and some deleted, at least one each.
-fn change(
-    servers: &mut Servers,
-    bucket: &mut BTreeMap<String, String>,
-    random: &mut Random,
-    round: u64,
-) {
-    for n in 0..4 {
-        let key = random.below(KEYS);
-        if n == 3 || (n > 0 && random.below(3) == 0) {
-            servers.delete(&name(key));
-            bucket.remove(&name(key));
-        } else {
-            put(servers, bucket, key, round);
+impl Source {
+    fn put(&mut self, servers: &mut Servers, key: u64, text: &str) {
+        servers.put(&name(key), text);
+        let before = self.bucket.insert(name(key), text.to_owned());
+        self.put.push((key, before));
+    }
+
+    fn delete(&mut self, servers: &mut Servers, key: u64) {
+        servers.delete(&name(key));
+        self.bucket.remove(&name(key));
+    }
+
+    /// Some files are put or changed, and some deleted. Half of the time what the last round put is taken back:
+    /// whoever forgets that an upload had begun takes the destination for what it was before.
+    fn change(&mut self, servers: &mut Servers, random: &mut Random, round: u64) {
+        let last = std::mem::take(&mut self.put);
+        if random.below(2) == 0 {
+            for (key, before) in last {
+                match before {
+                    Some(text) => self.put(servers, key, &text),
+                    None => self.delete(servers, key),
+                }
+            }
+            self.put.clear();
+        }
+        for n in 0..4 {
+            let key = random.below(KEYS);
+            if n == 3 || (n > 0 && random.below(3) == 0) {
+                self.delete(servers, key);
+            } else {
+                self.put(servers, key, &text(key, round));
+            }
         }
     }
 }
