@@ -262,7 +262,8 @@ fn run_in_room(servers: &Servers, room: usize) -> Run {
     println!("no mount namespace: files are limited in size instead of a full disk");
     let mut command = servers.command("run");
     let limit = libc::rlimit {
-        rlim_cur: room as u64,
+        // The files of the state are smaller than its blocks.
+        rlim_cur: room as u64 / 8,
         rlim_max: libc::RLIM_INFINITY,
     };
     // SAFETY: both calls only set numbers of the child, and are safe between fork and exec.
