@@ -4,6 +4,9 @@
 //! Before anything of a stretch of the delta begins, the journal says so, durably: after a crash nothing
 //! there is taken for untouched.
 
+mod crew;
+
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +16,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use plimsoll::runs::SortedEntries;
 
-use crate::ftp::{Connection, Fault, Settings};
+use crew::{Crew, Place};
+
+use crate::ftp::{Fault, Settings};
 use crate::record::{Meta, Outcome, Reason, Record};
 use crate::s3::{self, Client, FaultKind};
 use crate::state::State;
@@ -43,7 +48,25 @@ pub struct Work<'a> {
     pub progress: &'a (dyn Fn(&Progress) + Sync),
     /// Told of every failure.
     pub failure: &'a (dyn Fn(&str, Reason, &str) + Sync),
+    /// Told what goes on otherwise than was asked for.
+    pub notice: &'a (dyn Fn(&str) + Sync),
 }
+
+/// So many files failed one after the other that a side is at fault. What another phase has to do may help:
+/// deletions make room.
+#[derive(Debug)]
+pub struct SideAtFault;
+
+impl fmt::Display for SideAtFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{FAILURES_MAX} files failed one after the other: a side is at fault, not the files"
+        )
+    }
+}
+
+impl std::error::Error for SideAtFault {}
 
 /// Which part of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +131,7 @@ impl Work<'_> {
     ) -> Result<Progress> {
         let journal = Mutex::new(journal);
         let stop = AtomicBool::new(false);
+        let crew = Crew::new(&stop);
         let looked_at = AtomicU64::new(0);
         let waiting = AtomicU64::new(0);
         let (task_sender, tasks) = sync_channel(2 * self.workers);
@@ -117,9 +141,9 @@ impl Work<'_> {
         let ended = thread::scope(|scope| -> Result<()> {
             let spawn = |name: String| thread::Builder::new().name(name).stack_size(STACK_BYTES);
             for number in 0..self.workers {
-                let (tasks, stop, done) = (&tasks, &stop, done_sender.clone());
+                let (tasks, crew, done) = (&tasks, &crew, done_sender.clone());
                 let started = spawn(format!("worker {number}"))
-                    .spawn_scoped(scope, move || self.work(tasks, stop, &done));
+                    .spawn_scoped(scope, move || self.work(tasks, crew, &done));
                 if let Err(error) = started {
                     // Those that were started wait for tasks until nobody can send any.
                     drop(task_sender);
@@ -261,20 +285,18 @@ impl Work<'_> {
         };
         lock(journal).append(Entry::Result(done.ordinal, outcome))?;
         if *failures >= FAILURES_MAX {
-            bail!(
-                "{FAILURES_MAX} files failed one after the other: a side is at fault, not the files"
-            );
+            return Err(SideAtFault.into());
         }
         Ok(())
     }
 
     /// Takes tasks until there are no more.
-    fn work(&self, tasks: &Mutex<Receiver<Task>>, stop: &AtomicBool, done: &SyncSender<Done>) {
-        let mut connection = None;
+    fn work(&self, tasks: &Mutex<Receiver<Task>>, crew: &Crew<'_>, done: &SyncSender<Done>) {
+        let mut place = None;
         loop {
             let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(task) = task else { break };
-            let end = self.try_task(&task, &mut connection, stop);
+            let end = self.try_task(&task, &mut place, crew);
             let sent = done.send(Done {
                 uploaded: task.meta.as_ref().map(|meta| meta.size_bytes),
                 key: task.key,
@@ -285,28 +307,24 @@ impl Work<'_> {
                 break;
             }
         }
-        if let Some(connection) = connection {
-            connection.close();
+        if let Some(place) = place {
+            place.close();
         }
     }
 
-    fn is_ended(&self, stop: &AtomicBool) -> bool {
-        stop.load(Ordering::Relaxed) || self.cancel.load(Ordering::Relaxed)
-    }
-
     /// Tries until it works, is refused for good, or was tried often enough; each time from the source.
-    fn try_task(
+    fn try_task<'c>(
         &self,
         task: &Task,
-        connection: &mut Option<Connection>,
-        stop: &AtomicBool,
+        place: &mut Option<Place<'c>>,
+        crew: &'c Crew<'_>,
     ) -> Result<(), Trouble> {
         let mut pause = PAUSE;
         for try_number in 1.. {
-            if self.is_ended(stop) {
+            if self.is_ended(crew) {
                 return Err(Trouble::Cancelled);
             }
-            let trouble = match self.do_task(task, connection, stop) {
+            let trouble = match self.do_task(task, place, crew) {
                 Ok(()) => return Ok(()),
                 Err(trouble) => trouble,
             };
@@ -321,22 +339,24 @@ impl Work<'_> {
             if is_final || try_number >= self.tries {
                 return Err(trouble);
             }
-            thread::sleep(pause);
+            self.pause(pause, crew);
             pause *= 2;
         }
         unreachable!("the last try returns");
     }
 
-    fn do_task(
+    fn do_task<'c>(
         &self,
         task: &Task,
-        connection: &mut Option<Connection>,
-        stop: &AtomicBool,
+        place: &mut Option<Place<'c>>,
+        crew: &'c Crew<'_>,
     ) -> Result<(), Trouble> {
-        let mut ftp = match connection.take() {
-            Some(ftp) => ftp,
-            None => Connection::open(self.destination)
-                .map_err(|fault| Trouble::Unreachable(format!("open the destination: {fault}")))?,
+        // One that the server has hung up on meanwhile is no failure of this file.
+        let mut held = place.take();
+        let is_alive = held.as_mut().is_some_and(|held| held.ftp.is_alive());
+        let mut ftp = match held.filter(|_| is_alive) {
+            Some(held) => held,
+            None => self.connect(crew)?,
         };
         let ended = match &task.meta {
             Some(meta) => {
@@ -344,27 +364,31 @@ impl Work<'_> {
                 let mut object = match object {
                     Ok(object) => object,
                     Err(fault) => {
-                        *connection = Some(ftp);
+                        *place = Some(ftp);
                         return Err(of_source(fault));
                     }
                 };
+                if !ftp.ftp.is_alive() {
+                    drop(ftp);
+                    ftp = self.connect(crew)?;
+                }
                 let has_md5 = object.has_md5_etag;
-                let mut each = |_| !self.is_ended(stop);
-                ftp.upload(&task.key, meta, has_md5, &mut object.reader, &mut each)
+                let mut each = |_| !self.is_ended(crew);
+                let reader = &mut object.reader;
+                ftp.ftp.upload(&task.key, meta, has_md5, reader, &mut each)
             }
-            None => ftp.delete(&task.key),
+            None => ftp.ftp.delete(&task.key),
         };
         match ended {
             Ok(()) => {
-                *connection = Some(ftp);
+                *place = Some(ftp);
                 Ok(())
             }
+            // What breaks off because the run is to end says nothing of the file.
+            Err(_) if self.is_ended(crew) => Err(Trouble::Cancelled),
             Err(fault) => {
-                // After a reply the connection goes on; else nobody knows what it is at. 421 ends it.
-                match fault {
-                    Fault::Refused(code, _) if code != 421 => *connection = Some(ftp),
-                    Fault::Damaged(_) | Fault::DestinationDamaged(_) => *connection = Some(ftp),
-                    _ => {}
+                if fault.leaves_connection() {
+                    *place = Some(ftp);
                 }
                 Err(of_destination(fault))
             }
