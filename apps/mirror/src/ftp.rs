@@ -4,22 +4,29 @@
 //! destination never sees half of one. Memory: a buffer of 64 KiB while a file is sent, and those of
 //! TLS (some 40 KiB).
 
+mod absence;
+mod name;
+mod tls;
+
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
-use suppaftp::types::{FileType, Response};
-use suppaftp::{FtpError, Mode, RustlsConnector, RustlsFtpStream, Status};
+use rustls::ClientConfig;
+use suppaftp::types::FileType;
+use suppaftp::{FtpError, Mode, RustlsFtpStream, Status};
+
+pub use tls::tls_config;
 
 use crate::key::TEMP_PREFIX;
 use crate::record::{Etag, Meta};
 
 const BUFFER_BYTES: usize = 64 << 10;
+/// Servers hang up on who is silent for long; after so long they are asked first.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Where the destination is.
 #[derive(Clone)]
@@ -47,34 +54,14 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// How TLS is spoken: certificates are checked, against the usual ones or those that are given as DER.
-///
-/// # Errors
-/// A certificate that is none.
-pub fn tls_config(certificates: &[Vec<u8>]) -> anyhow::Result<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    if certificates.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    for der in certificates {
-        roots.add(CertificateDer::from(der.clone()))?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
 /// Why something failed at the destination, or on the way there.
 #[derive(Debug)]
 pub enum Fault {
-    /// Refused, with this code: the connection goes on.
+    /// Refused, with this code.
     Refused(u16, String),
     /// The connection is of no use any more.
     Failed(String),
-    /// The source broke off; the connection is of no use any more.
+    /// The source broke off.
     Source(String),
     /// Other bytes came from the source than were listed.
     Damaged(String),
@@ -93,6 +80,21 @@ impl fmt::Display for Fault {
                 f.write_str(text)
             }
             Fault::Cancelled => f.write_str("the run is to end"),
+        }
+    }
+}
+
+impl Fault {
+    /// Whether the connection goes on after it: there was a reply, and none that ends the connection or says
+    /// that its data connections fail, as they do when it has no session of TLS left to go on with.
+    #[must_use]
+    pub fn leaves_connection(&self) -> bool {
+        match self {
+            Fault::Refused(code, _) => !matches!(code, 421 | 425 | 426 | 522),
+            // A transfer that is given up is ended in order, and its reply read.
+            Fault::Damaged(_) | Fault::DestinationDamaged(_) => true,
+            Fault::Source(_) | Fault::Cancelled => true,
+            Fault::Failed(_) => false,
         }
     }
 }
@@ -123,6 +125,12 @@ pub struct Connection {
     base_path: String,
     /// Whether the server tells sizes; known after the first file.
     has_size: bool,
+    /// Whether the server drops spaces at the end of names; known after the first name that has one.
+    drops_spaces: Option<bool>,
+    /// When it was known to answer.
+    heard: Instant,
+    /// Known not to.
+    is_broken: bool,
 }
 
 impl fmt::Debug for Connection {
@@ -173,7 +181,7 @@ impl Connection {
             ftp.set_mode(Mode::ExtendedPassive);
         }
         if let Some(tls) = &settings.tls {
-            ftp = ftp.into_secure(RustlsConnector::from(tls.clone()), &settings.host)?;
+            ftp = ftp.into_secure(tls::connector(tls), &settings.host)?;
         }
         ftp.login(&settings.user, &settings.password)?;
         ftp.transfer_type(FileType::Binary)?;
@@ -181,7 +189,24 @@ impl Connection {
             ftp,
             base_path: settings.base_path.clone(),
             has_size: true,
+            drops_spaces: None,
+            heard: Instant::now(),
+            is_broken: false,
         })
+    }
+
+    /// Whether the server still answers; asks only one that was left in silence.
+    pub fn is_alive(&mut self) -> bool {
+        if self.is_broken {
+            return false;
+        }
+        if self.heard.elapsed() >= SILENCE {
+            if self.ftp.noop().is_err() {
+                return false;
+            }
+            self.heard = Instant::now();
+        }
+        true
     }
 
     /// Puts the bytes of `source` in place of `key`, if they are those that `meta` tells of: their length,
@@ -195,32 +220,16 @@ impl Connection {
         each: &mut dyn FnMut(u64) -> bool,
     ) -> Result<(), Fault> {
         let (target, temp) = (self.path(key), self.temp_path(key));
-        let digest = self.send(&temp, meta, source, each)?;
-        if let (Etag::Md5(listed), true) = (&meta.etag, has_md5_etag)
-            && *listed != digest
-        {
-            let _ = self.ftp.rm(&temp);
-            return Err(Fault::Damaged(format!(
-                "the source sends other bytes of {key:?} than its hash says"
-            )));
+        let ended = self
+            .send(&temp, meta, source, each)
+            .and_then(|digest| self.verify(&temp, meta, has_md5_etag.then_some(digest)))
+            .and_then(|()| self.place(&temp, &target));
+        self.heard = Instant::now();
+        // Elsewhere the next try replaces what is left.
+        if ended.as_ref().is_err_and(Fault::leaves_connection) {
+            self.is_broken = ignore_refusal(self.ftp.rm(&temp)).is_err();
         }
-        if let Some(size) = self.size(&temp)?
-            && size != meta.size_bytes
-        {
-            let _ = self.ftp.rm(&temp);
-            return Err(Fault::DestinationDamaged(format!(
-                "the destination has {size} bytes of {key:?}, {} were sent",
-                meta.size_bytes
-            )));
-        }
-        match self.ftp.rename(&temp, &target).map_err(Fault::from) {
-            // Some servers rename over nothing that is there.
-            Err(Fault::Refused(500..=599, _)) if self.exists(&target)? => {
-                self.ftp.rm(&target)?;
-                Ok(self.ftp.rename(&temp, &target)?)
-            }
-            ended => ended,
-        }
+        ended
     }
 
     /// Sends the bytes under the temporary name; their MD5.
@@ -233,11 +242,16 @@ impl Connection {
     ) -> Result<[u8; 16], Fault> {
         let mut data = match self.ftp.put_with_stream(temp) {
             Ok(data) => data,
-            Err(FtpError::UnexpectedResponse(Response { status, .. }))
-                if !matches!(status.code(), 400..=499) =>
+            Err(FtpError::UnexpectedResponse(reply))
+                if !(400..500).contains(&reply.status.code()) =>
             {
-                self.make_folders(temp)?;
-                self.ftp.put_with_stream(temp)?
+                let made = self.make_folders(temp)?;
+                if made.is_none_made {
+                    // Servers that write over nothing don't do so over what a crash left either.
+                    ignore_refusal(self.ftp.rm(temp))?;
+                }
+                let again = self.ftp.put_with_stream(temp).map_err(Fault::from);
+                again.map_err(|fault| made.explain(fault))?
             }
             Err(error) => return Err(error.into()),
         };
@@ -255,7 +269,13 @@ impl Connection {
             if read == 0 {
                 break;
             }
-            data.write_all(&buffer[..read])?;
+            if let Err(error) = data.write_all(&buffer[..read]) {
+                // Why it hung up is in its reply, if it sends one.
+                return Err(match data.finish().map_err(Fault::from) {
+                    Err(Fault::Refused(code, text)) => Fault::Refused(code, text),
+                    _ => Fault::Failed(format!("after {sent} bytes: {error}")),
+                });
+            }
             md5.update(&buffer[..read]);
             sent += read as u64;
             if !each(read as u64) {
@@ -265,9 +285,9 @@ impl Connection {
                 break;
             }
         }
+        tls::end(data.get_mut());
         data.finish()?;
         if sent != meta.size_bytes {
-            let _ = self.ftp.rm(temp);
             return Err(Fault::Damaged(format!(
                 "the source sends {sent} bytes or more, {} were listed",
                 meta.size_bytes
@@ -276,43 +296,91 @@ impl Connection {
         Ok(md5.finalize().into())
     }
 
-    /// Makes every folder on the way to `path`. That one is there already is no failure; that one could
-    /// not be made is told by what is done next.
-    fn make_folders(&mut self, path: &str) -> Result<(), Fault> {
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        if folder.is_empty() {
-            return Ok(());
+    /// Compares what was sent with what was listed, and with what arrived.
+    fn verify(&mut self, temp: &str, meta: &Meta, md5: Option<[u8; 16]>) -> Result<(), Fault> {
+        if let (Etag::Md5(listed), Some(digest)) = (&meta.etag, md5)
+            && *listed != digest
+        {
+            return Err(Fault::Damaged(
+                "the source sends other bytes than its hash says".to_owned(),
+            ));
         }
-        for (at, _) in folder.match_indices('/').skip_while(|(at, _)| *at == 0) {
-            self.make_folder(&folder[..at])?;
+        self.verify_name(temp)?;
+        match self.size(temp)? {
+            Some(size) if size != meta.size_bytes => Err(Fault::DestinationDamaged(format!(
+                "the destination has {size} bytes, {} were sent",
+                meta.size_bytes
+            ))),
+            _ => Ok(()),
         }
-        self.make_folder(folder)
     }
 
-    fn make_folder(&mut self, folder: &str) -> Result<(), Fault> {
-        match self.ftp.mkdir(folder).map_err(Fault::from) {
-            Err(Fault::Refused(..)) | Ok(()) => Ok(()),
-            failed => failed,
+    /// Renames to the file's own name, over the file that is there.
+    fn place(&mut self, temp: &str, target: &str) -> Result<(), Fault> {
+        let refused = match self.ftp.rename(temp, target).map_err(Fault::from) {
+            Err(Fault::Refused(code @ 500..=599, text)) => Fault::Refused(code, text),
+            ended => return ended,
+        };
+        // Some servers rename over nothing that is there. Only a file steps aside, never a folder; and it
+        // comes back if the new one is refused all the same.
+        if !self.exists(target)? {
+            return Err(refused);
         }
+        let aside = format!("{temp}-old");
+        ignore_refusal(self.ftp.rm(&aside))?;
+        match self.ftp.rename(target, &aside).map_err(Fault::from) {
+            Ok(()) => {}
+            Err(Fault::Refused(..)) => return Err(refused),
+            Err(failed) => return Err(failed),
+        }
+        let ended = self.ftp.rename(temp, target).map_err(Fault::from);
+        match &ended {
+            Ok(()) => ignore_refusal(self.ftp.rm(&aside))?,
+            Err(_) => drop(self.ftp.rename(aside.as_str(), target)),
+        }
+        ended
+    }
+
+    /// Makes every folder on the way to `path`. That one is there already is no failure; that one could
+    /// not be made is told by what is done next.
+    fn make_folders(&mut self, path: &str) -> Result<Made, Fault> {
+        let mut made = Made {
+            is_none_made: true,
+            refusal: String::new(),
+        };
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let ends = folder.match_indices('/').map(|(at, _)| at);
+        for end in ends.chain([folder.len()]).filter(|end| *end > 0) {
+            match self.ftp.mkdir(&folder[..end]).map_err(Fault::from) {
+                Ok(()) => made.is_none_made = false,
+                Err(Fault::Refused(421, text)) => return Err(Fault::Refused(421, text)),
+                Err(Fault::Refused(_, text)) => made.refusal = text,
+                Err(failed) => return Err(failed),
+            }
+        }
+        Ok(made)
     }
 
     /// Deletes a file, and what is left of an upload of it. That it is not there is a success, if that is
     /// what the server means: the same code tells that it may not be deleted.
     pub fn delete(&mut self, key: &str) -> Result<(), Fault> {
         let (target, temp) = (self.path(key), self.temp_path(key));
-        match self.ftp.rm(&temp).map_err(Fault::from) {
-            Ok(()) | Err(Fault::Refused(..)) => {}
-            failed => return failed,
+        ignore_refusal(self.ftp.rm(&temp))?;
+        if self.is_name_of_another(&target)? {
+            // Nothing can be there under its own.
+            return Ok(());
         }
-        match self.ftp.rm(&target).map_err(Fault::from) {
-            Err(Fault::Refused(550, text)) => {
-                if !self.exists(&target)? && tells_absence(&text) {
-                    return Ok(());
+        let ended = match self.ftp.rm(&target).map_err(Fault::from) {
+            Err(Fault::Refused(code @ (550 | 553), text)) => {
+                match self.is_absent(&target, &text)? {
+                    true => Ok(()),
+                    false => Err(Fault::Refused(code, text)),
                 }
-                Err(Fault::Refused(550, text))
             }
             ended => ended,
-        }
+        };
+        self.heard = Instant::now();
+        ended
     }
 
     fn exists(&mut self, path: &str) -> Result<bool, Fault> {
@@ -354,7 +422,12 @@ impl Connection {
         let slash = if folder.is_empty() { "" } else { "/" };
         let digest: [u8; 16] = Md5::digest(key.as_bytes()).into();
         let name = u128::from_be_bytes(digest);
-        format!("{}/{folder}{slash}{TEMP_PREFIX}{name:032x}", self.base_path)
+        // A server that does something to a space at the end does it to this name first.
+        let space = if key.ends_with(' ') { " " } else { "" };
+        format!(
+            "{}/{folder}{slash}{TEMP_PREFIX}{name:032x}{space}",
+            self.base_path
+        )
     }
 }
 
@@ -363,43 +436,29 @@ const _: () = assert!(
     "codes are those of the replies"
 );
 
-/// Whether a reply to a deletion says that there is no such file.
-fn tells_absence(text: &str) -> bool {
-    let text = text.to_lowercase();
-    [
-        "no such",
-        "not found",
-        "not exist",
-        "nonexist",
-        "can't find",
-        "cannot find",
-    ]
-    .iter()
-    .any(|words| text.contains(words))
+/// What came of making folders.
+struct Made {
+    is_none_made: bool,
+    /// What the server said last of one that it did not make.
+    refusal: String,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Made {
+    /// A fault that has its cause in a folder that was not made.
+    fn explain(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Refused(code, text) if !self.refusal.is_empty() => {
+                Fault::Refused(code, format!("{text}; of its folder: {}", self.refusal))
+            }
+            other => other,
+        }
+    }
+}
 
-    #[test]
-    fn replies_that_tell_absence() {
-        for text in [
-            "550 No such file or directory.",
-            "550 a/b: No such file or directory",
-            "550 Could not delete x: No such file or directory",
-            "550 File not found",
-            "550 The file does not exist",
-        ] {
-            assert!(tells_absence(text), "{text}");
-        }
-        for text in [
-            "550 Permission denied.",
-            "550 Not enough privileges.",
-            "550 Delete failed",
-            "",
-        ] {
-            assert!(!tells_absence(text), "{text}");
-        }
+/// A refusal says that there is nothing to do; 421 ends the connection.
+fn ignore_refusal(ended: Result<(), FtpError>) -> Result<(), Fault> {
+    match ended.map_err(Fault::from) {
+        Err(Fault::Refused(code, _)) if code != 421 => Ok(()),
+        ended => ended,
     }
 }

@@ -13,9 +13,9 @@ use crate::listing::{BucketListing, SortedListing, Unordered};
 use crate::look;
 use crate::report::Log;
 use crate::s3::Client;
-use crate::scan::{ScanCounts, scan};
+use crate::scan::{Cancelled, Listing, ScanCounts, UntilCancelled, scan};
 use crate::state::{Generation, Lock, State};
-use crate::work::{Phase, Progress, Work, now};
+use crate::work::{Phase, Progress, SideAtFault, Work, now};
 
 /// Both sides are equal; something is left.
 pub(crate) const EQUAL: u8 = 0;
@@ -43,13 +43,24 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let (source, destination) = (arguments.source()?, arguments.destination()?);
     let cancel = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, cancel.clone()).context("listen to signals")?;
+        // The second one ends it at once, whatever it waits for: that costs no more than a crash.
+        signal_hook::flag::register_conditional_shutdown(
+            signal,
+            i32::from(PARTIAL),
+            cancel.clone(),
+        )
+        .and_then(|_| signal_hook::flag::register(signal, cancel.clone()))
+        .context("listen to signals")?;
     }
     let lock = Lock::take(&arguments.state.state)?;
     let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
     log.memory("START_SCAN");
     let client = Arc::new(Client::new(source)?);
-    let (counts, next) = list(arguments, &log, &client, &state)?;
+    let (counts, next) = match list(arguments, &log, &client, &state, &cancel) {
+        Ok(listed) => listed,
+        Err(error) if error.is::<Cancelled>() => return Ok(Left::cancelled().tell(&log)),
+        Err(error) => return Err(error),
+    };
     log.memory("AFTER_SCAN");
     tell_scan(&log, &counts);
     let state = state.reopen(next.publish(now())?)?;
@@ -69,6 +80,7 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
         cancel: &cancel,
         progress: &tell,
         failure: &|key, reason, text| log.error(format!("{key:?}: {reason}: {text}")),
+        notice: &|text| log.error(text),
     };
     let mut left = Left {
         refused: counts.refused_total(),
@@ -77,7 +89,17 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
     if counts.after.new + counts.after.error > 0 {
         let uploaded = work.run(&state, &mut journal, Phase::Upload);
         log.memory("AFTER_UPLOAD");
-        let uploaded = uploaded?;
+        let uploaded = match uploaded {
+            Ok(uploaded) => uploaded,
+            // What was deleted from the source may be what fills the destination.
+            Err(error) if error.is::<SideAtFault>() => {
+                log.error(format!("SyncNewFiles: {error}"));
+                let phase = || work.run(&state, &mut journal, Phase::Delete);
+                delete(arguments, &log, &counts, &mut left, phase)?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
         log.info(format!(
             "SyncNewFiles: scanned={}, NEW_files={}, synced={}, failed={}, waiting={}, total_size={}",
             uploaded.looked_at,
@@ -108,11 +130,19 @@ fn list(
     log: &Log,
     client: &Arc<Client>,
     state: &State,
+    cancel: &AtomicBool,
 ) -> Result<(ScanCounts, Generation)> {
     let prefix = &arguments.s3_prefix;
+    let scan = |listing: &mut dyn Listing, next: &mut Generation| {
+        scan(
+            state.known()?,
+            &mut UntilCancelled { listing, cancel },
+            next,
+        )
+    };
     let mut next = state.next()?;
     let mut listing = BucketListing::start(client, prefix)?;
-    let unordered = match scan(state.known()?, &mut listing, &mut next) {
+    let unordered = match scan(&mut listing, &mut next) {
         Ok(counts) => return Ok((counts, next)),
         Err(error) if error.is::<Unordered>() => error,
         Err(error) => return Err(error),
@@ -127,7 +157,7 @@ fn list(
     };
     let mut listing = SortedListing::read(client, prefix, options)?;
     let mut next = state.next()?;
-    let mut counts = scan(state.known()?, &mut listing, &mut next)?;
+    let mut counts = scan(&mut listing, &mut next)?;
     counts.is_unordered = true;
     Ok((counts, next))
 }
@@ -202,6 +232,13 @@ struct Left {
 }
 
 impl Left {
+    fn cancelled() -> Left {
+        Left {
+            is_cancelled: true,
+            ..Left::default()
+        }
+    }
+
     fn add(&mut self, progress: &Progress) {
         self.failed += progress.failed;
         self.waiting += progress.waiting;
@@ -274,7 +311,8 @@ fn plan(arguments: &RunArguments) -> Result<ExitCode> {
     let lock = Lock::take(&arguments.state.state)?;
     let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
     let client = Arc::new(Client::new(arguments.source()?)?);
-    let (counts, next) = list(arguments, &log, &client, &state)?;
+    // A signal just ends it: nothing was changed.
+    let (counts, next) = list(arguments, &log, &client, &state, &AtomicBool::new(false))?;
     drop(next);
     tell_scan(&log, &counts);
     log.info(format!(

@@ -4,7 +4,8 @@
 //! Before anything of a stretch of the delta begins, the journal says so, durably: after a crash nothing
 //! there is taken for untouched.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -25,6 +26,10 @@ const MARK_AHEAD: u64 = 1000;
 /// with the files.
 const FAILURES_MAX: u64 = 100;
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long a pause goes on after the run is to end.
+const SLICE: Duration = Duration::from_millis(50);
+/// Longest time between two looks for room at the destination.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 const STACK_BYTES: usize = 512 << 10;
 
 /// What is done, and by whom.
@@ -43,7 +48,25 @@ pub struct Work<'a> {
     pub progress: &'a (dyn Fn(&Progress) + Sync),
     /// Told of every failure.
     pub failure: &'a (dyn Fn(&str, Reason, &str) + Sync),
+    /// Told what goes on otherwise than was asked for.
+    pub notice: &'a (dyn Fn(&str) + Sync),
 }
+
+/// So many files failed one after the other that a side is at fault. What another phase has to do may help:
+/// deletions make room.
+#[derive(Debug)]
+pub struct SideAtFault;
+
+impl fmt::Display for SideAtFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{FAILURES_MAX} files failed one after the other: a side is at fault, not the files"
+        )
+    }
+}
+
+impl std::error::Error for SideAtFault {}
 
 /// Which part of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +131,12 @@ impl Work<'_> {
     ) -> Result<Progress> {
         let journal = Mutex::new(journal);
         let stop = AtomicBool::new(false);
+        let crew = Crew {
+            stop: &stop,
+            connected: AtomicUsize::new(0),
+            opening: Mutex::new(()),
+            is_told: AtomicBool::new(false),
+        };
         let looked_at = AtomicU64::new(0);
         let waiting = AtomicU64::new(0);
         let (task_sender, tasks) = sync_channel(2 * self.workers);
@@ -117,9 +146,9 @@ impl Work<'_> {
         let ended = thread::scope(|scope| -> Result<()> {
             let spawn = |name: String| thread::Builder::new().name(name).stack_size(STACK_BYTES);
             for number in 0..self.workers {
-                let (tasks, stop, done) = (&tasks, &stop, done_sender.clone());
+                let (tasks, crew, done) = (&tasks, &crew, done_sender.clone());
                 let started = spawn(format!("worker {number}"))
-                    .spawn_scoped(scope, move || self.work(tasks, stop, &done));
+                    .spawn_scoped(scope, move || self.work(tasks, crew, &done));
                 if let Err(error) = started {
                     // Those that were started wait for tasks until nobody can send any.
                     drop(task_sender);
@@ -261,20 +290,18 @@ impl Work<'_> {
         };
         lock(journal).append(Entry::Result(done.ordinal, outcome))?;
         if *failures >= FAILURES_MAX {
-            bail!(
-                "{FAILURES_MAX} files failed one after the other: a side is at fault, not the files"
-            );
+            return Err(SideAtFault.into());
         }
         Ok(())
     }
 
     /// Takes tasks until there are no more.
-    fn work(&self, tasks: &Mutex<Receiver<Task>>, stop: &AtomicBool, done: &SyncSender<Done>) {
-        let mut connection = None;
+    fn work(&self, tasks: &Mutex<Receiver<Task>>, crew: &Crew<'_>, done: &SyncSender<Done>) {
+        let mut place = None;
         loop {
             let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(task) = task else { break };
-            let end = self.try_task(&task, &mut connection, stop);
+            let end = self.try_task(&task, &mut place, crew);
             let sent = done.send(Done {
                 uploaded: task.meta.as_ref().map(|meta| meta.size_bytes),
                 key: task.key,
@@ -285,28 +312,36 @@ impl Work<'_> {
                 break;
             }
         }
-        if let Some(connection) = connection {
-            connection.close();
+        if let Some(place) = place {
+            place.close();
         }
     }
 
-    fn is_ended(&self, stop: &AtomicBool) -> bool {
-        stop.load(Ordering::Relaxed) || self.cancel.load(Ordering::Relaxed)
+    fn is_ended(&self, crew: &Crew<'_>) -> bool {
+        crew.stop.load(Ordering::Relaxed) || self.cancel.load(Ordering::Relaxed)
+    }
+
+    /// Waits, unless the run is to end.
+    fn pause(&self, wait: Duration, crew: &Crew<'_>) {
+        let begun = Instant::now();
+        while begun.elapsed() < wait && !self.is_ended(crew) {
+            thread::sleep((wait - begun.elapsed().min(wait)).min(SLICE));
+        }
     }
 
     /// Tries until it works, is refused for good, or was tried often enough; each time from the source.
-    fn try_task(
+    fn try_task<'c>(
         &self,
         task: &Task,
-        connection: &mut Option<Connection>,
-        stop: &AtomicBool,
+        place: &mut Option<Place<'c>>,
+        crew: &'c Crew<'_>,
     ) -> Result<(), Trouble> {
         let mut pause = PAUSE;
         for try_number in 1.. {
-            if self.is_ended(stop) {
+            if self.is_ended(crew) {
                 return Err(Trouble::Cancelled);
             }
-            let trouble = match self.do_task(task, connection, stop) {
+            let trouble = match self.do_task(task, place, crew) {
                 Ok(()) => return Ok(()),
                 Err(trouble) => trouble,
             };
@@ -321,22 +356,24 @@ impl Work<'_> {
             if is_final || try_number >= self.tries {
                 return Err(trouble);
             }
-            thread::sleep(pause);
+            self.pause(pause, crew);
             pause *= 2;
         }
         unreachable!("the last try returns");
     }
 
-    fn do_task(
+    fn do_task<'c>(
         &self,
         task: &Task,
-        connection: &mut Option<Connection>,
-        stop: &AtomicBool,
+        place: &mut Option<Place<'c>>,
+        crew: &'c Crew<'_>,
     ) -> Result<(), Trouble> {
-        let mut ftp = match connection.take() {
-            Some(ftp) => ftp,
-            None => Connection::open(self.destination)
-                .map_err(|fault| Trouble::Unreachable(format!("open the destination: {fault}")))?,
+        // One that the server has hung up on meanwhile is no failure of this file.
+        let mut held = place.take();
+        let is_alive = held.as_mut().is_some_and(|held| held.ftp.is_alive());
+        let mut ftp = match held.filter(|_| is_alive) {
+            Some(held) => held,
+            None => self.connect(crew)?,
         };
         let ended = match &task.meta {
             Some(meta) => {
@@ -344,31 +381,108 @@ impl Work<'_> {
                 let mut object = match object {
                     Ok(object) => object,
                     Err(fault) => {
-                        *connection = Some(ftp);
+                        *place = Some(ftp);
                         return Err(of_source(fault));
                     }
                 };
+                if !ftp.ftp.is_alive() {
+                    drop(ftp);
+                    ftp = self.connect(crew)?;
+                }
                 let has_md5 = object.has_md5_etag;
-                let mut each = |_| !self.is_ended(stop);
-                ftp.upload(&task.key, meta, has_md5, &mut object.reader, &mut each)
+                let mut each = |_| !self.is_ended(crew);
+                let reader = &mut object.reader;
+                ftp.ftp.upload(&task.key, meta, has_md5, reader, &mut each)
             }
-            None => ftp.delete(&task.key),
+            None => ftp.ftp.delete(&task.key),
         };
         match ended {
             Ok(()) => {
-                *connection = Some(ftp);
+                *place = Some(ftp);
                 Ok(())
             }
+            // What breaks off because the run is to end says nothing of the file.
+            Err(_) if self.is_ended(crew) => Err(Trouble::Cancelled),
             Err(fault) => {
-                // After a reply the connection goes on; else nobody knows what it is at. 421 ends it.
-                match fault {
-                    Fault::Refused(code, _) if code != 421 => *connection = Some(ftp),
-                    Fault::Damaged(_) | Fault::DestinationDamaged(_) => *connection = Some(ftp),
-                    _ => {}
+                if fault.leaves_connection() {
+                    *place = Some(ftp);
                 }
                 Err(of_destination(fault))
             }
         }
+    }
+
+    /// A connection, once there is room for it: a server that takes fewer than there are workers is served
+    /// by those that it takes, and the others wait for one of them to end.
+    fn connect<'c>(&self, crew: &'c Crew<'_>) -> Result<Place<'c>, Trouble> {
+        let mut wait = PAUSE;
+        loop {
+            // One after the other, so that it is known how many others have one when it is refused.
+            let opening = crew.opening.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.is_ended(crew) {
+                return Err(Trouble::Cancelled);
+            }
+            let fault = match Connection::open(self.destination) {
+                Ok(ftp) => return Ok(Place::of(crew, ftp)),
+                Err(fault) => fault,
+            };
+            let connected = crew.connected.load(Ordering::Relaxed);
+            drop(opening);
+            if connected == 0 {
+                let text = format!("open the destination: {fault}");
+                return Err(Trouble::Unreachable(text));
+            }
+            if !crew.is_told.swap(true, Ordering::Relaxed) {
+                (self.notice)(&format!(
+                    "the destination takes no more than {connected} connections now, and {} are asked for: \
+                     {fault}; the others wait",
+                    self.workers
+                ));
+            }
+            self.pause(wait, crew);
+            wait = (2 * wait).min(ROOM_WAIT_MAX);
+        }
+    }
+}
+
+/// What the workers of a phase know of each other.
+struct Crew<'a> {
+    /// Set when all are to end.
+    stop: &'a AtomicBool,
+    /// How many have a connection to the destination.
+    connected: AtomicUsize,
+    /// Held by the one that opens a connection.
+    opening: Mutex<()>,
+    /// Whether it was told that there is no room for more.
+    is_told: AtomicBool,
+}
+
+/// A worker's connection, counted while it is there.
+struct Place<'c> {
+    ftp: Connection,
+    count: Count<'c>,
+}
+
+struct Count<'c>(&'c AtomicUsize);
+
+impl<'c> Place<'c> {
+    fn of(crew: &'c Crew<'_>, ftp: Connection) -> Place<'c> {
+        crew.connected.fetch_add(1, Ordering::Relaxed);
+        Place {
+            ftp,
+            count: Count(&crew.connected),
+        }
+    }
+
+    fn close(self) {
+        self.ftp.close();
+        drop(self.count);
+    }
+}
+
+impl Drop for Count<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
