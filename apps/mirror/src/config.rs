@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::import::ImportArguments;
 use crate::state::Pair;
 use crate::{ftp, s3};
 
@@ -44,6 +45,10 @@ pub enum Command {
     Compact(StateArguments),
     /// Read every byte of the state and say whether it is whole.
     Check(StateArguments),
+    /// Make a state of the cache of yomins-sync; takes the flags of a run.
+    ///
+    /// Exit codes: 0 all of it was taken, 2 something was left out or is damaged, 1 it failed.
+    ImportBbolt(ImportArguments),
 }
 
 #[derive(Debug, Args)]

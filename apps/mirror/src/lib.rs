@@ -9,6 +9,7 @@
 
 pub mod config;
 pub mod ftp;
+pub mod import;
 pub mod key;
 pub mod listing;
 mod look;

@@ -9,6 +9,7 @@ use plimsoll::runs::SortOptions;
 use plimsoll::stream::TempSpace;
 
 use crate::config::{Command, RunArguments};
+use crate::import;
 use crate::listing::{BucketListing, SortedListing, Unordered};
 use crate::look;
 use crate::report::Log;
@@ -35,6 +36,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Export(arguments) => look::export(&arguments),
         Command::Compact(arguments) => look::compact(&arguments),
         Command::Check(arguments) => look::check(&arguments),
+        Command::ImportBbolt(arguments) => import::import(&arguments),
     }
 }
 
