@@ -8,6 +8,8 @@
 package main
 
 import (
+	"crypto/md5"
+	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -100,6 +102,34 @@ func statuses(tx *bolt.Tx, name string) error {
 	return put(other, "not-this", meta(13, statusSynced))
 }
 
+// site has files whose hashes are those of their bodies, for tests with servers. The bucket is so small that it
+// is in the page of another where pages have 4 KiB.
+func site(tx *bolt.Tx, name string) error {
+	bucket, err := tx.CreateBucketIfNotExists([]byte(name))
+	if err != nil {
+		return err
+	}
+	for key, status := range map[string]int{
+		"changed": statusSynced,
+		"deleted": statusDeletedInSource,
+		"failed":  statusError,
+		"gone":    statusSynced,
+		"lied":    statusSynced,
+		"new":     statusNew,
+		"same":    statusSynced,
+		"seen":    statusTempDeleted,
+	} {
+		// Each has its key as its body.
+		sum := md5.Sum([]byte(key))
+		hash := "\"" + hex.EncodeToString(sum[:]) + "\""
+		value := FileMeta{Size: int64(len(key)), MTime: 1700000000, Hash: hash, Status: status}
+		if err := put(bucket, key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // many puts count synced keys in batches as the original does: in the random order of a Go map. Then it
 // deletes every tenth, and changes every seventh, so that pages are scattered and some are free.
 func many(db *bolt.DB, name string, count int) error {
@@ -152,7 +182,7 @@ func batches(db *bolt.DB, name string, count, step int, each func(*bolt.Bucket, 
 }
 
 func run() error {
-	kind := flag.String("kind", "many", "statuses, many or inline")
+	kind := flag.String("kind", "many", "statuses, many or site")
 	out := flag.String("out", "cache.db", "file to write")
 	count := flag.Int("count", 1000, "keys of `many`")
 	name := flag.String("bucket", "files", "name of the bucket")
@@ -171,10 +201,8 @@ func run() error {
 		err = db.Update(func(tx *bolt.Tx) error { return statuses(tx, *name) })
 	case "many":
 		err = many(db, *name, *count)
-	case "inline":
-		err = batches(db, *name, 3, 1, func(bucket *bolt.Bucket, number int) error {
-			return put(bucket, fmt.Sprintf("key-%d", number), meta(number, statusSynced))
-		})
+	case "site":
+		err = db.Update(func(tx *bolt.Tx) error { return site(tx, *name) })
 	default:
 		err = fmt.Errorf("no kind is %q", *kind)
 	}

@@ -79,6 +79,7 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
         destination: &destination,
         workers: arguments.dest_workers as usize,
         tries: arguments.dest_max_retries,
+        adopt: arguments.adopt,
         cancel: &cancel,
         progress: &tell,
         failure: &|key, reason, text| log.error(format!("{key:?}: {reason}: {text}")),
@@ -111,6 +112,13 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
             uploaded.waiting,
             uploaded.bytes
         ));
+        if arguments.adopt.is_some() {
+            log.info(format!(
+                "AdoptFiles: adopted={}: the destination has files of their lengths; their bytes were not \
+                 compared",
+                uploaded.adopted
+            ));
+        }
         left.add(&uploaded);
     }
     delete(arguments, &log, &counts, &mut left, || {

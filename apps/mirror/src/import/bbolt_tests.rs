@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 /// Written by bbolt: testing/bbolt-cache.
 const STATUSES: &[u8] = include_bytes!("../../tests/fixtures/bbolt-statuses.db");
-const INLINE: &[u8] = include_bytes!("../../tests/fixtures/bbolt-inline.db");
+const SITE: &[u8] = include_bytes!("../../tests/fixtures/bbolt-site.db");
 const MANY: &[u8] = include_bytes!("../../tests/fixtures/bbolt-many.db");
 
 /// Keys and lengths of values; buckets have none.
@@ -65,9 +65,13 @@ fn what_bbolt_wrote_is_read_in_order() {
     assert_eq!(keys, expected);
     assert_eq!(statuses[10].1, None, "a bucket");
     assert!(statuses[13].1.unwrap() > 4800, "a value over several pages");
-    let inline = read(INLINE, "files").unwrap();
-    let keys: Vec<&str> = inline.iter().map(|(key, _)| key.as_str()).collect();
-    assert_eq!(keys, ["key-0", "key-1", "key-2"]);
+    // A bucket in the page of another.
+    let site = read(SITE, "files").unwrap();
+    let keys: Vec<&str> = site.iter().map(|(key, _)| key.as_str()).collect();
+    let expected = [
+        "changed", "deleted", "failed", "gone", "lied", "new", "same", "seen",
+    ];
+    assert_eq!(keys, expected);
     let one = read(STATUSES, "another").unwrap();
     assert_eq!(one.len(), 1);
     assert_eq!(one[0].0, "not-this");
@@ -159,7 +163,14 @@ fn pages_that_lead_astray_are_told() {
         error(&bytes)
     };
     let itself = with(child(0), &id.to_le_bytes());
-    assert!(itself.contains("or below itself"), "{itself}");
+    assert!(itself.contains("reached more than once"), "{itself}");
+    // In a file with more pages than levels.
+    let mut long = MANY.to_vec();
+    long.resize(1 << 20, 0);
+    let mut long = with_meta(&long, 40, &1024_u64.to_le_bytes());
+    long[child(0)..child(0) + 8].copy_from_slice(&id.to_le_bytes());
+    let deep = error(&long);
+    assert!(deep.contains("or below itself"), "{deep}");
     for wild in [0, 1, 1 << 40, u64::MAX] {
         let wild = with(child(0), &u64::to_le_bytes(wild));
         assert!(wild.contains("are in use"), "{wild}");
@@ -216,8 +227,9 @@ fn strange(whole: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
             bytes[at] = byte;
         }
         if is_summed {
-            sum_meta(&mut bytes, 0);
-            sum_meta(&mut bytes, 1024);
+            for page in [0, 1024, 4096] {
+                sum_meta(&mut bytes, page);
+            }
         }
         bytes
     })
@@ -229,7 +241,7 @@ proptest! {
     /// Damage is an error, or gives keys in order and no more of them than there is room for.
     #[test]
     fn damage_never_panics_or_goes_on_for_ever(
-        bytes in prop_oneof![strange(MANY), strange(STATUSES), strange(INLINE)]
+        bytes in prop_oneof![strange(MANY), strange(STATUSES), strange(SITE)]
     ) {
         if let Ok(found) = read(&bytes, "files") {
             prop_assert!(found.len() <= bytes.len() / ELEMENT_BYTES);
