@@ -13,9 +13,7 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["list", endpoint, bucket] => runtime.block_on(list(endpoint, bucket)),
-        ["get", endpoint, bucket, count] => {
-            runtime.block_on(get(endpoint, bucket, count.parse()?))
-        }
+        ["get", endpoint, bucket, count] => runtime.block_on(get(endpoint, bucket, count.parse()?)),
         _ => bail!("list ENDPOINT BUCKET | get ENDPOINT BUCKET COUNT"),
     }
 }

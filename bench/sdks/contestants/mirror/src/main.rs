@@ -22,7 +22,9 @@ fn main() -> Result<()> {
         }
         ["get", endpoint, bucket, count] => get(endpoint, bucket, count.parse()?),
         ["put", port, count, bytes] => put(port.parse()?, count.parse()?, bytes.parse()?),
-        _ => bail!("list ENDPOINT BUCKET [CERTIFICATE] | get ENDPOINT BUCKET COUNT | put PORT COUNT BYTES"),
+        _ => bail!(
+            "list ENDPOINT BUCKET [CERTIFICATE] | get ENDPOINT BUCKET COUNT | put PORT COUNT BYTES"
+        ),
     }
 }
 
