@@ -8,6 +8,7 @@ mod absence;
 mod folder;
 mod name;
 mod tls;
+mod told;
 mod upload;
 
 use std::fmt;
@@ -125,6 +126,8 @@ pub struct Connection {
     base_path: String,
     /// Whether the server tells sizes; known after the first file.
     has_size: bool,
+    /// Whether the server tells times; known after the first file that it was asked about.
+    has_times: bool,
     /// Whether the server drops spaces at the end of names; known after the first name that has one.
     drops_spaces: Option<bool>,
     /// When it was known to answer.
@@ -222,6 +225,7 @@ impl Connection {
             ftp,
             base_path: settings.base_path.clone(),
             has_size: true,
+            has_times: true,
             drops_spaces: None,
             heard: Instant::now(),
             is_broken: false,

@@ -9,6 +9,7 @@ use plimsoll::runs::SortOptions;
 use plimsoll::stream::TempSpace;
 
 use crate::config::{Command, RunArguments};
+use crate::import;
 use crate::listing::{
     BucketListing, Hints, IgnoresStartAfter, KnownHints, Lister, Options, SortedListing, Strategy,
     Unordered,
@@ -38,6 +39,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Export(arguments) => look::export(&arguments),
         Command::Compact(arguments) => look::compact(&arguments),
         Command::Check(arguments) => look::check(&arguments),
+        Command::ImportBbolt(arguments) => import::import(&arguments),
     }
 }
 
@@ -80,6 +82,7 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
         destination: &destination,
         workers: arguments.dest_workers as usize,
         tries: arguments.dest_max_retries,
+        adopt: arguments.adopt,
         cancel: &cancel,
         progress: &tell,
         failure: &|key, reason, text| log.error(format!("{key:?}: {reason}: {text}")),
@@ -112,6 +115,13 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
             uploaded.waiting,
             uploaded.bytes
         ));
+        if arguments.adopt.is_some() {
+            log.info(format!(
+                "AdoptFiles: adopted={}: the destination has files of their lengths; their bytes were not \
+                 compared",
+                uploaded.adopted
+            ));
+        }
         left.add(&uploaded);
     }
     delete(arguments, &log, &counts, &mut left, || {

@@ -18,7 +18,8 @@ use plimsoll::runs::SortedEntries;
 
 use crew::{Crew, Place};
 
-use crate::ftp::{Fault, Settings};
+use crate::adopt::Adopt;
+use crate::ftp::{Connection, Fault, Settings};
 use crate::record::{Meta, Outcome, Reason, Record};
 use crate::s3::{self, Client, FaultKind};
 use crate::state::State;
@@ -42,6 +43,8 @@ pub struct Work<'a> {
     pub destination: &'a Settings,
     pub workers: usize,
     pub tries: u32,
+    /// Whether, and by what, files that the destination has are taken for synced.
+    pub adopt: Option<Adopt>,
     /// Set to end the run early.
     pub cancel: &'a AtomicBool,
     /// Told once a second.
@@ -81,6 +84,8 @@ pub struct Progress {
     /// Entries of the delta that were looked at.
     pub looked_at: u64,
     pub done: u64,
+    /// Were at the destination already.
+    pub adopted: u64,
     pub failed: u64,
     /// Failed before, and not due again yet.
     pub waiting: u64,
@@ -95,14 +100,16 @@ struct Task {
     key: String,
     /// Of an upload.
     meta: Option<Meta>,
+    /// By what it is done without an upload if the destination has it.
+    adopt: Option<Adopt>,
 }
 
 struct Done {
     key: String,
     ordinal: u64,
-    /// Bytes of an upload; none of a deletion.
-    uploaded: Option<u64>,
-    end: Result<(), Trouble>,
+    /// Of the file; 0 of a deletion.
+    bytes: u64,
+    end: Result<Outcome, Trouble>,
 }
 
 enum Trouble {
@@ -195,9 +202,19 @@ impl Work<'_> {
             let ordinal = delta.ordinal() - 1;
             looked_at.store(ordinal + 1, Ordering::Relaxed);
             let record = Record::decode(delta.value())?;
-            let (meta, trouble) = match (record, phase) {
-                (Some(Record::New { meta, trouble, .. }), Phase::Upload) => (Some(meta), trouble),
-                (Some(Record::Deleted { trouble, .. }), Phase::Delete) => (None, trouble),
+            let (meta, adopt, trouble) = match (record, phase) {
+                (
+                    Some(Record::New {
+                        meta,
+                        held,
+                        trouble,
+                    }),
+                    Phase::Upload,
+                ) => {
+                    let adopt = self.adopt.filter(|adopt| adopt.asks(&held));
+                    (Some(meta), adopt, trouble)
+                }
+                (Some(Record::Deleted { trouble, .. }), Phase::Delete) => (None, None, trouble),
                 _ => continue,
             };
             if trouble.is_some_and(|trouble| !trouble.is_due(now())) {
@@ -216,7 +233,12 @@ impl Work<'_> {
             }
             let key = String::from_utf8(delta.key().to_vec())
                 .context("the state has a key that is never mirrored")?;
-            let task = Task { ordinal, key, meta };
+            let task = Task {
+                ordinal,
+                key,
+                meta,
+                adopt,
+            };
             if tasks.send(task).is_err() {
                 break;
             }
@@ -260,16 +282,15 @@ impl Work<'_> {
         failures: &mut u64,
     ) -> Result<()> {
         let outcome = match done.end {
-            Ok(()) => {
-                progress.done += 1;
+            Ok(outcome) => {
                 *failures = 0;
-                match done.uploaded {
-                    Some(bytes) => {
-                        progress.bytes += bytes;
-                        Outcome::Uploaded
-                    }
-                    None => Outcome::Deleted,
+                if outcome == Outcome::Adopted {
+                    progress.adopted += 1;
+                } else {
+                    progress.done += 1;
+                    progress.bytes += done.bytes;
                 }
+                outcome
             }
             Err(Trouble::Cancelled) => {
                 progress.skipped += 1;
@@ -298,7 +319,7 @@ impl Work<'_> {
             let Ok(task) = task else { break };
             let end = self.try_task(&task, &mut place, crew);
             let sent = done.send(Done {
-                uploaded: task.meta.as_ref().map(|meta| meta.size_bytes),
+                bytes: task.meta.as_ref().map_or(0, |meta| meta.size_bytes),
                 key: task.key,
                 ordinal: task.ordinal,
                 end,
@@ -318,14 +339,14 @@ impl Work<'_> {
         task: &Task,
         place: &mut Option<Place<'c>>,
         crew: &'c Crew<'_>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Outcome, Trouble> {
         let mut pause = PAUSE;
         for try_number in 1.. {
             if self.is_ended(crew) {
                 return Err(Trouble::Cancelled);
             }
             let trouble = match self.do_task(task, place, crew) {
-                Ok(()) => return Ok(()),
+                Ok(outcome) => return Ok(outcome),
                 Err(trouble) => trouble,
             };
             let is_final = match &trouble {
@@ -350,7 +371,7 @@ impl Work<'_> {
         task: &Task,
         place: &mut Option<Place<'c>>,
         crew: &'c Crew<'_>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Outcome, Trouble> {
         // One that the server has hung up on meanwhile is no failure of this file.
         let mut held = place.take();
         let is_alive = held.as_mut().is_some_and(|held| held.ftp.is_alive());
@@ -358,8 +379,10 @@ impl Work<'_> {
             Some(held) => held,
             None => self.connect(crew)?,
         };
-        let ended = match &task.meta {
-            Some(meta) => {
+        let ended = match (is_there(task, &mut ftp.ftp), &task.meta) {
+            (Err(fault), _) => Err(fault),
+            (Ok(true), _) => Ok(Outcome::Adopted),
+            (Ok(false), Some(meta)) => {
                 let object = self.client.get(&task.key, meta);
                 let mut object = match object {
                     Ok(object) => object,
@@ -375,14 +398,15 @@ impl Work<'_> {
                 let has_md5 = object.has_md5_etag;
                 let mut each = |_| !self.is_ended(crew);
                 let reader = &mut object.reader;
-                ftp.ftp.upload(&task.key, meta, has_md5, reader, &mut each)
+                let uploaded = ftp.ftp.upload(&task.key, meta, has_md5, reader, &mut each);
+                uploaded.map(|()| Outcome::Uploaded)
             }
-            None => ftp.ftp.delete(&task.key),
+            (Ok(false), None) => ftp.ftp.delete(&task.key).map(|()| Outcome::Deleted),
         };
         match ended {
-            Ok(()) => {
+            Ok(outcome) => {
                 *place = Some(ftp);
-                Ok(())
+                Ok(outcome)
             }
             // What breaks off because the run is to end says nothing of the file.
             Err(_) if self.is_ended(crew) => Err(Trouble::Cancelled),
@@ -394,6 +418,15 @@ impl Work<'_> {
             }
         }
     }
+}
+
+/// Whether the destination has the file already, as far as that is asked.
+fn is_there(task: &Task, ftp: &mut Connection) -> Result<bool, Fault> {
+    let (Some(adopt), Some(meta)) = (task.adopt, &task.meta) else {
+        return Ok(false);
+    };
+    let there = ftp.told(&task.key)?;
+    Ok(there.is_some_and(|there| adopt.takes(meta, there)))
 }
 
 fn of_source(fault: s3::Fault) -> Trouble {

@@ -258,9 +258,17 @@ class Channel(FTPHandler):
         return super().ftp_RNTO(path)
 
     def ftp_SIZE(self, path):
+        if take(self.site.faults, "size_421_times"):
+            self.respond("421 Service not available, closing control connection.")
+            return self.close_when_done()
         if self.site.faults.get("no_size"):
             return self.respond("502 Command not implemented.")
         return super().ftp_SIZE(path)
+
+    def ftp_MDTM(self, path):
+        if self.site.faults.get("no_times"):
+            return self.respond("502 Command not implemented.")
+        return super().ftp_MDTM(path)
 
 
 def serve_ftp(site, root, certificate):
