@@ -37,7 +37,8 @@ pub(crate) fn status(arguments: &StateArguments) -> Result<ExitCode> {
         0 => println!("never listed"),
         at => println!("listed {} seconds ago", now().saturating_sub(at)),
     }
-    let is_equal = counts.total() == counts.synced;
+    // Before the first listing nobody knows what the source has.
+    let is_equal = counts.total() == counts.synced && manifest.listed_at != 0;
     Ok(ExitCode::from(if is_equal { EQUAL } else { PARTIAL }))
 }
 

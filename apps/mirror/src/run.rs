@@ -9,13 +9,17 @@ use plimsoll::runs::SortOptions;
 use plimsoll::stream::TempSpace;
 
 use crate::config::{Command, RunArguments};
-use crate::listing::{BucketListing, SortedListing, Unordered};
+use crate::import;
+use crate::listing::{
+    BucketListing, Hints, IgnoresStartAfter, KnownHints, Lister, Options, SortedListing, Strategy,
+    Unordered,
+};
 use crate::look;
 use crate::report::Log;
 use crate::s3::Client;
-use crate::scan::{ScanCounts, scan};
+use crate::scan::{Cancelled, ScanCounts, UntilCancelled, scan};
 use crate::state::{Generation, Lock, State};
-use crate::work::{Phase, Progress, Work, now};
+use crate::work::{Phase, Progress, SideAtFault, Work, now};
 
 /// Both sides are equal; something is left.
 pub(crate) const EQUAL: u8 = 0;
@@ -35,6 +39,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Export(arguments) => look::export(&arguments),
         Command::Compact(arguments) => look::compact(&arguments),
         Command::Check(arguments) => look::check(&arguments),
+        Command::ImportBbolt(arguments) => import::import(&arguments),
     }
 }
 
@@ -43,13 +48,24 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let (source, destination) = (arguments.source()?, arguments.destination()?);
     let cancel = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, cancel.clone()).context("listen to signals")?;
+        // The second one ends it at once, whatever it waits for: that costs no more than a crash.
+        signal_hook::flag::register_conditional_shutdown(
+            signal,
+            i32::from(PARTIAL),
+            cancel.clone(),
+        )
+        .and_then(|_| signal_hook::flag::register(signal, cancel.clone()))
+        .context("listen to signals")?;
     }
     let lock = Lock::take(&arguments.state.state)?;
     let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
     log.memory("START_SCAN");
     let client = Arc::new(Client::new(source)?);
-    let (counts, next) = list(arguments, &log, &client, &state)?;
+    let (counts, next) = match list(arguments, &log, &client, &state, &cancel) {
+        Ok(listed) => listed,
+        Err(error) if error.is::<Cancelled>() => return Ok(Left::cancelled().tell(&log)),
+        Err(error) => return Err(error),
+    };
     log.memory("AFTER_SCAN");
     tell_scan(&log, &counts);
     let state = state.reopen(next.publish(now())?)?;
@@ -66,9 +82,11 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
         destination: &destination,
         workers: arguments.dest_workers as usize,
         tries: arguments.dest_max_retries,
+        adopt: arguments.adopt,
         cancel: &cancel,
         progress: &tell,
         failure: &|key, reason, text| log.error(format!("{key:?}: {reason}: {text}")),
+        notice: &|text| log.error(text),
     };
     let mut left = Left {
         refused: counts.refused_total(),
@@ -77,7 +95,17 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
     if counts.after.new + counts.after.error > 0 {
         let uploaded = work.run(&state, &mut journal, Phase::Upload);
         log.memory("AFTER_UPLOAD");
-        let uploaded = uploaded?;
+        let uploaded = match uploaded {
+            Ok(uploaded) => uploaded,
+            // What was deleted from the source may be what fills the destination.
+            Err(error) if error.is::<SideAtFault>() => {
+                log.error(format!("SyncNewFiles: {error}"));
+                let phase = || work.run(&state, &mut journal, Phase::Delete);
+                delete(arguments, &log, &counts, &mut left, phase)?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
         log.info(format!(
             "SyncNewFiles: scanned={}, NEW_files={}, synced={}, failed={}, waiting={}, total_size={}",
             uploaded.looked_at,
@@ -87,6 +115,13 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
             uploaded.waiting,
             uploaded.bytes
         ));
+        if arguments.adopt.is_some() {
+            log.info(format!(
+                "AdoptFiles: adopted={}: the destination has files of their lengths; their bytes were not \
+                 compared",
+                uploaded.adopted
+            ));
+        }
         left.add(&uploaded);
     }
     delete(arguments, &log, &counts, &mut left, || {
@@ -101,34 +136,78 @@ const SORT_BYTES: usize = 8 << 20;
 /// What that may take on disk: more than the listing of any bucket.
 const SORT_DISK_BYTES: u64 = 1 << 40;
 
-/// The listing beside what is known. Where the source does not list in order, it is listed once more,
-/// and sorted.
+/// The listing beside what is known. Where the source does not begin a listing where it is asked to, it
+/// is listed once more without that; where it does not list in order, once more, and sorted.
 fn list(
     arguments: &RunArguments,
     log: &Log,
     client: &Arc<Client>,
     state: &State,
+    cancel: &AtomicBool,
 ) -> Result<(ScanCounts, Generation)> {
-    let prefix = &arguments.s3_prefix;
-    let mut next = state.next()?;
-    let mut listing = BucketListing::start(client, prefix)?;
-    let unordered = match scan(state.known()?, &mut listing, &mut next) {
-        Ok(counts) => return Ok((counts, next)),
+    let mut options = arguments.listing()?;
+    let lister: Arc<dyn Lister> = client.clone();
+    let mut listed = list_ranges(&lister, &options, log, state, cancel);
+    if let Err(error) = &listed
+        && error.is::<IgnoresStartAfter>()
+    {
+        log.error(format!(
+            "{error}: it is listed again, one page after the other"
+        ));
+        (options.strategy, options.is_from_start) = (Strategy::Flat, true);
+        listed = list_ranges(&lister, &options, log, state, cancel);
+    }
+    let unordered = match listed {
         Err(error) if error.is::<Unordered>() => error,
-        Err(error) => return Err(error),
+        ended => return ended,
     };
     log.error(format!(
         "{unordered}: it is listed again and sorted, and deletes nothing"
     ));
-    drop(next);
-    let options = SortOptions {
+    let sort = SortOptions {
         memory_bytes: SORT_BYTES,
         space: TempSpace::new(&arguments.state.state, SORT_DISK_BYTES)?,
     };
-    let mut listing = SortedListing::read(client, prefix, options)?;
+    let mut listing = SortedListing::read(&**client, &options.prefix, &options.range, sort)?;
+    let listing = &mut UntilCancelled {
+        listing: &mut listing,
+        cancel,
+    };
     let mut next = state.next()?;
-    let mut counts = scan(state.known()?, &mut listing, &mut next)?;
+    let mut counts = scan(state.known()?, listing, &mut next)?;
     counts.is_unordered = true;
+    Ok((counts, next))
+}
+
+fn list_ranges(
+    lister: &Arc<dyn Lister>,
+    options: &Options,
+    log: &Log,
+    state: &State,
+    cancel: &AtomicBool,
+) -> Result<(ScanCounts, Generation)> {
+    let base = state.base();
+    let known = KnownHints::new(base.frame_starts(), base.figures().entries);
+    let known: Option<Box<dyn Hints>> = match base.figures().entries {
+        0 => None,
+        _ => Some(Box::new(known)),
+    };
+    let rate = *log;
+    let tell = move |each| rate.info(format!("S3 listing: current RPS = {each} req/s"));
+    let mut listing = BucketListing::start(lister, options, known, Box::new(tell))?;
+    let mut next = state.next()?;
+    let until = &mut UntilCancelled {
+        listing: &mut listing,
+        cancel,
+    };
+    let mut counts = scan(state.known()?, until, &mut next)?;
+    counts.doubt = listing.doubt();
+    if let Some(doubt) = &counts.doubt {
+        log.error(format!(
+            "{doubt}: what is missing may be there all the same"
+        ));
+    }
+    log.debug(format!("{:?}", listing.figures()));
     Ok((counts, next))
 }
 
@@ -174,6 +253,9 @@ fn withheld(arguments: &RunArguments, counts: &ScanCounts) -> Option<String> {
                 .to_owned(),
         );
     }
+    if let Some(doubt) = &counts.doubt {
+        return Some(format!("{doubt}; --allow-mass-delete to trust it"));
+    }
     if counts.listed == 0 {
         return Some(
             "the bucket is empty, which is more often a mistake; --allow-mass-delete if it is none"
@@ -202,6 +284,13 @@ struct Left {
 }
 
 impl Left {
+    fn cancelled() -> Left {
+        Left {
+            is_cancelled: true,
+            ..Left::default()
+        }
+    }
+
     fn add(&mut self, progress: &Progress) {
         self.failed += progress.failed;
         self.waiting += progress.waiting;
@@ -274,7 +363,9 @@ fn plan(arguments: &RunArguments) -> Result<ExitCode> {
     let lock = Lock::take(&arguments.state.state)?;
     let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
     let client = Arc::new(Client::new(arguments.source()?)?);
-    let (counts, next) = list(arguments, &log, &client, &state)?;
+    // A signal just ends it: nothing was changed.
+    let (counts, next) = list(arguments, &log, &client, &state, &AtomicBool::new(false))?;
+    log.memory("AFTER_SCAN");
     drop(next);
     tell_scan(&log, &counts);
     log.info(format!(

@@ -54,6 +54,7 @@ const DELETED: u8 = 2;
 const FAILED: u8 = 3;
 const UPLOADS_BEGUN: u8 = 4;
 const DELETIONS_BEGUN: u8 = 5;
+const ADOPTED: u8 = 6;
 
 impl Entry {
     fn encode(self, bytes: &mut Vec<u8>) {
@@ -62,6 +63,7 @@ impl Entry {
                 bytes.push(match outcome {
                     Outcome::Uploaded => UPLOADED,
                     Outcome::Deleted => DELETED,
+                    Outcome::Adopted => ADOPTED,
                     Outcome::Failed(..) => FAILED,
                 });
                 put_number(bytes, ordinal);
@@ -90,6 +92,7 @@ impl Entry {
         Ok(match kind {
             UPLOADED => Entry::Result(ordinal, Outcome::Uploaded),
             DELETED => Entry::Result(ordinal, Outcome::Deleted),
+            ADOPTED => Entry::Result(ordinal, Outcome::Adopted),
             FAILED => {
                 let reason = decode_reason(from)?;
                 Entry::Result(ordinal, Outcome::Failed(reason, take_number(from)?))
@@ -379,11 +382,12 @@ mod tests {
 
     fn entries(count: u64) -> Vec<Entry> {
         (0..count)
-            .map(|n| match n % 5 {
+            .map(|n| match n % 6 {
                 0 => Entry::UploadsBegun(n + 1000),
                 1 => Entry::Result(n, Outcome::Failed(Reason::DestinationRefused(451), n << 30)),
                 2 => Entry::DeletionsBegun(n),
                 3 => Entry::Result(n * 1_000_000, Outcome::Deleted),
+                4 => Entry::Result(n, Outcome::Adopted),
                 _ => Entry::Result(n, Outcome::Uploaded),
             })
             .collect()

@@ -123,6 +123,28 @@ impl State {
         State::with(folder, manifest)
     }
 
+    /// Begins the first generation of a state where there is none; it is one once it is published.
+    ///
+    /// # Errors
+    /// There is a state, or files of one.
+    pub fn create(folder: &Path, pair: &Pair, _lock: &Lock) -> Result<Generation> {
+        remove_leftovers(folder)?;
+        let failed = || format!("make a state in {}", folder.display());
+        for entry in fs::read_dir(folder).with_context(failed)? {
+            let name = entry.with_context(failed)?.file_name();
+            let is_state = |name: &str| name == manifest::NAME || generation::is_ours(name);
+            if name.to_str().is_some_and(is_state) {
+                bail!(
+                    "{}: there is one, or a part of one ({}), and nothing is written over it; give another \
+                     folder",
+                    failed(),
+                    name.display()
+                );
+            }
+        }
+        Generation::begin(folder, &Manifest::new(pair.clone(), 0), None)
+    }
+
     /// Opens the state for reading, while another process may be changing it.
     ///
     /// # Errors
