@@ -312,7 +312,8 @@ fn requests_are_about_one_for_each_page() {
             .rotate_left(29)
             .wrapping_mul(0xbf58_476d_1ce4_e5b9)
     };
-    let layouts: [(&str, Box<dyn Fn(u64) -> String>); 5] = [
+    type Layout = (&'static str, Box<dyn Fn(u64) -> String>);
+    let layouts: [Layout; 5] = [
         ("counter", Box::new(|n| format!("photos/img-{n:09}.jpeg"))),
         ("hashes", Box::new(move |n| format!("{:016x}", mix(n)))),
         (
