@@ -231,15 +231,15 @@ fn an_end_that_is_none_is_asked_for_again() {
     check(2, &["a", "b", "d", "e", "f"], true);
 }
 
-/// B3: an error of any request ends the listing, whatever else is going on; never is it merely short.
+/// B3: an error of any request, those for hints included, ends the listing, whatever else is going on;
+/// never is it merely short.
 #[test]
 fn b3_an_error_is_never_lost() {
-    let set: Keys = (0..400)
-        .map(|n| format!("{:03}/{n:04}", n / 7).into_bytes())
-        .collect();
+    let name = |n: u32| format!("{:03}/{n:04}", n / 7).into_bytes();
+    let set: Keys = (0..400).map(name).collect();
     let splits: Vec<String> = (0..40).map(|n| format!("{:03}/", n * 2)).collect();
     let splits: Vec<&str> = splits.iter().map(String::as_str).collect();
-    let list_with = |failing: u64| {
+    let list_with = |failing: u64, strategy: Strategy| {
         let mut lister = Scripted::with(set.clone(), move |number, _, _| {
             if number == failing {
                 Wrong::Fails
@@ -248,22 +248,42 @@ fn b3_an_error_is_never_lost() {
             }
         });
         lister.page = 20;
-        list(lister, &options(3), hints(&splits))
+        let options = Options {
+            strategy,
+            ..options(3)
+        };
+        let known = (strategy == Strategy::Recursive).then(|| hints(&splits));
+        list(lister, &options, known.flatten())
     };
-    let whole = list_with(0).unwrap();
-    assert_eq!(whole.keys, all(&set));
-    let mut failed = 0;
-    for failing in 1..=whole.figures.requests {
-        match list_with(failing) {
-            Err(error) => {
-                assert!(error.to_string().contains("was to fail"), "{error}");
-                failed += 1;
+    for strategy in [Strategy::Recursive, Strategy::ByLevel(1), Strategy::Flat] {
+        let whole = list_with(0, strategy).unwrap();
+        assert_eq!(whole.keys, all(&set));
+        let mut failed = 0;
+        for failing in 1..=whole.figures.requests {
+            match list_with(failing, strategy) {
+                Err(error) => {
+                    assert!(error.to_string().contains("was to fail"), "{error}");
+                    failed += 1;
+                }
+                // As many requests as before are not always needed.
+                Ok(short) => assert_eq!(short.keys, all(&set)),
             }
-            // As many requests as before are not always needed.
-            Ok(short) => assert_eq!(short.keys, all(&set)),
         }
+        assert!(failed > 10, "{strategy:?}: {failed}");
     }
-    assert!(failed > 10, "{failed}");
+}
+
+/// A thread that ends by a panic is waited for no longer, and is no end of the listing.
+#[test]
+fn a_worker_that_panics_is_an_error() {
+    let set: Keys = (0..50).map(|n| format!("{n:03}").into_bytes()).collect();
+    let mut lister = Scripted::with(set, |number, _, _| {
+        assert!(number != 3, "ordered by a test");
+        Wrong::Nothing
+    });
+    lister.page = 5;
+    let error = list(lister, &options(1), None).unwrap_err();
+    assert!(error.to_string().contains("has panicked"), "{error}");
 }
 
 /// B4: keys above the level are listed like all others.
