@@ -9,6 +9,8 @@ mod servers;
 use std::process::Command;
 
 use folder::Folder;
+use plimsoll_mirror::record::{Etag, Meta, Record};
+use plimsoll_mirror::state::{Lock, Pair, State};
 use plimsoll_s3_simulator::faults::Script;
 use plimsoll_s3_simulator::{Bucket, Contents, Layout, Server, Sink};
 use serde_json::json;
@@ -81,6 +83,26 @@ impl Source {
         planned
     }
 
+    /// A state by which all of a bucket is at the destination already.
+    fn seed(&self, bucket: &Bucket) {
+        let path = self.folder.path("state");
+        let pair = Pair {
+            source: format!("{}/bucket/", self.server.endpoint()),
+            destination: format!("ftp://127.0.0.1:{}/", self.sink.port()),
+        };
+        let lock = Lock::take(&path).unwrap();
+        let mut next = State::open(&path, &pair, &lock).unwrap().next().unwrap();
+        bucket.for_each(|key, object| {
+            let meta = Meta {
+                size_bytes: object.size_bytes,
+                modified: object.modified as i64,
+                etag: Etag::Md5(object.etag),
+            };
+            next.put(key, None, Some(&Record::Synced(meta))).unwrap();
+        });
+        next.publish(1).unwrap();
+    }
+
     fn whole(&self) -> (u64, u64) {
         let mut whole = (0, 0);
         self.server.bucket().for_each(|_, object| {
@@ -131,6 +153,43 @@ fn every_strategy_lists_all() {
                 counts.lists
             );
             assert!(counts.lists <= most, "{layout:?} {strategy:?}: {counts:?}");
+        }
+    }
+}
+
+/// A bucket of which the state knows is listed by about a request for each 1000 keys, whether it is as it
+/// was or one in a hundred is new and one gone; what changed is seen, and nothing else.
+#[test]
+fn a_known_bucket_takes_about_a_request_for_each_page() {
+    const COUNT: u64 = 50_000;
+    let mut bucket = Source::bucket(Layout::Albums, COUNT);
+    let source = Source::start("known", bucket);
+    source.seed(&bucket);
+    for (generation, changed, most) in [
+        (0, "TEMP_DELETED→DELETED_ON_S3=0", 57),
+        (1, "TEMP_DELETED→DELETED_ON_S3=500", 63),
+    ] {
+        bucket.generation = generation;
+        source.server.set_bucket(bucket);
+        for workers in [1, 5, 20] {
+            source.server.reset_counts();
+            let planned = source.plan(&[&format!("--source-workers={workers}")]);
+            assert!(
+                planned
+                    .text
+                    .contains(&format!("total={}", source.whole().0)),
+                "{}",
+                planned.text
+            );
+            assert!(planned.text.contains(changed), "{}", planned.text);
+            assert!(
+                !planned.text.contains("may be there all the same"),
+                "{}",
+                planned.text
+            );
+            let lists = source.server.counts().lists;
+            println!("generation {generation}, {workers} workers: {lists} requests for 50 pages");
+            assert!(lists <= most + workers, "{lists}");
         }
     }
 }

@@ -3,15 +3,17 @@
 //! Several workers list ranges of the key space at once, just ahead of the merge, which takes their pages
 //! in the order of keys. Where ranges begin follows from hints: what is known from before, folders, or
 //! how keys are spaced ([`Strategy`]). Hints decide how many requests there are, never which keys are
-//! listed: see [`ranges`](self) below for why no key can be missed.
+//! listed:
 //!
 //! - A range begins where the one before it ends, so that all of them cover the key space.
-//! - The end of the listing is told after every range was whole, and an error is told in its place.
 //! - What a range saw behind its end has to be what the next one begins with.
+//! - The end of the listing is told after every range was whole, and an error is told in its place.
 //!
 //! Memory: [`Options::pages_ahead`] pages of some 130 KiB and [`READ_AHEAD_BYTES`] of them at most, one
-//! page beside them, and for each worker a connection. Nothing is spilled, and nothing grows with the
-//! number of keys, folders or ranges.
+//! page beside them, and for each worker a connection; a worker more costs some 0.3 MiB, 20 of them 6 MiB
+//! in all. Pages that are on their way are taken for the longest that was seen: where 1000 keys of 1 KiB
+//! suddenly follow short ones, each worker may hold a page of 1 MiB once. Nothing is spilled, and nothing
+//! grows with the number of keys, folders or ranges.
 
 mod checker;
 mod guess;

@@ -26,7 +26,7 @@ impl Ranges {
     ) {
         self.asked -= 1;
         self.figures.requests += 1;
-        self.page_bytes = self.page_bytes.max(page.memory_bytes());
+        self.page_longest = self.page_longest.max(page.memory_bytes());
         let Some(at) = self.ranges.iter().position(|range| range.id == id) else {
             // Asked for by a range that is asked for anew.
             self.give_back(page);
@@ -91,8 +91,11 @@ impl Ranges {
         self.ranges[at].pages.push_back(Used { page, from, count });
     }
 
+    /// Keeps the room of a page for another, within the window.
     pub(super) fn give_back(&mut self, page: Page) {
-        if self.spare.len() + self.held < self.window.pages {
+        let bytes = self.held_bytes + self.spare_bytes + page.memory_bytes();
+        if self.spare.len() + self.held < self.window.pages && bytes <= self.window.bytes {
+            self.spare_bytes += page.memory_bytes();
             self.spare.push(page);
         }
     }

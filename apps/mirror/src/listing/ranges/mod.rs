@@ -23,8 +23,9 @@ use crate::s3::{Page, Place};
 
 /// Objects of a page where the source was not seen to send fewer or more.
 const PAGE_KEYS: usize = 1000;
-/// What a page is taken for before one was seen: 1000 keys of 100 bytes.
-const PAGE_BYTES: usize = 160 << 10;
+/// What a page is taken for before one was seen: 1000 of the longest keys. After that it is taken for the
+/// longest that was seen.
+const PAGE_BYTES: usize = 1100 << 10;
 /// Requests beyond one for each full page: a quarter, and as many as workers may have begun.
 const WASTE_PART: u64 = 4;
 /// Ranges that are planned, at most, for each page of the window: hints are few bytes, but not none.
@@ -53,9 +54,11 @@ pub(super) struct Ranges {
     held_bytes: usize,
     asked: usize,
     spare: Vec<Page>,
+    spare_bytes: usize,
     /// Objects of a full page; none where none was seen.
     page_keys: Option<usize>,
-    page_bytes: usize,
+    /// Bytes of the longest page; 0 where none was seen.
+    page_longest: usize,
     /// What one planned range should hold.
     pub(super) keys_each: u64,
     seam: Seam,
@@ -192,8 +195,9 @@ impl Ranges {
             held_bytes: 0,
             asked: 0,
             spare: Vec::new(),
+            spare_bytes: 0,
             page_keys: None,
-            page_bytes: PAGE_BYTES,
+            page_longest: 0,
             keys_each: PAGE_KEYS as u64 - 1,
             seam: Seam::Unknown,
             ended: None,
@@ -261,6 +265,7 @@ impl Ranges {
         let held = self.held + self.asked;
         self.figures.pages_most = self.figures.pages_most.max(held);
         let page = self.spare.pop().unwrap_or_default();
+        self.spare_bytes -= page.memory_bytes();
         let range = &mut self.ranges[at];
         let is_start = range.state == State::Planned && range.sequence.token.is_none();
         self.figures.starts += u64::from(is_start);
@@ -274,7 +279,11 @@ impl Ranges {
     }
 
     fn has_room(&self) -> bool {
-        let bytes = self.held_bytes + (self.asked + 1) * self.page_bytes;
+        let page_bytes = match self.page_longest {
+            0 => PAGE_BYTES,
+            longest => longest,
+        };
+        let bytes = self.held_bytes + (self.asked + 1) * page_bytes;
         self.held + self.asked < self.window.pages && bytes <= self.window.bytes
     }
 

@@ -78,7 +78,7 @@ fn drive(mut ranges: Ranges, lister: &Scripted, splits: &[&str]) -> Out {
 fn ranges(pages: usize) -> Ranges {
     let window = Window {
         pages,
-        bytes: 1 << 20,
+        bytes: 16 << 20,
     };
     Ranges::new("", Vec::new(), KeyRange::default(), window, true, true)
 }
