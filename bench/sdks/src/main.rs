@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use command::{Cost, run};
 use server::Server;
 
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// Which tables; without any, all.
+    tables: Vec<Table>,
     /// Keys that are listed.
     #[arg(long, default_value_t = 1_000_000)]
     keys: u64,
@@ -25,12 +27,24 @@ struct Arguments {
     /// Of each, in turns.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..))]
     rounds: u32,
+    /// Take programs as they are built, on a machine without Cargo.
+    #[arg(long)]
+    built: bool,
     /// Build each in an empty folder too: takes minutes each.
     #[arg(long)]
     builds: bool,
     /// Leave these out.
     #[arg(long)]
     without: Vec<String>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Table {
+    List,
+    Get,
+    Put,
+    Crates,
 }
 
 const OBJECT_BYTES: u64 = 64 << 10;
@@ -42,32 +56,42 @@ const FTP_CLIENTS: [&str; 2] = ["mirror", "suppaftp"];
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let here = std::env::current_dir().context("find the current folder")?;
+    let here = &*here;
     let is_in = |name: &&str| !arguments.without.iter().any(|left_out| left_out == name);
     let s3: Vec<&str> = S3_CLIENTS.into_iter().filter(is_in).collect();
     let ftp: Vec<&str> = FTP_CLIENTS.into_iter().filter(is_in).collect();
-    let simulator = build_simulator(here)?;
-    let mut names: BTreeSet<&str> = s3.iter().copied().collect();
-    names.extend(&ftp);
-    for name in names {
-        build(here, name, None)?;
+    if !arguments.built {
+        build_simulator(here)?;
+        for name in s3.iter().chain(&ftp).collect::<BTreeSet<_>>() {
+            build(here, name, None)?;
+        }
     }
-    list(&arguments, here, &simulator, &s3)?;
-    get(&arguments, here, &simulator, &s3)?;
-    put(&arguments, here, &ftp)?;
-    crates(&arguments, here, &s3)
+    let is_wanted = |table| arguments.tables.is_empty() || arguments.tables.contains(&table);
+    if is_wanted(Table::List) {
+        list(&arguments, here, &s3)?;
+    }
+    if is_wanted(Table::Get) {
+        get(&arguments, here, &s3)?;
+    }
+    if is_wanted(Table::Put) {
+        put(&arguments, here, &ftp)?;
+    }
+    if is_wanted(Table::Crates) {
+        crates(&arguments, here, &s3)?;
+    }
+    Ok(())
 }
 
 fn program(here: &Path, name: &str) -> PathBuf {
     here.join(format!("target/release/contestant-{name}"))
 }
 
-fn build_simulator(here: &Path) -> Result<PathBuf> {
-    let root = here.join("../..");
+fn build_simulator(here: &Path) -> Result<()> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "-p", "plimsoll-s3-simulator"]);
-    run(cargo.current_dir(&root))?;
-    Ok(root.join("target/release/s3-simulator"))
+    run(cargo.current_dir(here.join("../..")))?;
+    Ok(())
 }
 
 fn build(here: &Path, name: &str, folder: Option<&Path>) -> Result<Cost> {
@@ -83,9 +107,9 @@ fn build(here: &Path, name: &str, folder: Option<&Path>) -> Result<Cost> {
 }
 
 /// A bucket whose objects have bodies of so many bytes.
-fn bucket(simulator: &Path, objects: u64, least: u64, most: u64) -> Result<(Server, String)> {
+fn bucket(here: &Path, objects: u64, least: u64, most: u64) -> Result<(Server, String)> {
     let server = Server::start(
-        Command::new(simulator)
+        Command::new(here.join("../../target/release/s3-simulator"))
             .arg(format!("--count={objects}"))
             .args(["--bytes", &least.to_string(), &most.to_string()])
             .arg("--until-eof"),
@@ -94,8 +118,8 @@ fn bucket(simulator: &Path, objects: u64, least: u64, most: u64) -> Result<(Serv
     Ok((server, endpoint))
 }
 
-fn list(arguments: &Arguments, here: &Path, simulator: &Path, clients: &[&str]) -> Result<()> {
-    let (server, endpoint) = bucket(simulator, arguments.keys, 0, 48)?;
+fn list(arguments: &Arguments, here: &Path, clients: &[&str]) -> Result<()> {
+    let (server, endpoint) = bucket(here, arguments.keys, 0, 48)?;
     let folder = std::env::temp_dir().join(format!("sdks-{}", std::process::id()));
     let front = tls_front(here, &folder, server.port("s3")?);
     let mut contestants: Vec<Contestant> = clients
@@ -134,8 +158,8 @@ fn tls_front(here: &Path, folder: &Path, port: u64) -> Result<Server> {
     )
 }
 
-fn get(arguments: &Arguments, here: &Path, simulator: &Path, clients: &[&str]) -> Result<()> {
-    let (_server, endpoint) = bucket(simulator, arguments.files, OBJECT_BYTES, OBJECT_BYTES)?;
+fn get(arguments: &Arguments, here: &Path, clients: &[&str]) -> Result<()> {
+    let (_server, endpoint) = bucket(here, arguments.files, OBJECT_BYTES, OBJECT_BYTES)?;
     let files = arguments.files.to_string();
     let mut contestants: Vec<Contestant> = clients
         .iter()

@@ -2,7 +2,7 @@
 //! only what differs. Memory: a node of each level of the cache, and the writer of a state; pages of the
 //! cache are given up behind the reading place.
 //!
-//! What the cache calls synced may not be: see [`cached`]'s statuses and the notes that are told.
+//! What the cache calls synced may not be: that can't be seen from it, and is told.
 
 pub mod bbolt;
 mod cached;
