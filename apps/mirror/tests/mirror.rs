@@ -183,7 +183,8 @@ fn a_listing_that_breaks_off_deletes_nothing() {
     assert_eq!(servers.files(), files(&[("a", "a"), ("b", "b")]));
 }
 
-/// B5 (`..`, CR and LF are in the unit tests of keys: moto takes no such key): no key leads out of the base path, becomes another key's file, or ends a command of FTP.
+/// B5: no key leads out of the base path, becomes another key's file, or ends a command of FTP. (moto takes no
+/// `..`, CR or LF in keys: tests/s3_servers.rs has them.)
 #[test]
 fn keys_that_lead_elsewhere_are_refused_and_counted() {
     let Some(mut servers) = Servers::start("b5") else {
