@@ -65,12 +65,15 @@ pub fn judge(key: &[u8]) -> Policy {
         Some(path) => (path, true),
         None => (text, false),
     };
+    let has_backslash = key.contains(&b'\\');
     for part in path.split('/') {
         let refusal = match part {
             "" => Refusal::EmptyPart,
             "." | ".." => Refusal::Dots,
             // A server on Windows takes `\` for `/`.
-            windows if windows.split('\\').any(|part| part == "..") => Refusal::Dots,
+            windows if has_backslash && windows.split('\\').any(|part| part == "..") => {
+                Refusal::Dots
+            }
             long if long.len() > PART_BYTES_MAX => Refusal::LongPart,
             ours if ours.starts_with(TEMP_PREFIX) => Refusal::Reserved,
             _ => continue,

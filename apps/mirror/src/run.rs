@@ -46,17 +46,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
 fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let log = Log::new(arguments.log_level);
     let (source, destination) = (arguments.source()?, arguments.destination()?);
-    let cancel = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The second one ends it at once, whatever it waits for: that costs no more than a crash.
-        signal_hook::flag::register_conditional_shutdown(
-            signal,
-            i32::from(PARTIAL),
-            cancel.clone(),
-        )
-        .and_then(|_| signal_hook::flag::register(signal, cancel.clone()))
-        .context("listen to signals")?;
-    }
+    let cancel = set_by_signals()?;
     let lock = Lock::take(&arguments.state.state)?;
     let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
     log.memory("START_SCAN");
@@ -92,43 +82,51 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
         refused: counts.refused_total(),
         ..Left::default()
     };
+    let mut at_fault = None;
     if counts.after.new + counts.after.error > 0 {
         let uploaded = work.run(&state, &mut journal, Phase::Upload);
         log.memory("AFTER_UPLOAD");
-        let uploaded = match uploaded {
-            Ok(uploaded) => uploaded,
+        match uploaded {
+            Ok(uploaded) => {
+                tell_uploads(&log, &counts, &uploaded);
+                if arguments.adopt.is_some() {
+                    log.info(format!(
+                        "AdoptFiles: adopted={}: the destination has files of their lengths; their bytes \
+                         were not compared",
+                        uploaded.adopted
+                    ));
+                }
+                left.add(&uploaded);
+            }
             // What was deleted from the source may be what fills the destination.
             Err(error) if error.is::<SideAtFault>() => {
                 log.error(format!("SyncNewFiles: {error}"));
-                let phase = || work.run(&state, &mut journal, Phase::Delete);
-                delete(arguments, &log, &counts, &mut left, phase)?;
-                return Err(error);
+                at_fault = Some(error);
             }
             Err(error) => return Err(error),
-        };
-        log.info(format!(
-            "SyncNewFiles: scanned={}, NEW_files={}, synced={}, failed={}, waiting={}, total_size={}",
-            uploaded.looked_at,
-            counts.after.new + counts.after.error,
-            uploaded.done,
-            uploaded.failed,
-            uploaded.waiting,
-            uploaded.bytes
-        ));
-        if arguments.adopt.is_some() {
-            log.info(format!(
-                "AdoptFiles: adopted={}: the destination has files of their lengths; their bytes were not \
-                 compared",
-                uploaded.adopted
-            ));
         }
-        left.add(&uploaded);
     }
     delete(arguments, &log, &counts, &mut left, || {
         work.run(&state, &mut journal, Phase::Delete)
     })?;
+    if let Some(error) = at_fault {
+        return Err(error);
+    }
     left.is_cancelled = cancel.load(Ordering::Relaxed);
     Ok(left.tell(&log))
+}
+
+/// Set by the first signal; the second one ends the run at once, whatever it waits for, which costs no more than
+/// a crash.
+fn set_by_signals() -> Result<Arc<AtomicBool>> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let code = i32::from(PARTIAL);
+        signal_hook::flag::register_conditional_shutdown(signal, code, cancel.clone())
+            .and_then(|_| signal_hook::flag::register(signal, cancel.clone()))
+            .context("listen to signals")?;
+    }
+    Ok(cancel)
 }
 
 /// Memory for sorting a listing that is not in order.
@@ -353,6 +351,18 @@ fn tell_scan(log: &Log, counts: &ScanCounts) {
     for (refusal, count) in &counts.refused {
         log.error(format!("{count} keys are not mirrored: {refusal}"));
     }
+}
+
+fn tell_uploads(log: &Log, counts: &ScanCounts, uploaded: &Progress) {
+    log.info(format!(
+        "SyncNewFiles: scanned={}, NEW_files={}, synced={}, failed={}, waiting={}, total_size={}",
+        uploaded.looked_at,
+        counts.after.new + counts.after.error,
+        uploaded.done,
+        uploaded.failed,
+        uploaded.waiting,
+        uploaded.bytes
+    ));
 }
 
 /// The scan of a run, which is then dropped. It takes the lock, as its files are written beside.

@@ -150,11 +150,11 @@ fn ftps_sends_many_files_by_one_session() {
     ];
     for (kind, more, tries) in cases {
         let options = Options {
-            certificate: Some(&certificate.both),
+            certificate: Some(&certificate),
             more,
         };
         with("tls", kind, options, |mut servers, _| {
-            let trust = format!("--ca-file={}", certificate.certificate.display());
+            let trust = format!("--ca-file={}", certificate.display());
             let mut expected = BTreeMap::new();
             for n in 0..30 {
                 let name = format!("d{}/{n}", n % 4);

@@ -6,9 +6,8 @@
 mod folder;
 mod servers;
 
-use std::process::Command;
-
 use serde_json::json;
+use servers::certificate::certificate;
 use servers::{Servers, files};
 
 #[test]
@@ -183,7 +182,8 @@ fn a_listing_that_breaks_off_deletes_nothing() {
     assert_eq!(servers.files(), files(&[("a", "a"), ("b", "b")]));
 }
 
-/// B5 (`..`, CR and LF are in the unit tests of keys: moto takes no such key): no key leads out of the base path, becomes another key's file, or ends a command of FTP.
+/// B5: no key leads out of the base path, becomes another key's file, or ends a command of FTP. (moto takes no
+/// `..`, CR or LF in keys: tests/s3_servers.rs has them.)
 #[test]
 fn keys_that_lead_elsewhere_are_refused_and_counted() {
     let Some(mut servers) = Servers::start("b5") else {
@@ -208,39 +208,10 @@ fn keys_that_lead_elsewhere_are_refused_and_counted() {
 /// B6: FTPS works, and a server that is not trusted is not spoken to.
 #[test]
 fn ftps_is_spoken_to_servers_that_are_trusted() {
-    let folder = folder::Folder::new("tls");
-    let (key, certificate) = (folder.path("key.pem"), folder.path("cert.pem"));
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "30",
-            "-subj",
-            "/CN=localhost",
-        ])
-        .args(["-addext", "subjectAltName=DNS:localhost"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .output();
-    if !made.is_ok_and(|output| output.status.success()) {
-        println!("SKIPPED: no openssl");
+    let Some(certificate) = certificate() else {
         return;
-    }
-    let both = folder.path("both.pem");
-    let pem = [
-        std::fs::read(&key).unwrap(),
-        std::fs::read(&certificate).unwrap(),
-    ]
-    .concat();
-    std::fs::write(&both, pem).unwrap();
-    let Some(mut servers) = Servers::start_with("b6", Some(&both)) else {
+    };
+    let Some(mut servers) = Servers::start_with("b6", Some(&certificate)) else {
         return;
     };
     let long = "0123456789".repeat(50_000);

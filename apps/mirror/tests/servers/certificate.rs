@@ -1,33 +1,27 @@
-//! A key and a certificate of localhost, made once for all tests of a program.
+//! A key and a certificate of localhost in one file, made once a week for all tests.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::time::Duration;
 
-pub(crate) struct Certificate {
-    /// The certificate alone, to be trusted.
-    pub(crate) certificate: PathBuf,
-    /// With the key, for a server.
-    pub(crate) both: PathBuf,
-}
+/// It is valid for a month.
+const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// None, said aloud, where there is no openssl.
-pub(crate) fn certificate() -> Option<&'static Certificate> {
-    static MADE: OnceLock<Option<Certificate>> = OnceLock::new();
-    let made = MADE.get_or_init(make).as_ref();
-    if made.is_none() {
-        println!("SKIPPED: no openssl");
+/// The file, for a server, and to be trusted by the program; none, said aloud, where there is no openssl.
+pub(crate) fn certificate() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("localhost.pem");
+    let made = fs::metadata(&path).and_then(|found| found.modified());
+    if made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age < AGE_MAX)) {
+        return Some(path);
     }
-    made
-}
-
-fn make() -> Option<Certificate> {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    // Programs of tests may run at the same time.
-    let own = |name: &str| folder.join(format!("{}-{name}", std::process::id()));
-    let (both, certificate) = (own("both.pem"), own("certificate.pem"));
+    // Tests run at the same time, as do programs of tests: each puts a whole file in place.
+    let own = |part: &str| {
+        let thread = std::thread::current().id();
+        path.with_extension(format!("{}-{thread:?}-{part}", std::process::id()))
+    };
+    let (key, certificate) = (own("key"), own("certificate"));
     let mut command = Command::new("openssl");
     command
         .args([
@@ -40,15 +34,18 @@ fn make() -> Option<Certificate> {
             "subjectAltName=DNS:localhost",
         ])
         .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
-        .arg(&both)
+        .arg(&key)
         .arg("-out")
         .arg(&certificate);
     if !command.output().is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: no openssl");
         return None;
     }
-    let pem = [fs::read(&both).unwrap(), fs::read(&certificate).unwrap()].concat();
-    fs::write(&both, pem).unwrap();
+    let pem = [fs::read(&key).unwrap(), fs::read(&certificate).unwrap()].concat();
+    fs::write(&key, pem).unwrap();
     // proftpd takes no key that others may read.
-    fs::set_permissions(&both, fs::Permissions::from_mode(0o600)).unwrap();
-    Some(Certificate { certificate, both })
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::remove_file(certificate).unwrap();
+    fs::rename(key, &path).unwrap();
+    Some(path)
 }

@@ -27,7 +27,7 @@ from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import FTPServer
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-ZERO = {"list": 0, "get": 0, "stor": 0, "dele": 0, "login": 0}
+ZERO = {"list": 0, "get": 0, "waiting": 0, "stor": 0, "dele": 0, "login": 0}
 
 
 class Site:
@@ -86,7 +86,9 @@ class Site:
                 # The object is changed or deleted between its listing and this.
                 change(self, faults.pop("get_hook"))
             if "get_wait" in faults:
+                counts["waiting"] += 1
                 time.sleep(faults["get_wait"])
+                counts["waiting"] -= 1
             if take(faults, "get_503_times"):
                 return fail("503 Slow Down", "SlowDown")
             if take(faults, "get_500_times"):
