@@ -90,7 +90,11 @@ fn measure(folder: &Path, lister: &Arc<dyn Lister>, options: &Options) -> Result
         let base = state.base();
         let known = KnownHints::new(base.frame_starts(), base.figures().entries);
         let is_known = base.figures().entries > 0;
-        let known: Option<Box<dyn Hints>> = if is_known { Some(Box::new(known)) } else { None };
+        let known: Option<Box<dyn Hints>> = if is_known {
+            Some(Box::new(known))
+        } else {
+            None
+        };
         let mut listing = BucketListing::start(lister, options, known, Box::new(|_| ()))?;
         let mut next = state.next()?;
         if is_known {
