@@ -244,6 +244,20 @@ impl Record {
         }
     }
 
+    /// The record where something later may have been known, and is lost: the destination may hold
+    /// anything.
+    #[must_use]
+    pub fn uncertain(self) -> Record {
+        match self {
+            Record::Synced(meta) => Record::New {
+                meta,
+                held: Held::Unknown,
+                trouble: None,
+            },
+            other => other.begun(),
+        }
+    }
+
     /// The record after its upload or deletion ended so; none after a deletion.
     #[must_use]
     pub fn after(self, outcome: Outcome) -> Option<Record> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! MANIFEST        names the files of this generation; replaced in one step
+//! MANIFEST.copy   the same once more, for a repair
 //! base-N.run      a record of every key, as of generation N; never changes
 //! delta-N.run     what differs from the base, and all that is to be done; never changes
 //! journal-N.log   what came of it since
@@ -12,12 +13,16 @@
 //! the delta has grown beyond a tenth of the base, a new base too. Nothing that is there changes until
 //! the manifest is replaced, so a scan that breaks off costs only the scan. All files have mode 0600.
 //!
+//! What damage leaves is told by [`condition`] and made whole by [`repair`].
+//!
 //! Memory: about 0.5 MiB, and 1 MiB for sorting the journal; no figure grows with the number of keys.
 
+pub mod condition;
 mod generation;
 pub mod journal;
 mod known;
 mod manifest;
+pub mod repair;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -171,8 +176,8 @@ impl State {
             let run = Run::open(folder.join(&file.name))?;
             if !file.matches(run.figures()) {
                 bail!(
-                    "open {}: it is a whole run, but not the one that {} names; take the folder from a \
-                     copy",
+                    "open {}: it is a whole run, but not the one that {} names; `mirror check --repair` \
+                     keeps what is known",
                     folder.join(&file.name).display(),
                     manifest::NAME
                 );

@@ -45,12 +45,28 @@ pub enum Command {
     Export(StateArguments),
     /// Fold what has changed into the base of the state.
     Compact(StateArguments),
-    /// Read every byte of the state and say whether it is whole.
-    Check(StateArguments),
+    /// Read every byte of the state and say of each file whether it is whole. `--state` may also be one
+    /// file.
+    Check(CheckArguments),
     /// Make a state of the cache of yomins-sync; takes the flags of a run.
     ///
     /// Exit codes: 0 all of it was taken, 2 something was left out or is damaged, 1 it failed.
     ImportBbolt(ImportArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    #[command(flatten)]
+    pub state: StateArguments,
+    /// Keep what is known of a damaged state, and have the rest uploaded again; the old files stay beside
+    /// it.
+    #[arg(long)]
+    pub repair: bool,
+    /// What the state is of, where no manifest is left: as `mirror status` shows it.
+    #[arg(long, requires = "pair_destination")]
+    pub pair_source: Option<String>,
+    #[arg(long, requires = "pair_source")]
+    pub pair_destination: Option<String>,
 }
 
 #[derive(Debug, Args)]
