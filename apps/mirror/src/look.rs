@@ -76,7 +76,7 @@ pub(crate) fn explain(key: &str, arguments: &StateArguments) -> Result<ExitCode>
         None => println!("source: not in the last listing"),
     }
     match held {
-        None => println!("destination: the same"),
+        None => println!("destination: the same, by its last upload, adoption or import"),
         Some(Held::Nothing) => println!("destination: nothing yet"),
         Some(Held::Version(meta)) => println!(
             "destination: {} bytes with ETag {}, untouched so far",
