@@ -19,7 +19,8 @@ use suppaftp::{FtpError, Mode, RustlsConnector, RustlsFtpStream, Status};
 use crate::key::TEMP_PREFIX;
 use crate::record::{Etag, Meta};
 
-const BUFFER_BYTES: usize = 64 << 10;
+/// What is read of a file before it is sent on.
+pub const BUFFER_BYTES: usize = 64 << 10;
 
 /// Where the destination is.
 #[derive(Clone)]

@@ -7,11 +7,14 @@
 //! Memory does not grow with the number of files: the state is read and written as sorted runs, beside
 //! the sorted listing.
 
+pub mod bandwidth;
 pub mod config;
 pub mod ftp;
 pub mod key;
 pub mod listing;
 mod look;
+pub mod memory;
+pub mod metrics;
 mod number;
 pub mod record;
 pub mod report;

@@ -40,6 +40,7 @@ impl BucketListing {
             .name("listing".to_owned())
             .stack_size(512 << 10)
             .spawn(move || {
+                let _scope = crate::memory::LISTING.enter();
                 let mut checker = Checker::new(&prefix);
                 loop {
                     let page = client

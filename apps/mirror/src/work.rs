@@ -13,7 +13,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use plimsoll::runs::SortedEntries;
 
+use crate::bandwidth::Bandwidth;
 use crate::ftp::{Connection, Fault, Settings};
+use crate::memory;
+use crate::metrics::{self, Side};
 use crate::record::{Meta, Outcome, Reason, Record};
 use crate::s3::{self, Client, FaultKind};
 use crate::state::State;
@@ -39,8 +42,10 @@ pub struct Work<'a> {
     pub tries: u32,
     /// Set to end the run early.
     pub cancel: &'a AtomicBool,
+    /// Bytes a second of all workers.
+    pub bandwidth: Option<&'a Bandwidth>,
     /// Told once a second.
-    pub progress: &'a (dyn Fn(&Progress) + Sync),
+    pub progress: &'a (dyn Fn(Phase, &Progress) + Sync),
     /// Told of every failure.
     pub failure: &'a (dyn Fn(&str, Reason, &str) + Sync),
 }
@@ -118,8 +123,19 @@ impl Work<'_> {
             let spawn = |name: String| thread::Builder::new().name(name).stack_size(STACK_BYTES);
             for number in 0..self.workers {
                 let (tasks, stop, done) = (&tasks, &stop, done_sender.clone());
-                let started = spawn(format!("worker {number}"))
-                    .spawn_scoped(scope, move || self.work(tasks, stop, &done));
+                // Fewer workers where memory is short, but one at least.
+                let held = match memory::reserve_worker(number) {
+                    Ok(held) => held,
+                    Err(_) if number > 0 => break,
+                    Err(error) => {
+                        drop(task_sender);
+                        return Err(error);
+                    }
+                };
+                let started = spawn(format!("worker {number}")).spawn_scoped(scope, move || {
+                    let _held = held;
+                    memory::TRANSFER.run(|| self.work(tasks, stop, &done));
+                });
                 if let Err(error) = started {
                     // Those that were started wait for tasks until nobody can send any.
                     drop(task_sender);
@@ -133,7 +149,8 @@ impl Work<'_> {
                 })
                 .context("start a thread that reads the state")?;
             drop(done_sender);
-            let collected = self.collect(&done, &journal, &looked_at, &waiting, &mut progress);
+            let counters = (&looked_at, &waiting);
+            let collected = self.collect(&done, &journal, phase, counters, &mut progress);
             if collected.is_err() {
                 stop.store(true, Ordering::Relaxed);
                 // Whoever waits for room gets it.
@@ -148,7 +165,7 @@ impl Work<'_> {
         let journal = journal.into_inner().unwrap_or_else(PoisonError::into_inner);
         journal.sync()?;
         ended?;
-        (self.progress)(&progress);
+        (self.progress)(phase, &progress);
         Ok(progress)
     }
 
@@ -205,8 +222,8 @@ impl Work<'_> {
         &self,
         done: &Receiver<Done>,
         journal: &Mutex<&mut JournalWriter>,
-        looked_at: &AtomicU64,
-        waiting: &AtomicU64,
+        phase: Phase,
+        (looked_at, waiting): (&AtomicU64, &AtomicU64),
         progress: &mut Progress,
     ) -> Result<()> {
         let mut told = Instant::now();
@@ -223,7 +240,7 @@ impl Work<'_> {
                 told = Instant::now();
                 progress.looked_at = looked_at.load(Ordering::Relaxed);
                 progress.waiting = waiting.load(Ordering::Relaxed);
-                (self.progress)(progress);
+                (self.progress)(phase, progress);
             }
         }
     }
@@ -321,6 +338,7 @@ impl Work<'_> {
             if is_final || try_number >= self.tries {
                 return Err(trouble);
             }
+            metrics::count_retry(Side::Destination);
             thread::sleep(pause);
             pause *= 2;
         }
@@ -349,7 +367,10 @@ impl Work<'_> {
                     }
                 };
                 let has_md5 = object.has_md5_etag;
-                let mut each = |_| !self.is_ended(stop);
+                let mut each = |bytes| match self.bandwidth {
+                    Some(limit) => limit.wait(bytes, &|| self.is_ended(stop)),
+                    None => !self.is_ended(stop),
+                };
                 ftp.upload(&task.key, meta, has_md5, &mut object.reader, &mut each)
             }
             None => ftp.delete(&task.key),

@@ -20,6 +20,7 @@ use ureq::{Agent, Body};
 pub use page::Page;
 pub use sign::Credentials;
 
+use crate::metrics::{self, Answer, Side};
 use crate::record::Meta;
 
 /// Buffers of a connection; the defaults are 128 KiB each.
@@ -190,6 +191,25 @@ impl Client {
 
     /// Sends one request; what is no success becomes a fault.
     fn send(&self, path: &str, query: &str, etag: Option<&str>) -> Result<Response<Body>, Fault> {
+        let ended = self.send_once(path, query, etag);
+        metrics::count_request(match &ended {
+            Ok(_) => Answer::Success,
+            Err(fault) => match fault.kind {
+                FaultKind::Gone => Answer::Gone,
+                FaultKind::Changed => Answer::Changed,
+                FaultKind::Refused(_) => Answer::Refused,
+                FaultKind::Failed => Answer::Failed,
+            },
+        });
+        ended
+    }
+
+    fn send_once(
+        &self,
+        path: &str,
+        query: &str,
+        etag: Option<&str>,
+    ) -> Result<Response<Body>, Fault> {
         if let Some(rate) = &self.rate {
             rate.wait();
         }
@@ -261,6 +281,7 @@ impl Client {
                 Err(fault) if fault.kind == FaultKind::Failed && tries < self.settings.tries => {}
                 ended => return ended,
             }
+            metrics::count_retry(Side::Source);
             thread::sleep(pause);
             pause = (2 * pause).min(PAUSE_MAX);
             tries += 1;
