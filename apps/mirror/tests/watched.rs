@@ -126,9 +126,14 @@ fn figures_are_told_by_file_and_while_it_runs() {
     );
     assert!(!page.contains("mirror_exit_code"), "{page}");
     // What `plimsoll watch` reads: see docs/reference/beacon.md of the workspace.
-    let published = published(child.id());
-    for name in ["memory-budget", "transfer", "listing", "tls", "upload"] {
-        assert!(published.contains(name), "no {name} in: {published}");
+    // It is written every 100 ms.
+    let names = ["memory-budget", "transfer", "listing", "tls", "upload"];
+    loop {
+        let page = published(child.id());
+        let missing = names.iter().find(|name| !page.contains(**name));
+        let Some(missing) = missing else { break };
+        assert!(Instant::now() < until, "no {missing} in: {page:?}");
+        std::thread::sleep(Duration::from_millis(20));
     }
     assert!(child.wait().unwrap().success());
     let text = fs::read_to_string(&path).unwrap();

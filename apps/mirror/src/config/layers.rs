@@ -51,9 +51,9 @@ pub fn read(
         if let Some(path) = config_path(&given, environment) {
             let settings = file::read(&path)?;
             notices = settings.notices;
-            all.extend(of_file(verb, &settings.all, &path)?);
+            all.extend(of_file(verb, &settings.all, &path, &given)?);
         }
-        all.extend(of_environment(verb, environment)?);
+        all.extend(of_environment(verb, environment, &given)?);
     }
     all.extend(given.iter().skip(2).cloned());
     // What is set, but empty, is not set.
@@ -114,13 +114,21 @@ fn config_path(
     path.map(PathBuf::from)
 }
 
-fn of_file(verb: &clap::Command, settings: &[Setting], path: &Path) -> Result<Vec<OsString>> {
+fn of_file(
+    verb: &clap::Command,
+    settings: &[Setting],
+    path: &Path,
+    given: &[OsString],
+) -> Result<Vec<OsString>> {
     let mut flags = Vec::new();
     for setting in settings {
         // Verbs that need the state alone pass by the rest.
         let Some(arg) = argument(verb, setting.flag) else {
             continue;
         };
+        if is_given(arg, given) {
+            continue;
+        }
         if let Err(why) = check(arg, OsStr::new(&setting.value)) {
             bail!("{}: {}: {why}", path.display(), setting.key);
         }
@@ -132,6 +140,7 @@ fn of_file(verb: &clap::Command, settings: &[Setting], path: &Path) -> Result<Ve
 fn of_environment(
     verb: &clap::Command,
     environment: &dyn Fn(&str) -> Option<OsString>,
+    given: &[OsString],
 ) -> Result<Vec<OsString>> {
     let mut flags = Vec::new();
     for arg in verb.get_arguments() {
@@ -141,6 +150,9 @@ fn of_environment(
         let Some(value) = environment(name).filter(|value| !value.is_empty()) else {
             continue;
         };
+        if is_given(arg, given) {
+            continue;
+        }
         if let Err(why) = check(arg, &value) {
             bail!("environment variable {name}: {why}");
         }
@@ -151,6 +163,19 @@ fn of_environment(
 
 fn argument<'a>(verb: &'a clap::Command, name: &str) -> Option<&'a Arg> {
     verb.get_arguments().find(|arg| arg.get_id() == name)
+}
+
+/// Whether it is among the flags: what is below it does not count then, right or wrong.
+fn is_given(arg: &Arg, given: &[OsString]) -> bool {
+    let names = arg.get_long_and_visible_aliases().unwrap_or_default();
+    let names = names
+        .into_iter()
+        .chain(arg.get_all_aliases().unwrap_or_default());
+    let names: Vec<String> = names.map(|name| format!("--{name}")).collect();
+    given.iter().filter_map(|one| one.to_str()).any(|one| {
+        let name = one.split_once('=').map_or(one, |(name, _)| name);
+        names.iter().any(|known| known == name)
+    })
 }
 
 /// `--name=value`.
