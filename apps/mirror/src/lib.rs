@@ -8,12 +8,15 @@
 //! the sorted listing.
 
 pub mod adopt;
+pub mod bandwidth;
 pub mod config;
 pub mod ftp;
 pub mod import;
 pub mod key;
 pub mod listing;
 mod look;
+pub mod memory;
+pub mod metrics;
 mod number;
 pub mod record;
 pub mod report;

@@ -40,9 +40,6 @@ const PROGRESS_RECORDS: u64 = 1_000_000;
 pub struct ImportArguments {
     /// The cache: a file of bbolt, which no other program has open.
     pub cache: PathBuf,
-    /// Bucket of the cache.
-    #[arg(long, env = "CACHE_BBOLT_BUCKET", default_value = "files")]
-    pub bbolt_bucket: String,
     /// Take no file for synced, whatever the cache says of it.
     ///
     /// The next run uploads all, or with --adopt size what the destination has in another length.
@@ -57,7 +54,7 @@ pub struct ImportArguments {
 /// # Errors
 /// It is no cache, damaged, or open elsewhere; there is a state already.
 pub(crate) fn import(arguments: &ImportArguments) -> Result<ExitCode> {
-    let log = Log::new(arguments.run.log_level);
+    let log = Log::of(&arguments.run);
     // Also what only a run needs is checked.
     arguments.run.source()?;
     arguments.run.destination()?;
@@ -92,7 +89,7 @@ fn read(
         false => Trust::Synced,
     };
     let database = Database::open(file)?;
-    let mut entries = database.bucket(arguments.bbolt_bucket.as_bytes())?;
+    let mut entries = database.bucket(arguments.run.gone.cache_bucket.as_bytes())?;
     let mut counts = Counts {
         is_fallback: database.is_fallback(),
         ..Counts::default()
