@@ -8,11 +8,13 @@
 //! the sorted listing.
 
 pub mod config;
+mod divide;
 pub mod ftp;
 pub mod key;
 pub mod listing;
 mod look;
 mod number;
+mod range;
 pub mod record;
 pub mod report;
 pub mod run;

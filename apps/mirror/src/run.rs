@@ -9,6 +9,7 @@ use plimsoll::runs::SortOptions;
 use plimsoll::stream::TempSpace;
 
 use crate::config::{Command, RunArguments};
+use crate::divide;
 use crate::listing::{
     BucketListing, Hints, IgnoresStartAfter, KnownHints, Lister, Options, SortedListing, Strategy,
     Unordered,
@@ -17,7 +18,7 @@ use crate::look;
 use crate::report::Log;
 use crate::s3::Client;
 use crate::scan::{ScanCounts, scan};
-use crate::state::{Generation, Lock, State};
+use crate::state::{Generation, Lock, Manifest, State};
 use crate::work::{Phase, Progress, Work, now};
 
 /// Both sides are equal; something is left.
@@ -38,7 +39,15 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Export(arguments) => look::export(&arguments),
         Command::Compact(arguments) => look::compact(&arguments),
         Command::Check(arguments) => look::check(&arguments),
+        Command::Ranges(arguments) => divide::print_ranges(&arguments),
+        Command::Split { split, into } => divide::split(&split, &into),
+        Command::Join(arguments) => divide::join(&arguments),
     }
+}
+
+fn open(arguments: &RunArguments, lock: &Lock) -> Result<State> {
+    let range = Manifest::range_text(&arguments.range);
+    State::open_range(&arguments.state.state, &arguments.pair(), &range, lock)
 }
 
 fn run(arguments: &RunArguments) -> Result<ExitCode> {
@@ -49,7 +58,7 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
         signal_hook::flag::register(signal, cancel.clone()).context("listen to signals")?;
     }
     let lock = Lock::take(&arguments.state.state)?;
-    let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
+    let state = open(arguments, &lock)?;
     log.memory("START_SCAN");
     let client = Arc::new(Client::new(source)?);
     let (counts, next) = list(arguments, &log, &client, &state)?;
@@ -312,7 +321,7 @@ fn plan(arguments: &RunArguments) -> Result<ExitCode> {
     // Also what only a run needs is checked.
     arguments.destination()?;
     let lock = Lock::take(&arguments.state.state)?;
-    let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
+    let state = open(arguments, &lock)?;
     let client = Arc::new(Client::new(arguments.source()?)?);
     let (counts, next) = list(arguments, &log, &client, &state)?;
     drop(next);

@@ -33,6 +33,7 @@ use anyhow::{Context, Result, bail};
 use plimsoll::runs::{Run, SortOptions, SortedEntries, Sorter};
 use plimsoll::stream::{TempSpace, remove_leftovers};
 
+use crate::listing::KeyRange;
 pub use generation::Generation;
 use journal::{Belongs, JournalWriter};
 pub use known::Known;
@@ -105,13 +106,18 @@ impl State {
     ///
     /// # Errors
     /// A state of another pair; files that are damaged, foreign or missing.
-    pub fn open(folder: &Path, pair: &Pair, _lock: &Lock) -> Result<State> {
+    pub fn open(folder: &Path, pair: &Pair, lock: &Lock) -> Result<State> {
+        State::open_range(folder, pair, "", lock)
+    }
+
+    /// The same of a part of the bucket; `range` as [`Manifest::range_text`] has it.
+    ///
+    /// # Errors
+    /// As [`State::open`]; a state of another range.
+    pub fn open_range(folder: &Path, pair: &Pair, range: &str, lock: &Lock) -> Result<State> {
         let manifest = match Manifest::read(folder)? {
             Some(manifest) => manifest,
-            None => {
-                let new = Manifest::new(pair.clone(), 0);
-                Generation::begin(folder, &new, None)?.publish(0)?
-            }
+            None => State::begin(folder, pair, range, lock)?.publish(0)?,
         };
         if manifest.pair != *pair {
             bail!(
@@ -123,9 +129,40 @@ impl State {
                 pair.destination
             );
         }
+        if manifest.range != range {
+            let shown = |range: &str| match range {
+                "" => "all keys".to_owned(),
+                range => format!("the keys {range}"),
+            };
+            bail!(
+                "the state in {} is of {}, not of {}: what it does not list would be deleted; give the same \
+                 --range, or another folder, or cut it by `mirror split`",
+                folder.display(),
+                shown(&manifest.range),
+                shown(range)
+            );
+        }
         remove_leftovers(folder)?;
         remove_others(folder, &manifest)?;
         State::with(folder, manifest)
+    }
+
+    /// Begins the first generation of a new state.
+    pub fn begin(folder: &Path, pair: &Pair, range: &str, _lock: &Lock) -> Result<Generation> {
+        let mut new = Manifest::new(pair.clone(), 0);
+        new.range = range.to_owned();
+        Generation::begin(folder, &new, None)
+    }
+
+    /// The keys that it is of.
+    ///
+    /// # Errors
+    /// A manifest that somebody changed.
+    pub fn range(&self) -> Result<KeyRange> {
+        match &*self.manifest.range {
+            "" => Ok(KeyRange::default()),
+            text => text.parse(),
+        }
     }
 
     /// Opens the state for reading, while another process may be changing it.

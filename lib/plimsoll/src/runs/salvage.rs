@@ -351,10 +351,9 @@ impl Salvage {
                 let left = &window[offset..];
                 if self.trailer.is_none()
                     && left.get(TRAILER_BYTES - 8..TRAILER_BYTES) == Some(MAGIC)
+                    && let Some(trailer) = read_trailer(&self.file, self.at)
                 {
-                    if let Some(trailer) = read_trailer(&self.file, self.at) {
-                        return Ok(Found::Trailer(trailer));
-                    }
+                    return Ok(Found::Trailer(trailer));
                 }
                 let Some(head) = left.first_chunk().map(Head::parse) else {
                     continue;
