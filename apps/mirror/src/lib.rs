@@ -10,6 +10,7 @@
 pub mod adopt;
 pub mod bandwidth;
 pub mod config;
+mod divide;
 pub mod ftp;
 pub mod import;
 pub mod key;
@@ -18,6 +19,7 @@ mod look;
 pub mod memory;
 pub mod metrics;
 mod number;
+mod range;
 pub mod record;
 pub mod report;
 pub mod run;

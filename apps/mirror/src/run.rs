@@ -13,6 +13,7 @@ use plimsoll::stream::TempSpace;
 
 use crate::bandwidth::Bandwidth;
 use crate::config::{Command, RunArguments};
+use crate::divide;
 use crate::import;
 use crate::listing::{
     BucketListing, Hints, IgnoresStartAfter, KnownHints, Lister, Options, SortedListing, Strategy,
@@ -24,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::report::{Log, progress_line};
 use crate::s3::Client;
 use crate::scan::{Cancelled, ScanCounts, UntilCancelled, scan};
-use crate::state::{Generation, Lock, State};
+use crate::state::{Generation, Lock, Manifest, State};
 use crate::work::{Phase, Progress, SideAtFault, Work, now};
 
 /// Both sides are equal; something is left.
@@ -46,7 +47,15 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Compact(arguments) => look::compact(&arguments),
         Command::Check(arguments) => look::check(&arguments),
         Command::ImportBbolt(arguments) => import::import(&arguments),
+        Command::Ranges(arguments) => divide::print_ranges(&arguments),
+        Command::Split { split, into } => divide::split(&split, &into),
+        Command::Join(arguments) => divide::join(&arguments),
     }
+}
+
+fn open(arguments: &RunArguments, lock: &Lock) -> Result<State> {
+    let range = Manifest::range_text(&arguments.range);
+    State::open_range(&arguments.state.state, &arguments.pair(), &range, lock)
 }
 
 fn run(arguments: &RunArguments) -> Result<ExitCode> {
@@ -76,7 +85,7 @@ fn run_measured(arguments: &RunArguments, log: &Log, metrics: &Metrics) -> Resul
         .run(|| Ok::<_, anyhow::Error>((arguments.source()?, arguments.destination()?)))?;
     let cancel = set_by_signals()?;
     let lock = Lock::take(&arguments.state.state)?;
-    let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
+    let state = open(arguments, &lock)?;
     log.memory("START_PREPARE_SCAN");
     let client = Arc::new(memory::TLS.run(|| Client::new(source))?);
     let listed = || list(arguments, log, &client, &state, &cancel);
@@ -423,7 +432,7 @@ fn plan(arguments: &RunArguments) -> Result<ExitCode> {
     // Also what only a run needs is checked.
     arguments.destination()?;
     let lock = Lock::take(&arguments.state.state)?;
-    let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
+    let state = open(arguments, &lock)?;
     let client = Arc::new(Client::new(arguments.source()?)?);
     // A signal just ends it: nothing was changed.
     let (counts, next) = list(arguments, &log, &client, &state, &AtomicBool::new(false))?;

@@ -66,6 +66,37 @@ pub enum Command {
     ///
     /// Exit codes: 0 all of it was taken, 2 something was left out or is damaged, 1 it failed.
     ImportBbolt(ImportArguments),
+    /// Print ranges of keys of about as many files, for `--range`: the same wherever the state is the same.
+    Ranges(SplitArguments),
+    /// Cut a state into new ones of such ranges, which go on from it.
+    Split {
+        #[command(flatten)]
+        split: SplitArguments,
+        /// Folder for the new states: 1, 2, … in it.
+        #[arg(long)]
+        into: PathBuf,
+    },
+    /// Make one new state of those of neighbouring ranges.
+    Join(JoinArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct SplitArguments {
+    /// How many.
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub parts: u32,
+    #[command(flatten)]
+    pub state: StateArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct JoinArguments {
+    /// Folders of the states.
+    #[arg(required = true)]
+    pub from: Vec<PathBuf>,
+    /// Folder of the new state.
+    #[arg(long)]
+    pub into: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -170,6 +201,10 @@ pub struct RunArguments {
     /// Only keys that begin so; they keep it at the destination.
     #[arg(long, env = "S3_PREFIX", default_value = "")]
     pub s3_prefix: String,
+    /// Only keys FROM..TO, FROM included and TO not, either left out for no bound; in them %XX is a byte:
+    /// %25 for %, %2E for a dot beside another.
+    #[arg(long, default_value = "..", hide_default_value = true)]
+    pub range: KeyRange,
     #[arg(long, env = "S3_REGION", default_value = "us-east-1")]
     pub s3_region: String,
     #[arg(long, env = "S3_ACCESS_KEY_ID", hide_env_values = true)]
@@ -349,7 +384,7 @@ impl RunArguments {
         };
         Ok(listing::Options {
             prefix: self.s3_prefix.clone(),
-            range: KeyRange::default(),
+            range: self.range.clone(),
             strategy,
             workers: self.source_workers as usize,
             keys_ahead: self.source_max_queue_size,
