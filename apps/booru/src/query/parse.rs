@@ -1,0 +1,663 @@
+//! Text to a query. One pass; calls itself once for each group.
+
+use super::moment;
+use super::word::{Character, Pattern, Word, text_of};
+use super::{
+    Category, DEPTH_MAX, Direction, Expression, Field, Has, Interval, Order, QUERY_BYTES_MAX,
+    Query, QueryError, SortKey, TERMS_MAX, Term,
+};
+
+pub(super) fn parse(text: &str) -> Result<Query, QueryError> {
+    if text.len() > QUERY_BYTES_MAX {
+        let message = format!(
+            "it has {} bytes, and {QUERY_BYTES_MAX} are the most: ask for less at once",
+            text.len()
+        );
+        return fail(0, message);
+    }
+    let mut parser = Parser {
+        characters: text.chars().collect(),
+        next: 0,
+        terms: 0,
+        order: None,
+    };
+    let expression = parser.read_any(0)?;
+    debug_assert_eq!(parser.next, parser.characters.len());
+    Ok(Query {
+        expression: expression.unwrap_or(Expression::All(Vec::new())),
+        order: parser.order.unwrap_or_default(),
+    })
+}
+
+/// `at` counts the characters before the place.
+fn fail<T>(at: usize, message: impl Into<String>) -> Result<T, QueryError> {
+    Err(QueryError {
+        character: at + 1,
+        message: message.into(),
+    })
+}
+
+struct Parser {
+    characters: Vec<char>,
+    next: usize,
+    terms: usize,
+    order: Option<Order>,
+}
+
+/// What stands in a list.
+enum Item {
+    Term(Expression),
+    /// With a `~` before it.
+    Optional(Expression),
+    /// Says nothing about images.
+    Order,
+    Or,
+}
+
+impl Parser {
+    fn peek(&self) -> Option<char> {
+        self.characters.get(self.next).copied()
+    }
+
+    /// Lists with `or` between them; `None` if there is no term.
+    fn read_any(&mut self, depth: usize) -> Result<Option<Expression>, QueryError> {
+        let mut lists = Vec::new();
+        loop {
+            let start = self.next;
+            let (list, or_at) = self.read_all(depth)?;
+            let is_part = or_at.is_some() || !lists.is_empty();
+            match (list, is_part) {
+                (Some(Expression::Any(parts)), true) => lists.extend(parts),
+                (Some(list), true) => lists.push(list),
+                (None, true) => {
+                    let message =
+                        "`or` needs a term on either side; write `\\or` for a tag of that name";
+                    return fail(or_at.unwrap_or(start.saturating_sub(2)), message);
+                }
+                (list, false) => return Ok(list),
+            }
+            if or_at.is_none() {
+                return Ok(Some(Expression::Any(lists)));
+            }
+        }
+    }
+
+    /// One list, up to its end or an `or`, and where that was.
+    fn read_all(
+        &mut self,
+        depth: usize,
+    ) -> Result<(Option<Expression>, Option<usize>), QueryError> {
+        let mut parts = Vec::new();
+        let mut optional = Vec::new();
+        let mut or_at = None;
+        loop {
+            while self.peek().is_some_and(char::is_whitespace) {
+                self.next += 1;
+            }
+            let at = self.next;
+            match self.peek() {
+                None => break,
+                Some(')') if depth > 0 => break,
+                Some(')') => {
+                    return fail(at, "`)` closes no group; write `\\)` for the character");
+                }
+                Some(_) => {}
+            }
+            match self.read_item(depth)? {
+                Item::Term(Expression::All(more)) => parts.extend(more),
+                Item::Term(one) => parts.push(one),
+                Item::Optional(Expression::Any(more)) => optional.extend(more),
+                Item::Optional(one) => optional.push(one),
+                Item::Order => {}
+                Item::Or => {
+                    or_at = Some(at);
+                    break;
+                }
+            }
+        }
+        match optional.len() {
+            0 => {}
+            1 => match optional.remove(0) {
+                Expression::All(more) => parts.extend(more),
+                one => parts.push(one),
+            },
+            _ => parts.push(Expression::Any(optional)),
+        }
+        let mut parts = merge_lists(parts);
+        let list = match parts.len() {
+            0 => None,
+            1 => Some(parts.remove(0)),
+            _ => Some(Expression::All(parts)),
+        };
+        Ok((list, or_at))
+    }
+
+    fn read_item(&mut self, depth: usize) -> Result<Item, QueryError> {
+        let start = self.next;
+        let is_optional = self.peek() == Some('~');
+        if is_optional {
+            self.next += 1;
+            // It is a group, and printed as one.
+            self.check_depth(start, depth + 1)?;
+        }
+        let mut is_negated = false;
+        while self.peek() == Some('-') {
+            self.next += 1;
+            is_negated = !is_negated;
+        }
+        let prefix = &self.characters[start..self.next];
+        let is_bare = prefix.is_empty();
+        match self.peek() {
+            None => return fail(start, nothing_behind(prefix)),
+            Some(c) if c.is_whitespace() || (c == ')' && depth > 0) => {
+                return fail(start, nothing_behind(prefix));
+            }
+            Some('~') => {
+                return fail(
+                    self.next,
+                    "`~` comes first: `~-word`, once; write `\\~` for the character",
+                );
+            }
+            Some(_) => {}
+        }
+        let expression = match self.peek() {
+            Some('(') => self.read_group(depth)?,
+            Some('"') => self.read_quoted()?,
+            _ => {
+                let word = self.read_word(depth)?;
+                if is_bare && word.is("or") {
+                    return Ok(Item::Or);
+                }
+                match self.term(&word)? {
+                    Some(term) => {
+                        self.count(word.at, list_len(&term))?;
+                        Expression::Term(term)
+                    }
+                    None if !is_bare => {
+                        return fail(start, "an order can't be negated or chosen from");
+                    }
+                    None if depth > 0 => {
+                        return fail(
+                            start,
+                            "an order is of the whole query: write it outside of `( )`",
+                        );
+                    }
+                    None => return Ok(Item::Order),
+                }
+            }
+        };
+        let expression = match (is_negated, expression) {
+            (false, expression) => expression,
+            (true, Expression::Not(inner)) => *inner,
+            (true, expression) => Expression::Not(Box::new(expression)),
+        };
+        Ok(match is_optional {
+            true => Item::Optional(expression),
+            false => Item::Term(expression),
+        })
+    }
+
+    fn check_depth(&self, at: usize, depth: usize) -> Result<(), QueryError> {
+        if depth <= DEPTH_MAX {
+            return Ok(());
+        }
+        fail(
+            at,
+            format!("groups lie within each other {depth} times, and {DEPTH_MAX} are the most"),
+        )
+    }
+
+    fn count(&mut self, at: usize, terms: usize) -> Result<(), QueryError> {
+        self.terms += terms;
+        if self.terms <= TERMS_MAX {
+            return Ok(());
+        }
+        fail(
+            at,
+            format!("this is more than the {TERMS_MAX} terms that one query may have"),
+        )
+    }
+
+    fn read_group(&mut self, depth: usize) -> Result<Expression, QueryError> {
+        let start = self.next;
+        self.check_depth(start, depth + 1)?;
+        self.next += 1;
+        let inner = self.read_any(depth + 1)?;
+        if self.peek() != Some(')') {
+            return fail(
+                start,
+                "this `(` is never closed; write `\\(` for the character",
+            );
+        }
+        self.next += 1;
+        match inner {
+            Some(inner) => Ok(inner),
+            None => fail(
+                start,
+                "there is no term in this `( )`; write `\\(\\)` for the characters",
+            ),
+        }
+    }
+
+    /// Text in quotes, behind which the item ends.
+    fn read_quoted(&mut self) -> Result<Expression, QueryError> {
+        let start = self.next;
+        let characters = self.read_quotes()?;
+        let text = text_of(&characters);
+        if text.is_empty() {
+            return fail(start, "there is nothing in these quotes");
+        }
+        self.count(start, 1)?;
+        Ok(Expression::Term(Term::Text(text)))
+    }
+
+    fn read_quotes(&mut self) -> Result<Vec<Character>, QueryError> {
+        let start = self.next;
+        self.next += 1;
+        let mut characters = Vec::new();
+        loop {
+            let value = match self.peek() {
+                Some('"') => break,
+                Some('\\') => {
+                    self.next += 1;
+                    self.peek()
+                }
+                other => other,
+            };
+            let Some(value) = value else {
+                return fail(
+                    start,
+                    "this quote is never closed; write `\\\"` for the character",
+                );
+            };
+            check_character(self.next, value)?;
+            characters.push(Character {
+                value,
+                is_escaped: true,
+            });
+            self.next += 1;
+        }
+        self.next += 1;
+        Ok(characters)
+    }
+
+    fn read_word(&mut self, depth: usize) -> Result<Word, QueryError> {
+        let at = self.next;
+        let mut characters: Vec<Character> = Vec::new();
+        let mut open = 0_usize;
+        while let Some(value) = self.peek() {
+            let mut is_escaped = false;
+            let mut value = value;
+            match value {
+                '\\' => {
+                    self.next += 1;
+                    is_escaped = true;
+                    value = match self.peek() {
+                        Some(value) => value,
+                        None => {
+                            return fail(
+                                self.next - 1,
+                                "`\\` takes the next character, and there is none; write `\\\\`",
+                            );
+                        }
+                    };
+                }
+                // The value behind a prefix may be in quotes.
+                '"' if characters.last().is_some_and(|last| last.is(':'))
+                    && is_prefix(&characters) =>
+                {
+                    characters.extend(self.read_quotes()?);
+                    break;
+                }
+                '(' => open += 1,
+                ')' if open > 0 => open -= 1,
+                ')' if depth > 0 => break,
+                value if value.is_whitespace() => break,
+                _ => {}
+            }
+            check_character(self.next, value)?;
+            characters.push(Character { value, is_escaped });
+            self.next += 1;
+        }
+        Ok(Word { at, characters })
+    }
+
+    /// What a word asks; `None` for an order, which is kept.
+    fn term(&mut self, word: &Word) -> Result<Option<Term>, QueryError> {
+        if let Some(extensions) = extensions(word) {
+            return Ok(Some(Term::Extension(extensions)));
+        }
+        if let Some((name, value)) = word.prefix()
+            && KNOWN.contains(&name.as_str())
+        {
+            if value.characters.is_empty() {
+                return fail(
+                    word.at,
+                    format!(
+                        "nothing follows `{name}:`; write `\\` before it for a tag of that name"
+                    ),
+                );
+            }
+            if name == "order" {
+                self.order = Some(order(&value)?);
+                return Ok(None);
+            }
+            return typed(&name, &value).map(Some);
+        }
+        let text = word.text();
+        let rating = text
+            .strip_prefix("rating_")
+            .filter(|name| RATINGS.contains(name));
+        if let Some(rating) = rating
+            && word.is(&text)
+        {
+            return Ok(Some(Term::Rating(vec![rating.to_owned()])));
+        }
+        Ok(Some(Term::Word(Pattern::of(&word.characters))))
+    }
+}
+
+const RATINGS: &[&str] = &["general", "sensitive", "questionable", "explicit"];
+
+/// Names that mean something before a `:`. Other words with a `:` are tags, as `re:zero`.
+pub(super) const KNOWN: &[&str] = &[
+    "source",
+    "filename",
+    "pool",
+    "metadata",
+    "order",
+    "has",
+    "is",
+    "rating",
+    "character",
+    "copyright",
+    "artist",
+    "species",
+    "meta",
+    "general",
+    "id",
+    "score",
+    "favcount",
+    "width",
+    "height",
+    "tagcount",
+    "date",
+    "md5",
+];
+
+/// Whether a word would be read as something else than a tag if its first character were not escaped.
+pub(super) fn is_special(word: &str) -> bool {
+    let rating = word
+        .strip_prefix("rating_")
+        .is_some_and(|name| RATINGS.contains(&name));
+    let prefix = word
+        .split_once(':')
+        .is_some_and(|(name, _)| KNOWN.contains(&name));
+    rating || prefix || word == "or" || word.starts_with(['-', '~', '(', ')', '"', '.', '\\'])
+}
+
+fn nothing_behind(prefix: &[char]) -> String {
+    let prefix: String = prefix.iter().collect();
+    format!("no term follows `{prefix}` directly; write `\\{prefix}` for a tag of that name")
+}
+
+fn is_prefix(characters: &[Character]) -> bool {
+    let (name, _) = characters.split_at(characters.len() - 1);
+    name.iter().all(|one| !one.is_escaped) && KNOWN.contains(&text_of(name).as_str())
+}
+
+fn check_character(at: usize, value: char) -> Result<(), QueryError> {
+    match value.is_control() {
+        true => fail(at, "a control character is in no name"),
+        false => Ok(()),
+    }
+}
+
+fn list_len(term: &Term) -> usize {
+    match term {
+        Term::Rating(list) | Term::Source(list) | Term::Extension(list) => list.len(),
+        Term::Md5(list) => list.len(),
+        Term::Number(_, list) => list.len(),
+        _ => 1,
+    }
+}
+
+/// Endings, and ratings, that stand in one list mean any of them: no image has two.
+fn merge_lists(parts: Vec<Expression>) -> Vec<Expression> {
+    let mut merged: Vec<Expression> = Vec::new();
+    for part in parts {
+        let known = merged.iter_mut().find_map(|other| match (other, &part) {
+            (Expression::Term(Term::Extension(known)), Expression::Term(Term::Extension(more)))
+            | (Expression::Term(Term::Rating(known)), Expression::Term(Term::Rating(more))) => {
+                Some((known, more.clone()))
+            }
+            _ => None,
+        });
+        match known {
+            Some((known, more)) => known.extend(more),
+            None => merged.push(part),
+        }
+    }
+    merged
+}
+
+/// `.png` or `.png,.jpg`: what begins with a dot and goes on with letters and digits.
+fn extensions(word: &Word) -> Option<Vec<String>> {
+    word.characters.first().filter(|first| first.is('.'))?;
+    let entries = word.entries();
+    let mut extensions = Vec::new();
+    for entry in &entries {
+        let text = entry.text();
+        let name = text.strip_prefix('.').unwrap_or(&text);
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !is_name || entry.characters.iter().any(|one| one.is_escaped) {
+            return None;
+        }
+        extensions.push(name.to_owned());
+    }
+    Some(extensions)
+}
+
+fn typed(name: &str, value: &Word) -> Result<Term, QueryError> {
+    if let Some(category) = Category::of(name) {
+        return Ok(Term::Tag(category, Pattern::of(&value.characters)));
+    }
+    if let Some((_, field)) = Field::ALL.iter().find(|(known, _)| *known == name) {
+        let entries = value.entries();
+        let intervals = entries.iter().map(|entry| interval(*field, entry));
+        return Ok(Term::Number(*field, intervals.collect::<Result<_, _>>()?));
+    }
+    match name {
+        "filename" => Ok(Term::Path(Pattern::of(&value.characters))),
+        "pool" => Ok(Term::Pool(Pattern::of(&value.characters))),
+        "source" => texts(value).map(Term::Source),
+        "rating" => {
+            let ratings = texts(value)?;
+            Ok(Term::Rating(
+                ratings.iter().map(|text| rating(text)).collect(),
+            ))
+        }
+        "md5" => {
+            let entries = value.entries();
+            let sums = entries.iter().map(md5);
+            Ok(Term::Md5(sums.collect::<Result<_, _>>()?))
+        }
+        "has" => match Has::ALL.iter().find(|(known, _)| value.is(known)) {
+            Some((_, has)) => Ok(Term::Has(*has)),
+            None => unknown("has", value, Has::ALL.iter().map(|(name, _)| *name)),
+        },
+        "is" if ["favourite", "favorite", "fav"]
+            .iter()
+            .any(|known| value.is(known)) =>
+        {
+            Ok(Term::Favourite)
+        }
+        "is" => unknown("is", value, ["favourite"]),
+        "metadata" if value.is("missing") => Ok(Term::MetadataMissing),
+        _ => unknown(name, value, ["missing"]),
+    }
+}
+
+fn unknown<'a, T>(
+    prefix: &str,
+    value: &Word,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Result<T, QueryError> {
+    let known: Vec<&str> = known.into_iter().collect();
+    let message = format!(
+        "`{prefix}:{}` is not known; known are {}; write `\\` before it for a tag of that name",
+        value.text(),
+        known.join(", ")
+    );
+    fail(value.at, message)
+}
+
+fn texts(value: &Word) -> Result<Vec<String>, QueryError> {
+    let mut texts = Vec::new();
+    for entry in value.entries() {
+        if entry.characters.is_empty() {
+            return fail(entry.at, "this entry of the list is empty");
+        }
+        texts.push(entry.text());
+    }
+    Ok(texts)
+}
+
+/// Sites shorten them to a letter.
+fn rating(text: &str) -> String {
+    let known = RATINGS
+        .iter()
+        .find(|name| text.len() == 1 && name.starts_with(text));
+    known.map_or(text, |name| name).to_owned()
+}
+
+fn md5(entry: &Word) -> Result<[u8; 16], QueryError> {
+    let text = entry.text();
+    let mut sum = [0; 16];
+    let is_sum = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_sum {
+        return fail(
+            entry.at,
+            format!("`{text}` is no MD5 sum, which has 32 digits 0-9 and a-f"),
+        );
+    }
+    for (index, byte) in sum.iter_mut().enumerate() {
+        let digits = &text[index * 2..index * 2 + 2];
+        *byte = u8::from_str_radix(digits, 16).expect("all are hexadecimal digits");
+    }
+    Ok(sum)
+}
+
+fn order(value: &Word) -> Result<Order, QueryError> {
+    let text = value.text();
+    match text.as_str() {
+        "new" | "newest" | "recent" | "ingested" => return Ok(Order::default()),
+        "old" | "oldest" => return Ok(Order::By(SortKey::Ingested, Direction::Ascending)),
+        "random" => return Ok(Order::Random(None)),
+        _ => {}
+    }
+    if let Some(seed) = text.strip_prefix("random:") {
+        return match seed.parse() {
+            Ok(seed) => Ok(Order::Random(Some(seed))),
+            Err(_) => fail(
+                value.at,
+                format!(
+                    "`{seed}` is no seed, which is a number from 0 to {}",
+                    u64::MAX
+                ),
+            ),
+        };
+    }
+    let (name, direction) = match text.strip_suffix("_asc") {
+        Some(name) => (name, Direction::Ascending),
+        None => (
+            text.strip_suffix("_desc").unwrap_or(&text),
+            Direction::Descending,
+        ),
+    };
+    if let Some((_, key)) = SortKey::ALL.iter().find(|(known, _)| *known == name) {
+        return Ok(Order::By(*key, direction));
+    }
+    let known = SortKey::ALL.iter().map(|(name, _)| *name);
+    unknown(
+        "order",
+        value,
+        ["new", "old", "random"].into_iter().chain(known),
+    )
+}
+
+/// `5`, `>5`, `>=5`, `<5`, `<=5`, `5..9`, `5..`, `..9`.
+fn interval(field: Field, entry: &Word) -> Result<Interval, QueryError> {
+    let text = entry.text();
+    let value = |text: &str| value_of(field, text, entry.at);
+    let found = if let Some(rest) = text.strip_prefix(">=") {
+        from(value(rest)?.min)
+    } else if let Some(rest) = text.strip_prefix("<=") {
+        up_to(value(rest)?.max)
+    } else if let Some(rest) = text.strip_prefix('>') {
+        value(rest)?.max.checked_add(1).map_or(NOTHING, from)
+    } else if let Some(rest) = text.strip_prefix('<') {
+        value(rest)?.min.checked_sub(1).map_or(NOTHING, up_to)
+    } else if let Some((first, last)) = text.split_once("..") {
+        let first = match first {
+            "" => i64::MIN,
+            first => value(first)?.min,
+        };
+        let last = match last {
+            "" if first == i64::MIN => return fail(entry.at, "one end of `..` is needed"),
+            "" => i64::MAX,
+            last => value(last)?.max,
+        };
+        Interval {
+            min: first,
+            max: last,
+        }
+    } else {
+        value(&text)?
+    };
+    if found.min > found.max {
+        return fail(entry.at, format!("nothing can lie in `{text}`"));
+    }
+    let is_date = |end: i64, open: i64| end == open || moment::text_of(end).is_some();
+    if field == Field::Date && !(is_date(found.min, i64::MIN) && is_date(found.max, i64::MAX)) {
+        return fail(
+            entry.at,
+            format!("`{text}` lies outside of the years 0000 to 9999"),
+        );
+    }
+    Ok(found)
+}
+
+const NOTHING: Interval = Interval { min: 1, max: 0 };
+
+fn from(min: i64) -> Interval {
+    Interval { min, max: i64::MAX }
+}
+
+fn up_to(max: i64) -> Interval {
+    Interval { min: i64::MIN, max }
+}
+
+fn value_of(field: Field, text: &str, at: usize) -> Result<Interval, QueryError> {
+    if field == Field::Date {
+        return match moment::seconds_of(text) {
+            Some(seconds) => Ok(seconds),
+            None => fail(
+                at,
+                format!(
+                    "`{text}` is no date: 2025, 2025-06, 2025-06-01 and 2025-06-01T12:30:00 are"
+                ),
+            ),
+        };
+    }
+    match text.parse() {
+        Ok(number) => Ok(Interval {
+            min: number,
+            max: number,
+        }),
+        Err(_) => fail(
+            at,
+            format!("`{text}` is no whole number of at most 19 digits"),
+        ),
+    }
+}
