@@ -56,6 +56,10 @@ fn each_token_is_understood() {
         ("is:fav", "is:favourite"),
         ("rating:g rating_explicit", "rating:general,explicit"),
         ("rating_system", "rating_system"),
+        (
+            "rating:*able,s source:*booru",
+            "rating:*able,sensitive source:*booru",
+        ),
         ("character:miku artist:a*", "character:miku artist:a*"),
         ("score:>10 score:..5", "score:>=11 score:<=5"),
         ("id:5,7..9", "id:5,7..9"),
@@ -73,7 +77,7 @@ fn each_token_is_understood() {
         ("re:zero", "re:zero"),
         ("miku_(song)", "miku_(song)"),
         ("(miku_(song) or b)", "miku_(song) or b"),
-        (":)", "\\:\\)"),
+        (":)", ":\\)"),
         ("\\(o)", "\\(o\\)"),
         (
             "\\-a \\or \\.png \\rating:a \\*a a\\*b",
@@ -82,8 +86,7 @@ fn each_token_is_understood() {
         (".hack//sign", "\\.hack//sign"),
         ("a**b * *", "a*b * *"),
     ] {
-        let printed = printed.replace("\\:\\)", ":\\)");
-        check(text, &printed);
+        check(text, printed);
     }
     let sum = "0123456789abcdef0123456789ABCDEF";
     check(
@@ -164,9 +167,8 @@ fn length_depth_and_terms_are_bounded() {
 /// As the type says: see its documentation.
 fn assert_canonical(expression: &Expression, is_top: bool) {
     match expression {
-        Expression::Term(Term::Rating(list) | Term::Source(list) | Term::Extension(list)) => {
-            assert!(!list.is_empty());
-        }
+        Expression::Term(Term::Rating(list) | Term::Source(list)) => assert!(!list.is_empty()),
+        Expression::Term(Term::Extension(list)) => assert!(!list.is_empty()),
         Expression::Term(_) => {}
         Expression::Not(inner) => {
             assert!(!matches!(**inner, Expression::Not(_)));

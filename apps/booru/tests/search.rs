@@ -107,6 +107,8 @@ fn repeated_terms_do_no_harm_and_lists_mean_any() {
     assert_eq!(of("has:video"), of(".webm,mp4"));
     assert_eq!(of("rating:general rating:explicit"), of("rating:g,e"));
     assert_eq!(of("rating_general"), of("rating:general"));
+    assert_eq!(of("rating:*e*"), of("rating:g,s,q,e"));
+    assert_eq!(of("source:*booru"), of("source:danbooru,gelbooru"));
     assert_eq!(
         of("source:danbooru source:e621"),
         of("source:e621 source:danbooru source:e621")

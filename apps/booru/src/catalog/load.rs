@@ -102,10 +102,9 @@ fn read_tags(store: &Store, catalog: &mut Catalog) -> Result<()> {
             ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes)),
             _ => None,
         };
-        let kind = Kind::of(category.as_deref());
-        catalog
-            .tags
-            .push(id(row, 0, "a tag")?, &text(row, 1)?, kind)?;
+        let name = text(row, 1)?;
+        let kind = Kind::of(category.as_deref(), &name);
+        catalog.tags.push(id(row, 0, "a tag")?, &name, kind)?;
         Ok(())
     })
 }

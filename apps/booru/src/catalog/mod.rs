@@ -18,6 +18,7 @@ use plimsoll::postings::{Postings, PostingsIndex};
 pub use facets::Facets;
 pub(crate) use facets::LOCAL_TAGGER;
 pub use images::{ImageBytes, Images};
+pub(crate) use tags::RATING;
 pub use tags::{Kind, TagBytes, Tags};
 
 /// Tags, images, and which image has which tag.

@@ -19,6 +19,9 @@ use crate::query::{Category, Pattern};
 /// anew: each is looked at by itself in every search for parts of names.
 const CHANGED_MAX: usize = 256;
 
+/// What the names of ratings begin with.
+pub(crate) const RATING: &str = "rating:";
+
 /// What a tag is said to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -33,11 +36,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(crate) fn of(category: Option<&str>) -> Kind {
+    pub(crate) fn of(category: Option<&str>, name: &str) -> Kind {
         match category {
-            None => Kind::Unknown,
             Some("rating") => Kind::Rating,
-            Some(name) => Category::of(name).map_or(Kind::Foreign, Kind::Of),
+            Some(category) => Category::of(category).map_or(Kind::Foreign, Kind::Of),
+            None if name.starts_with(RATING) => Kind::Rating,
+            None => Kind::Unknown,
         }
     }
 

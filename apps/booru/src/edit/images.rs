@@ -1,14 +1,14 @@
 //! Edits of who has which tags: many images at once, or all tags of one image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 use plimsoll::dictionary::TermId;
 
 use super::columns::Words;
-use super::{Delta, Edit, Edited, category_name, check_name};
+use super::{Delta, Edit, Edited, check_name};
 use crate::board::Board;
-use crate::catalog::Kind;
+use crate::catalog::{Kind, RATING};
 use crate::query::Category;
 
 /// All tags that an image is to have, by category; ratings have one of their own in the database, and
@@ -27,7 +27,7 @@ impl Board {
         let names = tags
             .iter()
             .map(|tag| check_name(tag))
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<Result<BTreeSet<_>>>()?;
         self.edit(|edit| {
             let images = edit.images(images)?;
             for name in &names {
@@ -80,7 +80,7 @@ impl Board {
                 edit.add(image, tag, &name, kind)?;
                 kept.push(tag);
             }
-            let is_rated = wanted.keys().any(|name| name.starts_with("rating:"));
+            let is_rated = wanted.keys().any(|name| name.starts_with(RATING));
             for term in edit.tags_of(image)? {
                 let tags = &edit.catalog.tags;
                 let is_kept =
@@ -115,12 +115,8 @@ impl Edit<'_> {
             let tags = &self.catalog.tags;
             return Ok((tags.id(term), tags.name(term), tags.kind(term)));
         }
-        let tag = self.insert_tag(name, category)?;
-        Ok((
-            tag,
-            name.to_owned(),
-            Kind::of(Some(category_name(name, category))),
-        ))
+        let (tag, kind) = self.insert_tag(name, category)?;
+        Ok((tag, name.to_owned(), kind))
     }
 
     fn add(&mut self, image: u32, tag: u32, name: &str, kind: Kind) -> Result<()> {

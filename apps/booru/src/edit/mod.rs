@@ -23,7 +23,7 @@ use plimsoll::postings::Postings;
 use rusqlite::Transaction;
 
 use crate::board::Board;
-use crate::catalog::{Catalog, Change, Kind};
+use crate::catalog::{Catalog, Change, Kind, RATING};
 use crate::query::Category;
 use crate::store::{Explain, Schema, statement_of};
 
@@ -187,27 +187,32 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Makes a tag that is not there; its id.
-    fn insert_tag(&mut self, name: &str, category: Category) -> Result<u32> {
+    /// Makes a tag that is not there; its id and what it is.
+    fn insert_tag(&mut self, name: &str, category: Category) -> Result<(u32, Kind)> {
         let what = format!("make tag {name:?}");
-        match self.schema.has("tags", "category") {
-            true => self.execute(
+        let stored = self
+            .schema
+            .has("tags", "category")
+            .then(|| category_name(name, category));
+        match stored {
+            Some(category) => self.execute(
                 &what,
                 "INSERT INTO tags (name, category) VALUES (?1, ?2)",
-                (name, category_name(name, category)),
+                (name, category),
             )?,
-            false => self.execute(&what, "INSERT INTO tags (name) VALUES (?1)", [name])?,
+            None => self.execute(&what, "INSERT INTO tags (name) VALUES (?1)", [name])?,
         };
         let Ok(tag) = u32::try_from(self.transaction.last_insert_rowid()) else {
             bail!("{what}: no ids are left below {}", u32::MAX);
         };
+        let kind = Kind::of(stored, name);
         self.changes.push(Change::Created {
             tag,
             name: name.to_owned(),
-            kind: Kind::of(Some(category_name(name, category))),
+            kind,
         });
         self.edited.tags += 1;
-        Ok(tag)
+        Ok((tag, kind))
     }
 
     /// Gives an image, by number, a tag; whether it is new to it.
@@ -292,7 +297,7 @@ enum Delta {
 
 /// Ratings are tags of a category of their own, whatever is asked for.
 fn category_name(name: &str, category: Category) -> &'static str {
-    match name.starts_with("rating:") {
+    match name.starts_with(RATING) {
         true => "rating",
         false => category.name(),
     }

@@ -6,7 +6,7 @@ use plimsoll::dictionary::TermId;
 use super::columns::Words;
 use super::{Edit, Edited, OldName, check_name};
 use crate::board::Board;
-use crate::catalog::{Change, Kind};
+use crate::catalog::{Change, Kind, RATING};
 use crate::query::Category;
 
 impl Board {
@@ -26,7 +26,7 @@ impl Board {
     /// Gives a tag another name. Its id, images and rules stay.
     ///
     /// # Errors
-    /// No such tag, a new name that is taken (merge the two instead), or none; what SQLite says.
+    /// No such tag, a rating, a new name that is taken (merge the two instead), or none; what SQLite says.
     pub fn rename_tag(&mut self, old: &str, new: &str, old_name: OldName) -> Result<Edited> {
         let new = check_name(new)?;
         self.edit(|edit| {
@@ -34,6 +34,9 @@ impl Board {
             let old = edit.catalog.tags.name(term);
             if old == new {
                 return Ok(());
+            }
+            if old.starts_with(RATING) || new.starts_with(RATING) {
+                bail!("ratings keep their names: merge {old:?} into {new:?} instead");
             }
             let own_alias = edit.catalog.tags.alias(&new) == Some(term);
             match own_alias {

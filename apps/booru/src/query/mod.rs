@@ -64,9 +64,9 @@ pub enum Term {
     /// Tags of one category.
     Tag(Category, Pattern),
     /// Any of these ratings.
-    Rating(Vec<String>),
+    Rating(Vec<Pattern>),
     /// Any of these sources.
-    Source(Vec<String>),
+    Source(Vec<Pattern>),
     /// Part of the path.
     Path(Pattern),
     /// In a pool whose name has this part.

@@ -351,7 +351,7 @@ impl Parser {
         if let Some(rating) = rating
             && word.is(&text)
         {
-            return Ok(Some(Term::Rating(vec![rating.to_owned()])));
+            return Ok(Some(Term::Rating(vec![Pattern::literal(rating)])));
         }
         Ok(Some(Term::Word(Pattern::of(&word.characters))))
     }
@@ -415,7 +415,8 @@ fn check_character(at: usize, value: char) -> Result<(), QueryError> {
 
 fn list_len(term: &Term) -> usize {
     match term {
-        Term::Rating(list) | Term::Source(list) | Term::Extension(list) => list.len(),
+        Term::Rating(list) | Term::Source(list) => list.len(),
+        Term::Extension(list) => list.len(),
         Term::Md5(list) => list.len(),
         Term::Number(_, list) => list.len(),
         _ => 1,
@@ -427,15 +428,18 @@ fn merge_lists(parts: Vec<Expression>) -> Vec<Expression> {
     let mut merged: Vec<Expression> = Vec::new();
     for part in parts {
         let known = merged.iter_mut().find_map(|other| match (other, &part) {
-            (Expression::Term(Term::Extension(known)), Expression::Term(Term::Extension(more)))
-            | (Expression::Term(Term::Rating(known)), Expression::Term(Term::Rating(more))) => {
-                Some((known, more.clone()))
+            (Expression::Term(Term::Extension(known)), Expression::Term(Term::Extension(more))) => {
+                known.extend_from_slice(more);
+                Some(())
+            }
+            (Expression::Term(Term::Rating(known)), Expression::Term(Term::Rating(more))) => {
+                known.extend_from_slice(more);
+                Some(())
             }
             _ => None,
         });
-        match known {
-            Some((known, more)) => known.extend(more),
-            None => merged.push(part),
+        if known.is_none() {
+            merged.push(part);
         }
     }
     merged
@@ -470,12 +474,10 @@ fn typed(name: &str, value: &Word) -> Result<Term, QueryError> {
     match name {
         "filename" => Ok(Term::Path(Pattern::of(&value.characters))),
         "pool" => Ok(Term::Pool(Pattern::of(&value.characters))),
-        "source" => texts(value).map(Term::Source),
+        "source" => patterns(value).map(Term::Source),
         "rating" => {
-            let ratings = texts(value)?;
-            Ok(Term::Rating(
-                ratings.iter().map(|text| rating(text)).collect(),
-            ))
+            let ratings = patterns(value)?;
+            Ok(Term::Rating(ratings.into_iter().map(rating).collect()))
         }
         "md5" => {
             let entries = value.entries();
@@ -512,23 +514,22 @@ fn unknown<'a, T>(
     fail(value.at, message)
 }
 
-fn texts(value: &Word) -> Result<Vec<String>, QueryError> {
-    let mut texts = Vec::new();
+fn patterns(value: &Word) -> Result<Vec<Pattern>, QueryError> {
+    let mut patterns = Vec::new();
     for entry in value.entries() {
         if entry.characters.is_empty() {
             return fail(entry.at, "this entry of the list is empty");
         }
-        texts.push(entry.text());
+        patterns.push(Pattern::of(&entry.characters));
     }
-    Ok(texts)
+    Ok(patterns)
 }
 
 /// Sites shorten them to a letter.
-fn rating(text: &str) -> String {
-    let known = RATINGS
-        .iter()
-        .find(|name| text.len() == 1 && name.starts_with(text));
-    known.map_or(text, |name| name).to_owned()
+fn rating(pattern: Pattern) -> Pattern {
+    let letter = pattern.as_literal().filter(|text| text.len() == 1);
+    let known = letter.and_then(|letter| RATINGS.iter().find(|name| name.starts_with(letter)));
+    known.map_or_else(|| pattern.clone(), |name| Pattern::literal(name))
 }
 
 fn md5(entry: &Word) -> Result<[u8; 16], QueryError> {

@@ -135,9 +135,9 @@ fn write_between<T>(
     Ok(())
 }
 
-fn write_entries(f: &mut Formatter<'_>, prefix: &str, list: &[String]) -> fmt::Result {
+fn write_entries(f: &mut Formatter<'_>, prefix: &str, list: &[Pattern]) -> fmt::Result {
     f.write_str(prefix)?;
-    write_between(f, list, |f, text| write_value(f, text))
+    write_between(f, list, write_pattern)
 }
 
 fn write_pattern(f: &mut Formatter<'_>, pattern: &Pattern) -> fmt::Result {

@@ -8,7 +8,7 @@ use plimsoll::dictionary::TermId;
 use plimsoll::postings::{self, Postings};
 
 use super::bits::Bits;
-use crate::catalog::{Catalog, LOCAL_TAGGER};
+use crate::catalog::{Catalog, Kind, LOCAL_TAGGER, RATING};
 use crate::query::{Category, Expression, Field, Has, Interval, Pattern, Term};
 
 /// Terms of a query that read all names or all paths. Each takes a few milliseconds at 200,000 images,
@@ -108,16 +108,16 @@ impl<'a> Planner<'a> {
             Term::Text(text) => self.plan_text(text)?,
             Term::Tag(category, pattern) => self.plan_tag(*category, pattern)?,
             Term::Rating(ratings) => {
-                let named = ratings
-                    .iter()
-                    .flat_map(|rating| self.catalog.tags.named(&format!("rating:{rating}")));
-                tags_of(named.collect())
+                let mut terms = Vec::new();
+                for rating in ratings {
+                    terms.extend(self.ratings(rating)?);
+                }
+                tags_of(terms)
             }
             Term::Source(names) => {
-                let sets = names
-                    .iter()
-                    .filter_map(|name| facets.sources.get(name.as_str()));
-                Plan::Any(sets.map(Plan::Set).collect())
+                let is_named = |name: &str| names.iter().any(|pattern| pattern.matches(name));
+                let sets = facets.sources.iter().filter(|(name, _)| is_named(name));
+                Plan::Any(sets.map(|(_, images)| Plan::Set(images)).collect())
             }
             Term::Path(pattern) => {
                 self.count_scan()?;
@@ -164,6 +164,22 @@ impl<'a> Planner<'a> {
             }
             Term::Number(field, intervals) => Plan::Number(*field, intervals.clone()),
         })
+    }
+
+    /// Tags of ratings, which are few; a pattern looks at all tags for them.
+    fn ratings(&mut self, pattern: &Pattern) -> Result<Vec<TermId>> {
+        let tags = &self.catalog.tags;
+        if let Some(name) = pattern.as_literal() {
+            return Ok(tags.named(&format!("{RATING}{name}")));
+        }
+        self.count_scan()?;
+        let ratings = tags.terms().filter(|(_, kind)| *kind == Kind::Rating);
+        let named = ratings.filter(|(term, _)| {
+            let name = tags.name(*term).to_lowercase();
+            name.strip_prefix(RATING)
+                .is_some_and(|rating| pattern.matches(rating))
+        });
+        Ok(named.map(|(term, _)| term).collect())
     }
 
     fn union(&self, sets: &[&'a Postings]) -> Plan<'a> {
