@@ -50,7 +50,7 @@ impl Memory {
             .unwrap_or_default();
         let ledger = tagged.into_iter().map(|tag| Component {
             name: tag.name.to_owned(),
-            bytes: u64::try_from(tag.live_bytes).unwrap_or(0),
+            bytes: tag.live_bytes,
         });
         let status = fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
         let figure = |name: &str| kib(&status, name).map(|kib| kib << 10);

@@ -203,3 +203,29 @@ fn rules_fire_over_others_once_and_only_while_active() {
         2
     );
 }
+
+/// More tags than are looked at one by one: the names are put in order anew.
+#[test]
+fn suggestions_are_right_after_more_new_tags_than_are_kept_aside() {
+    let folder = Folder::new("many");
+    let path = make(&folder, Era::Now, SMALL, 19);
+    let mut board = open(&path);
+    for (round, image) in [3, 5, 7].into_iter().enumerate() {
+        let tags: Vec<String> = (0..200)
+            .map(|tag| format!("many_{}", tag * (round + 1)))
+            .collect();
+        board.add_tags(&[image], &tags).unwrap();
+        for typed in ["many", "_18", "hair", "_399", "_9"] {
+            assert_eq!(
+                board.suggest(typed),
+                open(&path).suggest(typed),
+                "{typed} in round {round}"
+            );
+        }
+    }
+    let groups = board.suggest("many_6");
+    let first = &groups[0].items[0];
+    // 6 in all three, as often as 0 and multiples of 6; it comes first among those that begin so.
+    assert_eq!((first.tag.as_str(), first.count), ("many_6", Some(3)));
+    assert_eq!(total(&board, "many_*"), 3);
+}

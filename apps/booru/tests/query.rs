@@ -1,7 +1,5 @@
 //! The parser of queries: what is said of bad ones, and that a query that is printed reads as itself.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
-
 use plimsoll_booru::query::{
     DEPTH_MAX, Expression, QUERY_BYTES_MAX, Query, QueryError, TERMS_MAX, Term,
 };

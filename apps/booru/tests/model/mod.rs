@@ -1,5 +1,7 @@
 //! What edits do, in the plainest way: sets of names. The database is compared with it in all its parts.
 
+#![allow(dead_code, reason = "each test takes what it needs")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_booru::board::Board;
