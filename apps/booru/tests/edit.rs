@@ -229,3 +229,42 @@ fn suggestions_are_right_after_more_new_tags_than_are_kept_aside() {
     assert_eq!((first.tag.as_str(), first.count), ("many_6", Some(3)));
     assert_eq!(total(&board, "many_*"), 3);
 }
+
+#[test]
+fn an_older_full_text_table_and_triggers_of_others_go_on() {
+    let folder = Folder::new("older");
+    let path = make(&folder, Era::Reordered, SMALL, 20);
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute_batch(
+            "DROP TABLE images_fts;
+             CREATE VIRTUAL TABLE images_fts USING fts5(filepath, tags_all);
+             INSERT INTO images_fts SELECT filepath, '' FROM images;",
+        )
+        .unwrap();
+    let mut board = open(&path);
+    board.add_tags(&[3, 5], &["brand_new".to_owned()]).unwrap();
+    let found = || -> u32 {
+        let sql = "SELECT count(*) FROM images_fts WHERE images_fts MATCH 'tags_all : brand'";
+        other.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let count = |table: &str| -> usize {
+        other
+            .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+                row.get(0)
+            })
+            .unwrap()
+    };
+    assert_eq!((found(), count("images_fts")), (2, SMALL.images));
+    // Somebody's own trigger runs: then all of them do, and none is left out.
+    other
+        .execute_batch(
+            "CREATE TABLE seen (image_id INTEGER);
+             CREATE TRIGGER mine AFTER INSERT ON image_tags BEGIN INSERT INTO seen VALUES (new.image_id); END;",
+        )
+        .unwrap();
+    board
+        .add_tags(&[7, 9, 11], &["brand_new".to_owned()])
+        .unwrap();
+    assert_eq!(count("seen"), 3);
+}

@@ -187,9 +187,9 @@ impl Asked {
             ),
             Asked::other(
                 "part of a name or path",
-                "\"zzu\"",
-                "(instr(lower(i.filepath), 'zzu') > 0 OR i.id IN (SELECT image_id FROM image_tags JOIN tags \
-                 ON tags.id = tag_id WHERE instr(lower(name), 'zzu') > 0))",
+                "\"kimo\"",
+                "(instr(lower(i.filepath), 'kimo') > 0 OR i.id IN (SELECT image_id FROM tags CROSS JOIN \
+                 image_tags ON tags.id = tag_id WHERE instr(lower(name), 'kimo') > 0))",
             ),
             Asked::other(
                 "part of a path",
@@ -199,7 +199,7 @@ impl Asked {
             Asked::other(
                 "pattern",
                 "*_hair",
-                "i.id IN (SELECT image_id FROM image_tags JOIN tags ON tags.id = tag_id \
+                "i.id IN (SELECT image_id FROM tags CROSS JOIN image_tags ON tags.id = tag_id \
                  WHERE lower(name) GLOB '*_hair')",
             ),
         ])
@@ -451,7 +451,11 @@ fn measure_bytes(
         Ok(serde_json::from_slice(&output.stdout)?)
     };
     let (ours, theirs) = (told("board")?, told("sql")?);
-    let mib = |value: &Value| value.as_u64().map_or("-".to_owned(), |bytes| short(in_mib(bytes)));
+    let mib = |value: &Value| {
+        value
+            .as_u64()
+            .map_or("-".to_owned(), |bytes| short(in_mib(bytes)))
+    };
     let mut table = Table::new(
         format!("booru: memory, MiB, {what}"),
         &["", "booru", "plain SQL"],

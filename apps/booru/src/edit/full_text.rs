@@ -25,7 +25,7 @@ impl Upkeep<'_> {
     pub(super) fn begin(store: &Store) -> Result<Upkeep<'_>> {
         let known = |name: &String| name.starts_with("images_fts_");
         let is_ours =
-            store.schema.has_table("images_fts") && store.schema.triggers().iter().all(known);
+            store.schema.has("images_fts", "filepath") && store.schema.triggers().iter().all(known);
         if !is_ours {
             return Ok(Upkeep::Others);
         }
@@ -88,14 +88,16 @@ fn insert_statement(store: &Store) -> String {
         true => format!("COALESCE({column}, '')"),
         false => "''".to_owned(),
     };
-    let texts = TAG_COLUMNS.map(text);
-    let names = TAG_COLUMNS.map(|(_, column)| column);
-    format!(
-        "INSERT INTO images_fts (filepath, tags_all, {}) SELECT filepath, {}, {} FROM images WHERE id = ?1",
-        names.join(", "),
-        texts.join(" || ' ' || "),
-        texts.join(", ")
-    )
+    let all = ("tags_all", TAG_COLUMNS.map(text).join(" || ' ' || "));
+    let each = TAG_COLUMNS.map(|column| (column.1, text(column)));
+    // Older tables have fewer columns.
+    let is_there = |column: &&(&str, String)| store.schema.has("images_fts", column.0);
+    let columns = std::iter::once(&all).chain(&each).filter(is_there);
+    let (names, texts): (Vec<&str>, Vec<&str>) =
+        columns.map(|(name, text)| (*name, text.as_str())).unzip();
+    let names = [&["filepath"], names.as_slice()].concat().join(", ");
+    let texts = [&["filepath"], texts.as_slice()].concat().join(", ");
+    format!("INSERT INTO images_fts ({names}) SELECT {texts} FROM images WHERE id = ?1")
 }
 
 /// Rows whose path has the words of the image's path in this order, and is it.

@@ -20,6 +20,7 @@
 pub(crate) mod moment;
 mod parse;
 mod print;
+mod term;
 mod word;
 
 use std::fmt;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::parse::is_special;
+use super::term::is_special;
 use super::word::Pattern;
 use super::{Direction, Expression, Field, Has, Interval, Order, Query, SortKey, Term, moment};
 

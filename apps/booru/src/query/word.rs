@@ -90,6 +90,8 @@ pub(super) struct Character {
     pub(super) value: char,
     /// Behind a `\` or in quotes: stands for itself.
     pub(super) is_escaped: bool,
+    /// How many characters of the query are before it.
+    pub(super) at: usize,
 }
 
 impl Character {
@@ -125,7 +127,7 @@ impl Word {
             return None;
         }
         let value = Word {
-            at: self.at + colon + 1,
+            at: value[0].at + 1,
             characters: value[1..].to_vec(),
         };
         Some((text_of(name), value))
@@ -134,13 +136,17 @@ impl Word {
     /// Its parts between commas that are not escaped.
     pub(super) fn entries(&self) -> Vec<Word> {
         let mut at = self.at;
+        let mut end = 0;
         let mut entries = Vec::new();
         for characters in self.characters.split(|one| one.is(',')) {
             entries.push(Word {
                 at,
                 characters: characters.to_vec(),
             });
-            at += characters.len() + 1;
+            // The next one is behind the comma that ended this one.
+            end += characters.len();
+            at = self.characters.get(end).map_or(at, |comma| comma.at + 1);
+            end += 1;
         }
         entries
     }
@@ -158,6 +164,7 @@ mod tests {
         let characters = text.chars().map(|value| Character {
             value,
             is_escaped: false,
+            at: 0,
         });
         Pattern::of(&characters.collect::<Vec<_>>())
     }

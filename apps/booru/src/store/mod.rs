@@ -181,6 +181,9 @@ impl<T> Explain<T> for rusqlite::Result<T> {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                     "another program holds it; try again when that is done"
                 }
+                Some(ErrorCode::CannotOpen) => {
+                    "this user can't open it, or the files -wal and -shm beside it"
+                }
                 Some(ErrorCode::ReadOnly) => "this user may not write it, or its folder",
                 Some(ErrorCode::DiskFull) => "the disk is full; nothing was changed",
                 _ => return anyhow::Error::new(error).context(what()),

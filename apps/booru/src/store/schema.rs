@@ -25,7 +25,6 @@ const NEEDED: &[(&str, &[&str])] = &[
 #[derive(Clone, Debug)]
 pub(crate) struct Schema {
     tables: BTreeMap<String, BTreeSet<String>>,
-    /// Triggers of `images`.
     triggers: BTreeSet<String>,
 }
 
@@ -45,9 +44,8 @@ impl Schema {
                 let table: String = row.get(0)?;
                 schema.tables.entry(table).or_default().insert(row.get(1)?);
             }
-            let mut triggers = connection.prepare(
-                "SELECT lower(name) FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = 'images'",
-            )?;
+            let mut triggers = connection
+                .prepare("SELECT lower(name) FROM sqlite_master WHERE type = 'trigger'")?;
             let mut rows = triggers.query([])?;
             while let Some(row) = rows.next()? {
                 schema.triggers.insert(row.get(0)?);
