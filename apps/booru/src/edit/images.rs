@@ -10,6 +10,7 @@ use super::{Delta, Edit, Edited, check_name};
 use crate::board::Board;
 use crate::catalog::{Kind, RATING};
 use crate::query::Category;
+use crate::store::Explain;
 
 /// All tags that an image is to have, by category; ratings have one of their own in the database, and
 /// may stand in any here.
@@ -137,9 +138,8 @@ impl Edit<'_> {
         Ok(())
     }
 
-    /// Tags of an image as the catalog knew them before this edit.
+    /// Tags that an image has now; those made in this edit left out.
     fn tags_of(&self, image: u32) -> Result<Vec<TermId>> {
-        use crate::store::Explain;
         let failing = || "read the tags of an image".to_owned();
         let sql = "SELECT tag_id FROM image_tags WHERE image_id = ?1";
         let mut statement = self.transaction.prepare_cached(sql).explain(failing)?;

@@ -2,12 +2,14 @@
 
 use anyhow::{Result, bail};
 use plimsoll::dictionary::TermId;
+use rusqlite::OptionalExtension;
 
 use super::columns::Words;
 use super::{Edit, Edited, OldName, check_name};
 use crate::board::Board;
 use crate::catalog::{Change, Kind, RATING};
 use crate::query::Category;
+use crate::store::Explain;
 
 impl Board {
     /// Makes a tag that no image has.
@@ -210,8 +212,6 @@ impl Edit<'_> {
     }
 
     fn source_of(&self, image: u32, tag: u32) -> Result<Option<String>> {
-        use crate::store::Explain;
-        use rusqlite::OptionalExtension;
         if !self.schema.has("image_tags", "source") {
             return Ok(None);
         }
