@@ -26,6 +26,10 @@ use crate::table::Table;
 use crate::targets::in_mib;
 
 /// Databases as the tests of the board make them.
+#[allow(
+    clippy::unwrap_used,
+    reason = "the tests' own source, where a panic is the report"
+)]
 #[path = "../../../apps/booru/tests/collection/mod.rs"]
 mod collection;
 
