@@ -21,7 +21,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// Opens a database, or the one of a folder, and reads the catalog: some 2 s for 200,000 images.
+    /// Opens a database, or the one of a folder, and reads the catalog: 3 to 5 s for 200,000 images.
     ///
     /// # Errors
     /// As [`Store::open`] and [`Catalog::load`] say.

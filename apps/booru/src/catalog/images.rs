@@ -42,7 +42,7 @@ pub(crate) struct SortOrder {
     known: usize,
 }
 
-/// Orders that are asked for often enough to be held: walking one is 10 times faster than sorting.
+/// Orders that are asked for often enough to be held: walking one is some times faster than sorting.
 const HELD: [SortKey; 3] = [SortKey::Ingested, SortKey::Score, SortKey::Favourites];
 
 impl Images {

@@ -1,8 +1,8 @@
 //! Tags in memory: names, ids of the database, categories, aliases, and the names once more in the order
 //! of their counts, for autocomplete and patterns.
 //!
-//! Memory a tag, for names of 16 bytes: the dictionary's 16 bytes and 5, the id of the database 4, the
-//! category 1, the second copy of the name 17 and 8 for its place.
+//! Memory a tag, for names of 16 bytes: 15 in the dictionary, 4 for the id of the database, 1 for the
+//! category, 17 for the second copy of the name and 8 for its place.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

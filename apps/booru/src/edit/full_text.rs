@@ -10,8 +10,7 @@ use rusqlite::config::DbConfig;
 use crate::catalog::Catalog;
 use crate::store::{Explain, Store, TAG_COLUMNS};
 
-/// Up to so many images are looked up by their paths, a few milliseconds each where there are many
-/// images; for more the table is read once.
+/// Up to so many images are looked up by the words of their paths, for more the table is read once.
 const LOOKED_UP_MAX: u64 = 64;
 
 /// Who keeps the table as the images are.

@@ -108,7 +108,7 @@ impl Bits {
     }
 }
 
-/// Asking a set for one image costs about as much as reading so many of it.
+/// Asking a set for one image decodes up to a block of 256 of it, on average a good half of these.
 const ASKED_SHARE: u64 = 64;
 
 #[cfg(test)]

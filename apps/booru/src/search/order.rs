@@ -6,8 +6,8 @@ use super::bits::Bits;
 use crate::catalog::Images;
 use crate::query::{Direction, Order, SortKey};
 
-/// Fewer answers than one in so many are sorted, others are met on a walk through all images in order:
-/// a step of the walk costs a fiftieth of an answer sorted.
+/// Fewer answers than one in so many are sorted, others are met on a walk through all images in order,
+/// which passes by the rest in vain.
 const SORTED_SHARE: usize = 50;
 
 /// The images of a page, which begins behind `offset` others. Up to 4 bytes an answer.

@@ -11,8 +11,8 @@ use super::bits::Bits;
 use crate::catalog::{Catalog, Kind, LOCAL_TAGGER, RATING};
 use crate::query::{Category, Expression, Field, Has, Interval, Pattern, Term};
 
-/// Terms of a query that read all names or all paths. Each takes a few milliseconds at 200,000 images,
-/// and a bit for each image.
+/// Terms of a query that read all names or all paths. Each takes some milliseconds at 200,000 images, and a
+/// bit for each image.
 pub const SCANS_MAX: usize = 16;
 
 /// A pattern of no more tags than this is left to the postings; others become a set of images.
@@ -287,8 +287,8 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Images put into a set between two looks at whether it has all: 200,000 bits are looked through in
-/// the time of about a thousand.
+/// Images put into a set between two looks at whether it has all, which take a step for each 64 images
+/// there are.
 const FULL_EVERY: u64 = 4096;
 
 fn tags_of(terms: Vec<TermId>) -> Plan<'static> {
