@@ -37,6 +37,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             page,
             images_per_page,
             form,
+            ..
         } => {
             let query: Query = query.parse()?;
             let page = Page {
@@ -45,7 +46,9 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             };
             search(&open(&board, Access::ReadOnly)?, &query, page, &form)?;
         }
-        Command::Suggest { board, text, form } => {
+        Command::Suggest {
+            board, text, form, ..
+        } => {
             suggest(&open(&board, Access::ReadOnly)?, &text, &form)?;
         }
         Command::Stats { board, form } => stats(&open(&board, Access::ReadOnly)?, &form)?,
@@ -373,11 +376,11 @@ fn edit(board: &mut Board, act: TagCommand) -> Result<Edited> {
         TagCommand::Categorize { category, tags } => {
             board.categorize_tags(&tags, category_of(&category)?)
         }
-        TagCommand::Add { tag, query } => {
+        TagCommand::Add { tag, query, .. } => {
             let images = board.all_matches(&query.parse()?)?;
             board.add_tags(&images, &[tag])
         }
-        TagCommand::Remove { tag, query } => {
+        TagCommand::Remove { tag, query, .. } => {
             let images = board.all_matches(&query.parse()?)?;
             board.remove_tags(&images, &[tag])
         }

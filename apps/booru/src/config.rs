@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
 
 use crate::search::PAGE_IMAGES_MAX;
@@ -31,9 +31,11 @@ pub enum Command {
     ///
     /// Words are tags, and all must match; `or`, `-`, `~`, `( )` and `*` are understood, and filters as
     /// `score:>10` or `order:score`. The README has them all.
+    #[command(disable_help_flag = true)]
     Search {
         #[command(flatten)]
         board: BoardArguments,
+        #[arg(allow_hyphen_values = true)]
         query: String,
         /// Which page, from 1.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -43,14 +45,20 @@ pub enum Command {
         images_per_page: Option<usize>,
         #[command(flatten)]
         form: FormArguments,
+        #[command(flatten)]
+        help: HelpArguments,
     },
     /// Tell what may be meant by the last word of a query.
+    #[command(disable_help_flag = true)]
     Suggest {
         #[command(flatten)]
         board: BoardArguments,
+        #[arg(allow_hyphen_values = true)]
         text: String,
         #[command(flatten)]
         form: FormArguments,
+        #[command(flatten)]
+        help: HelpArguments,
     },
     /// Tell how much there is of what.
     Stats {
@@ -130,9 +138,23 @@ pub enum TagCommand {
         tags: Vec<String>,
     },
     /// Put a tag on all images that match a query.
-    Add { tag: String, query: String },
+    #[command(disable_help_flag = true)]
+    Add {
+        tag: String,
+        #[arg(allow_hyphen_values = true)]
+        query: String,
+        #[command(flatten)]
+        help: HelpArguments,
+    },
     /// Take a tag off all images that match a query.
-    Remove { tag: String, query: String },
+    #[command(disable_help_flag = true)]
+    Remove {
+        tag: String,
+        #[arg(allow_hyphen_values = true)]
+        query: String,
+        #[command(flatten)]
+        help: HelpArguments,
+    },
     /// Give a tag another name by which it is found.
     Alias { alias: String, tag: String },
     /// Take away such a name.
@@ -155,6 +177,14 @@ pub struct BoardArguments {
     /// How long to wait for another program that holds the database, in seconds.
     #[arg(long, default_value_t = 5, value_name = "SECONDS")]
     pub patience: u64,
+}
+
+/// Help without `-h`, as which `-hat` would be taken.
+#[derive(Debug, Args)]
+pub struct HelpArguments {
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
 }
 
 #[derive(Debug, Args)]

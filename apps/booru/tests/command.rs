@@ -147,6 +147,39 @@ fn tags_are_edited_by_commands_unless_it_is_read_only() {
     }
 }
 
+/// What begins with `-` is a query, and no flag.
+#[test]
+fn a_query_may_begin_with_a_minus() {
+    let folder = Folder::new("minus");
+    let path = make(&folder, Era::Now, SMALL, 1);
+    let total = |query: &str| -> u64 {
+        let found = json(&["search", name(&path), query, "--json"]);
+        found["total_results"].as_u64().unwrap()
+    };
+    assert!(total("hat") > 0);
+    for query in ["-hat", "--hat", "-solo", "-(solo hair)", "-*a*"] {
+        let rest = total(&query[1..]);
+        assert_eq!(total(query) + rest, 400, "{query}");
+    }
+    let suggested = json(&["suggest", name(&path), "-ha", "--json"]);
+    assert!(
+        suggested["groups"][0]["items"][0]["tag"]
+            .as_str()
+            .unwrap()
+            .starts_with('-')
+    );
+    let done = run(&["tag", name(&path), "add", "hatless", "-hat"]);
+    assert!(text(&done).starts_with("1 tags changed"));
+    assert_eq!(total("hatless"), total("-hat"));
+    for arguments in [
+        &["search", "--help"][..],
+        &["suggest", "--help"],
+        &["tag", "x", "add", "--help"],
+    ] {
+        assert!(text(&run(arguments)).contains("Usage:"), "{arguments:?}");
+    }
+}
+
 #[test]
 fn settings_come_from_flags_then_the_environment_then_the_file() {
     let folder = Folder::new("settings");
