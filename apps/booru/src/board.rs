@@ -11,7 +11,7 @@ use crate::search::{self, Found, Page};
 use crate::store::{self, Explain, Store, StoreOptions};
 use crate::suggest::{self, Group};
 
-/// An open board. Readers share it; an edit needs it alone.
+/// An open board, of one thread at a time: its connection is. The catalog alone can be shared.
 #[derive(Debug)]
 pub struct Board {
     pub(crate) store: Store,
