@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("plimsoll", &[]),
     // Programs use the library alone, as anybody's do.
+    ("plimsoll-booru", &["plimsoll"]),
     ("plimsoll-mirror", &["plimsoll"]),
     ("plimsoll-subjects", &["plimsoll"]),
     ("plimsoll-subjects-jemalloc", &["plimsoll-subjects"]),
