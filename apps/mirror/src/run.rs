@@ -22,7 +22,7 @@ use crate::listing::{
 use crate::look;
 use crate::memory::{self, LISTER_BYTES, Memory, PAGE_BYTES};
 use crate::metrics::Metrics;
-use crate::report::{Log, progress_line};
+use crate::report::Log;
 use crate::s3::Client;
 use crate::scan::{Cancelled, ScanCounts, UntilCancelled, scan};
 use crate::state::{Generation, Lock, Manifest, State};
@@ -108,7 +108,7 @@ fn run_measured(arguments: &RunArguments, log: &Log, metrics: &Metrics) -> Resul
         metrics.progress(phase, progress);
         if phase == Phase::Upload {
             let all = state.delta().figures().entries;
-            log.info(progress_line(progress, all, begun.elapsed()));
+            log.progress(progress, all, begun.elapsed());
         }
     };
     let bandwidth = Bandwidth::new(arguments.bwlimit);
@@ -123,6 +123,7 @@ fn run_measured(arguments: &RunArguments, log: &Log, metrics: &Metrics) -> Resul
         progress: &tell,
         failure: &|key, reason, text| log.error(format!("{key:?}: {reason}: {text}")),
         notice: &|text| log.error(text),
+        file: &|key, outcome| log.verbose(format!("{outcome:?} {key:?}")),
     };
     let mut left = Left {
         refused: counts.refused_total(),
@@ -133,6 +134,7 @@ fn run_measured(arguments: &RunArguments, log: &Log, metrics: &Metrics) -> Resul
         let uploaded = staged(metrics, "upload", || {
             work.run(&state, &mut journal, Phase::Upload)
         });
+        log.end_progress();
         log.memory("AFTER_UPLOAD");
         match uploaded {
             Ok(uploaded) => {
@@ -231,6 +233,8 @@ fn list(
     let listing = &mut UntilCancelled {
         listing: &mut listing,
         cancel,
+        listed: 0,
+        each: &|batches| log.memory(&format!("AFTER_BATCH_{batches}")),
     };
     let mut next = state.next()?;
     let mut counts = scan(state.known()?, listing, &mut next)?;
@@ -258,6 +262,8 @@ fn list_ranges(
     let until = &mut UntilCancelled {
         listing: &mut listing,
         cancel,
+        listed: 0,
+        each: &|batches| log.memory(&format!("AFTER_BATCH_{batches}")),
     };
     let mut counts = scan(state.known()?, until, &mut next)?;
     counts.doubt = listing.doubt();

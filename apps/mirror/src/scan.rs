@@ -21,11 +21,19 @@ pub trait Listing {
     fn meta(&self) -> &Meta;
 }
 
+/// Keys of a batch, and batches between two lines on memory: the original's.
+const BATCH_KEYS: u64 = 1000;
+const BATCHES_TOLD: u64 = 1000;
+
 /// A listing that breaks off once the run is to end.
 #[expect(missing_debug_implementations, reason = "it lives for one scan")]
 pub struct UntilCancelled<'a> {
     pub listing: &'a mut dyn Listing,
     pub cancel: &'a AtomicBool,
+    /// Objects so far.
+    pub listed: u64,
+    /// Told how many batches there were, each thousand of them.
+    pub each: &'a dyn Fn(u64),
 }
 
 impl Listing for UntilCancelled<'_> {
@@ -34,6 +42,10 @@ impl Listing for UntilCancelled<'_> {
         // Its end counts, too: what is cancelled changes nothing.
         if self.cancel.load(atomic::Ordering::Relaxed) {
             return Err(Cancelled.into());
+        }
+        self.listed += u64::from(is_on);
+        if is_on && self.listed.is_multiple_of(BATCH_KEYS * BATCHES_TOLD) {
+            (self.each)(self.listed / BATCH_KEYS);
         }
         Ok(is_on)
     }

@@ -58,6 +58,8 @@ pub struct Work<'a> {
     pub failure: &'a (dyn Fn(&str, Reason, &str) + Sync),
     /// Told what goes on otherwise than was asked for.
     pub notice: &'a (dyn Fn(&str) + Sync),
+    /// Told of every file that is done.
+    pub file: &'a (dyn Fn(&str, Outcome) + Sync),
 }
 
 /// So many files failed one after the other that a side is at fault. What another phase has to do may help:
@@ -307,6 +309,7 @@ impl Work<'_> {
                     progress.done += 1;
                     progress.bytes += done.bytes;
                 }
+                (self.file)(&done.key, outcome);
                 outcome
             }
             Err(Trouble::Cancelled) => {

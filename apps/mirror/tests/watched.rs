@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -151,6 +151,44 @@ fn figures_are_told_by_file_and_while_it_runs() {
     servers
         .run(&["--metrics-file=/nonexistent/x"])
         .expect(1, &["write metrics to /nonexistent/x"]);
+}
+
+/// On a terminal, which script(1) makes, a bar takes the place of lines; other lines stand above it.
+#[test]
+fn a_terminal_has_a_bar() {
+    let Some(servers) = filled("bar", 40_000) else {
+        return;
+    };
+    let run = servers.command("run");
+    let words = [run.get_program()].into_iter().chain(run.get_args());
+    let words: Vec<String> = words
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect();
+    let line = words.join(" ") + " --bwlimit=400k --log-level=verbose";
+    let mut script = Command::new("script");
+    script
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env("TERM", "xterm");
+    for (name, value) in run.get_envs() {
+        script.env(name, value.unwrap());
+    }
+    let Ok(output) = script.stdin(Stdio::null()).output() else {
+        println!("SKIPPED: no script(1)");
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("30/30") && text.contains("00:00:00 left"),
+        "{text}"
+    );
+    assert!(!text.contains("Upload progress"), "{text}");
+    assert_eq!(
+        text.matches("[verbose] Uploaded \"folder/").count(),
+        30,
+        "{text}"
+    );
+    assert!(text.contains("SyncNewFiles: "), "{text}");
 }
 
 /// The page of a live process, as its readers find it.

@@ -1,10 +1,11 @@
 //! What a run says, a line each: `2026-11-28 03:04:05 [info] message`, in UTC. The lines and their keys
 //! are the original's, so that what greps for them goes on working.
 
+mod bar;
 mod json;
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -57,6 +58,10 @@ impl Log {
         self.line(LogLevel::Debug, "debug", &message);
     }
 
+    pub fn verbose(&self, message: impl Display) {
+        self.line(LogLevel::Verbose, "verbose", &message);
+    }
+
     fn line(&self, level: LogLevel, name: &str, message: &dyn Display) {
         if level > self.level {
             return;
@@ -74,7 +79,25 @@ impl Log {
             }
         };
         // A reader that has gone ends nothing.
-        let _ = writeln!(std::io::stdout(), "{line}");
+        bar::above(|| {
+            let _ = writeln!(std::io::stdout(), "{line}");
+        });
+    }
+
+    /// How far a transfer is, of `all`: a bar on a terminal, elsewhere a line each time.
+    pub(crate) fn progress(&self, progress: &Progress, all: u64, since: Duration) {
+        let is_text = self.format == LogFormat::Text;
+        if self.level >= LogLevel::Info && is_text && std::io::stdout().is_terminal() {
+            let pace = Pace::of(progress, all, since);
+            bar::show(progress.looked_at, all, pace.short(progress, all));
+        } else {
+            self.info(progress_line(progress, all, since));
+        }
+    }
+
+    /// The transfer is at its end.
+    pub(crate) fn end_progress(&self) {
+        bar::end();
     }
 
     /// What the process holds now, by the kernel, the budget and the ledger.
@@ -128,22 +151,52 @@ fn memory_line(label: &str) -> String {
     line
 }
 
+/// How fast a transfer is.
+struct Pace {
+    files: f64,
+    bytes: f64,
+    /// Hours, minutes and seconds, or that it is not known.
+    left: String,
+}
+
+impl Pace {
+    fn of(progress: &Progress, all: u64, since: Duration) -> Pace {
+        let done = progress.looked_at;
+        let seconds = since.as_secs_f64().max(1e-3);
+        let files = done as f64 / seconds;
+        let left = match done {
+            0 => "unknown".to_owned(),
+            _ => {
+                let left = (all.saturating_sub(done) as f64 / files).round() as u64;
+                format!("{:02}:{:02}:{:02}", left / 3600, left / 60 % 60, left % 60)
+            }
+        };
+        Pace {
+            files,
+            bytes: progress.bytes as f64 / seconds,
+            left,
+        }
+    }
+
+    /// What stands beside a bar.
+    fn short(&self, progress: &Progress, all: u64) -> String {
+        format!(
+            "{}/{all} {:.1}/s {}/s {} left",
+            progress.looked_at,
+            self.files,
+            memory::shown(self.bytes as u64),
+            self.left
+        )
+    }
+}
+
 /// How far a transfer is, as the original says it, with its rate and the time that is left.
-pub(crate) fn progress_line(progress: &Progress, all: u64, since: Duration) -> String {
+fn progress_line(progress: &Progress, all: u64, since: Duration) -> String {
     let done = progress.looked_at;
     let part = 100.0 * done as f64 / all.max(1) as f64;
-    let seconds = since.as_secs_f64().max(1e-3);
-    let rate = done as f64 / seconds;
-    let left = match done {
-        0 => "unknown".to_owned(),
-        _ => {
-            let left = (all.saturating_sub(done) as f64 / rate).round() as u64;
-            format!("{:02}:{:02}:{:02}", left / 3600, left / 60 % 60, left % 60)
-        }
-    };
+    let Pace { files, bytes, left } = Pace::of(progress, all, since);
     format!(
-        "Upload progress: {done}/{all} files ({part:.1}%), {rate:.1} files/s, {:.0} B/s, {left} left",
-        progress.bytes as f64 / seconds
+        "Upload progress: {done}/{all} files ({part:.1}%), {files:.1} files/s, {bytes:.0} B/s, {left} left"
     )
 }
 
