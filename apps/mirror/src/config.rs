@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::listing::{self, KeyRange, Strategy};
 use crate::state::Pair;
 use crate::{ftp, s3};
 
@@ -67,6 +68,19 @@ pub enum LogLevel {
     Debug,
 }
 
+/// How a bucket is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum ListingStrategy {
+    /// By how its keys are spaced.
+    Recursive,
+    /// At the folders of a level.
+    #[value(alias = "by-level")]
+    ByLevel,
+    /// Not at all: one page after the other.
+    Flat,
+}
+
 #[derive(Debug, Args)]
 pub struct RunArguments {
     #[command(flatten)]
@@ -101,6 +115,21 @@ pub struct RunArguments {
     #[arg(long, env = "SOURCE_MAX_RETRIES", default_value_t = 3, alias = "max-retries",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub source_max_retries: u32,
+    /// Connections that list at once.
+    #[arg(long, env = "SOURCE_WORKER_COUNT", default_value_t = 5, alias = "worker-count",
+          value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub source_workers: u32,
+    /// Keys that are listed ahead of the comparison, at most, in whole pages of 1000; 0 is two pages a
+    /// worker.
+    #[arg(long, env = "SOURCE_MAX_QUEUE_SIZE", default_value_t = 0)]
+    pub source_max_queue_size: usize,
+    /// How a bucket is divided among the workers where the state does not tell it.
+    #[arg(long, env = "SOURCE_LISTING_STRATEGY", default_value = "recursive")]
+    pub listing_strategy: ListingStrategy,
+    /// Level of the folders of by_level, 1 for those at the top.
+    #[arg(long, env = "SOURCE_LISTING_LEVEL", default_value_t = 0,
+          value_parser = clap::value_parser!(u32).range(..=i64::from(listing::LEVEL_MAX)))]
+    pub listing_level: u32,
     /// Requests a second; 0 is no limit.
     #[arg(long, env = "SOURCE_MAX_RPS", default_value_t = 0, alias = "max-rps")]
     pub source_max_rps: u32,
@@ -194,8 +223,29 @@ impl RunArguments {
             idle: Duration::from_secs(self.source_timeout),
             tries: self.source_max_retries,
             requests_per_second: self.source_max_rps,
-            connections: self.dest_workers as usize + 1,
+            connections: self.dest_workers.max(self.source_workers) as usize + 1,
             certificates: self.certificates()?,
+        })
+    }
+
+    /// # Errors
+    /// A strategy by level without a level.
+    pub fn listing(&self) -> Result<listing::Options> {
+        let strategy = match self.listing_strategy {
+            ListingStrategy::Recursive => Strategy::Recursive,
+            ListingStrategy::ByLevel if self.listing_level == 0 => bail!(
+                "--listing-strategy by_level needs --listing-level: 1 for the folders at the top, 2 for \
+                 those in them, …"
+            ),
+            ListingStrategy::ByLevel => Strategy::ByLevel(self.listing_level),
+            ListingStrategy::Flat => Strategy::Flat,
+        };
+        Ok(listing::Options {
+            prefix: self.s3_prefix.clone(),
+            range: KeyRange::default(),
+            strategy,
+            workers: self.source_workers as usize,
+            keys_ahead: self.source_max_queue_size,
         })
     }
 
@@ -287,6 +337,28 @@ mod tests {
         assert!(!parse(&["--dry-run=false"]).dry_run);
         assert!(parse(&["--ftp-use-tls"]).ftp_use_tls);
         assert_eq!(parse(&["--max-rps=5", "--timeout=7"]).source_max_rps, 5);
+    }
+
+    #[test]
+    fn strategies_have_the_names_of_the_original() {
+        let strategy = |more: &[&str]| parse(more).listing().map(|options| options.strategy);
+        assert_eq!(strategy(&[]).unwrap(), Strategy::Recursive);
+        assert_eq!(
+            strategy(&["--listing-strategy=flat"]).unwrap(),
+            Strategy::Flat
+        );
+        for name in ["by_level", "by-level"] {
+            let named = format!("--listing-strategy={name}");
+            let level = strategy(&[&named, "--listing-level=2"]);
+            assert_eq!(level.unwrap(), Strategy::ByLevel(2));
+            let error = strategy(&[&named]).unwrap_err().to_string();
+            assert!(error.contains("needs --listing-level"), "{error}");
+        }
+        let options = |more: &[&str]| parse(more).listing().unwrap();
+        assert_eq!(options(&[]).pages_ahead(), 10);
+        assert_eq!(options(&["--worker-count=20"]).pages_ahead(), 40);
+        assert_eq!(options(&["--source-max-queue-size=1001"]).pages_ahead(), 2);
+        assert_eq!(options(&["--listing-strategy=flat"]).pages_ahead(), 2);
     }
 
     #[test]

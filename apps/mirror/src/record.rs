@@ -13,7 +13,7 @@ use std::fmt;
 
 pub use meta::{Etag, Meta};
 pub use stored::GONE;
-pub(crate) use stored::{decode_reason, encode_reason};
+pub(crate) use stored::{decode_meta, decode_reason, encode_meta, encode_reason};
 
 /// What the destination holds under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]

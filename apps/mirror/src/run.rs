@@ -9,7 +9,10 @@ use plimsoll::runs::SortOptions;
 use plimsoll::stream::TempSpace;
 
 use crate::config::{Command, RunArguments};
-use crate::listing::{BucketListing, SortedListing, Unordered};
+use crate::listing::{
+    BucketListing, Hints, IgnoresStartAfter, KnownHints, Lister, Options, SortedListing, Strategy,
+    Unordered,
+};
 use crate::look;
 use crate::report::Log;
 use crate::s3::Client;
@@ -101,34 +104,68 @@ const SORT_BYTES: usize = 8 << 20;
 /// What that may take on disk: more than the listing of any bucket.
 const SORT_DISK_BYTES: u64 = 1 << 40;
 
-/// The listing beside what is known. Where the source does not list in order, it is listed once more,
-/// and sorted.
+/// The listing beside what is known. Where the source does not begin a listing where it is asked to, it
+/// is listed once more without that; where it does not list in order, once more, and sorted.
 fn list(
     arguments: &RunArguments,
     log: &Log,
     client: &Arc<Client>,
     state: &State,
 ) -> Result<(ScanCounts, Generation)> {
-    let prefix = &arguments.s3_prefix;
-    let mut next = state.next()?;
-    let mut listing = BucketListing::start(client, prefix)?;
-    let unordered = match scan(state.known()?, &mut listing, &mut next) {
-        Ok(counts) => return Ok((counts, next)),
+    let mut options = arguments.listing()?;
+    let lister: Arc<dyn Lister> = client.clone();
+    let mut listed = list_ranges(&lister, &options, log, state);
+    if let Err(error) = &listed
+        && error.is::<IgnoresStartAfter>()
+    {
+        log.error(format!(
+            "{error}: it is listed again, one page after the other"
+        ));
+        options.strategy = Strategy::Flat;
+        listed = list_ranges(&lister, &options, log, state);
+    }
+    let unordered = match listed {
         Err(error) if error.is::<Unordered>() => error,
-        Err(error) => return Err(error),
+        ended => return ended,
     };
     log.error(format!(
         "{unordered}: it is listed again and sorted, and deletes nothing"
     ));
-    drop(next);
-    let options = SortOptions {
+    let sort = SortOptions {
         memory_bytes: SORT_BYTES,
         space: TempSpace::new(&arguments.state.state, SORT_DISK_BYTES)?,
     };
-    let mut listing = SortedListing::read(client, prefix, options)?;
+    let mut listing = SortedListing::read(&**client, &options.prefix, &options.range, sort)?;
     let mut next = state.next()?;
     let mut counts = scan(state.known()?, &mut listing, &mut next)?;
     counts.is_unordered = true;
+    Ok((counts, next))
+}
+
+fn list_ranges(
+    lister: &Arc<dyn Lister>,
+    options: &Options,
+    log: &Log,
+    state: &State,
+) -> Result<(ScanCounts, Generation)> {
+    let base = state.base();
+    let known = KnownHints::new(base.frame_starts(), base.figures().entries);
+    let known: Option<Box<dyn Hints>> = match base.figures().entries {
+        0 => None,
+        _ => Some(Box::new(known)),
+    };
+    let rate = *log;
+    let tell = move |each| rate.info(format!("S3 listing: current RPS = {each} req/s"));
+    let mut listing = BucketListing::start(lister, options, known, Box::new(tell))?;
+    let mut next = state.next()?;
+    let mut counts = scan(state.known()?, &mut listing, &mut next)?;
+    counts.doubt = listing.doubt();
+    if let Some(doubt) = &counts.doubt {
+        log.error(format!(
+            "{doubt}: what is missing may be there all the same"
+        ));
+    }
+    log.debug(format!("{:?}", listing.figures()));
     Ok((counts, next))
 }
 
@@ -173,6 +210,9 @@ fn withheld(arguments: &RunArguments, counts: &ScanCounts) -> Option<String> {
              --allow-mass-delete to trust it"
                 .to_owned(),
         );
+    }
+    if let Some(doubt) = &counts.doubt {
+        return Some(format!("{doubt}; --allow-mass-delete to trust it"));
     }
     if counts.listed == 0 {
         return Some(

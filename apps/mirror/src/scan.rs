@@ -47,6 +47,8 @@ pub struct ScanCounts {
     pub pending_bytes: u64,
     /// The source does not list in order: set by who had it sorted.
     pub is_unordered: bool,
+    /// Why keys that were not listed may be there all the same: set by who listed.
+    pub doubt: Option<String>,
 }
 
 /// Keys by status.

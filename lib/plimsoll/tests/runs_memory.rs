@@ -160,6 +160,22 @@ fn memory_is_frames_and_the_page_cache_is_windows() {
     assert!(cached <= CACHED_MAX, "{cached} bytes were cached");
     println!("while it is read, at most {cached} bytes are cached");
 
+    let mut told = 0;
+    let mut frames = 0;
+    let heap = rise(|| {
+        let mut starts = run.frame_starts();
+        told = starts.bytes_max();
+        while starts.advance().unwrap() {
+            frames += 1;
+        }
+    });
+    println!("frames by the index: heap {heap}, told {told}");
+    assert_eq!(frames, figures.frames);
+    assert!(
+        heap <= told && heap <= 256 << 10,
+        "the index took {heap} bytes"
+    );
+
     // Unsorted: every key once, in a mixed order.
     for memory_bytes in [1 << 20, 8 << 20] {
         let space = TempSpace::new(folder.root(), 1 << 30).unwrap();

@@ -8,6 +8,7 @@ mod sign;
 
 use std::fmt;
 use std::io::{BufReader, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,14 +18,17 @@ use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-pub use page::Page;
+pub use page::{Page, Place};
 pub use sign::Credentials;
 
+use crate::listing::{Ask, Lister};
 use crate::record::Meta;
 
 /// Buffers of a connection; the defaults are 128 KiB each.
 const INPUT_BYTES: usize = 64 << 10;
 const OUTPUT_BYTES: usize = 16 << 10;
+/// What of a page is read at once.
+const PAGE_INPUT_BYTES: usize = 16 << 10;
 /// What is read of an error's text.
 const ERROR_BYTES_MAX: u64 = 16 << 10;
 /// First pause before a request is tried again; it doubles.
@@ -86,6 +90,8 @@ pub struct Client {
     origin: String,
     host: String,
     rate: Option<Rate>,
+    /// Requests for pages so far.
+    lists: AtomicU64,
 }
 
 impl Client {
@@ -140,33 +146,8 @@ impl Client {
             origin: format!("{scheme}://{host}"),
             host,
             rate: Rate::new(settings.requests_per_second),
+            lists: AtomicU64::new(0),
             settings,
-        })
-    }
-
-    /// One page of the objects whose keys begin with `prefix`, from a token or the first on. Tries
-    /// again what may pass.
-    pub fn list(&self, prefix: &str, token: Option<&str>) -> Result<Page, Fault> {
-        // Parameters in the order of their names, as signatures have them.
-        let mut query = String::new();
-        if let Some(token) = token {
-            query.push_str("continuation-token=");
-            sign::encode(token.as_bytes(), b"", &mut query);
-            query.push('&');
-        }
-        query.push_str("encoding-type=url&list-type=2&max-keys=1000");
-        if !prefix.is_empty() {
-            query.push_str("&prefix=");
-            sign::encode(prefix.as_bytes(), b"", &mut query);
-        }
-        let path = format!("/{}", self.settings.bucket);
-        self.with_tries(|| {
-            let response = self.send(&path, &query, None)?;
-            let body = BufReader::with_capacity(16 << 10, response.into_body().into_reader());
-            Page::parse(body).map_err(|error| Fault {
-                kind: FaultKind::Failed,
-                text: format!("list s3://{}/{prefix}: {error:#}", self.settings.bucket),
-            })
         })
     }
 
@@ -265,6 +246,49 @@ impl Client {
             pause = (2 * pause).min(PAUSE_MAX);
             tries += 1;
         }
+    }
+}
+
+impl Lister for Client {
+    fn list(&self, ask: &Ask<'_>, page: &mut Page) -> Result<(), Fault> {
+        // Parameters in the order of their names, as signatures have them.
+        let mut query = String::new();
+        if let Some(token) = ask.token {
+            query.push_str("continuation-token=");
+            sign::encode(token.as_bytes(), b"", &mut query);
+            query.push('&');
+        }
+        if ask.has_delimiter {
+            query.push_str("delimiter=%2F&");
+        }
+        query.push_str("encoding-type=url&list-type=2&max-keys=");
+        query.push_str(&ask.keys_max.to_string());
+        if !ask.prefix.is_empty() {
+            query.push_str("&prefix=");
+            sign::encode(ask.prefix.as_bytes(), b"", &mut query);
+        }
+        if let Some(after) = ask.start_after {
+            query.push_str("&start-after=");
+            sign::encode(after, b"", &mut query);
+        }
+        let path = format!("/{}", self.settings.bucket);
+        self.with_tries(|| {
+            self.lists.fetch_add(1, Ordering::Relaxed);
+            let response = self.send(&path, &query, None)?;
+            let body =
+                BufReader::with_capacity(PAGE_INPUT_BYTES, response.into_body().into_reader());
+            page.read(body).map_err(|error| Fault {
+                kind: FaultKind::Failed,
+                text: format!(
+                    "list s3://{}/{}: {error:#}",
+                    self.settings.bucket, ask.prefix
+                ),
+            })
+        })
+    }
+
+    fn requests(&self) -> u64 {
+        self.lists.load(Ordering::Relaxed)
     }
 }
 

@@ -5,8 +5,8 @@
 //! run, it is read beside what is new, also sorted, in one pass ([`Merge`], or a join by hand over two
 //! [`SortedEntries`]s), and what changed is written as another, small run. A [`RunWriter`] takes entries in
 //! rising order of their keys and puts the file in place whole or not at all. A [`Run`] is open in
-//! O(1), finds a key by an index that stays in the file, and is cut into even ranges by
-//! [`Run::split_keys`]. A [`Sorter`] takes entries in any order, and spills sorted runs to temporary
+//! O(1), finds a key by an index that stays in the file, is cut into even ranges by
+//! [`Run::split_keys`], and into small ones as it is read by [`Run::frame_starts`]. A [`Sorter`] takes entries in any order, and spills sorted runs to temporary
 //! files when its memory is full.
 //!
 //! Keys are compressed by what they share with the key before, frames by LZ4. Every byte is under a
@@ -54,6 +54,7 @@ mod pages;
 mod reader;
 mod run;
 mod sort;
+mod starts;
 mod writer;
 
 use crate::error::{Error, ErrorKind};
@@ -62,6 +63,7 @@ pub use merge::Merge;
 pub use reader::RunReader;
 pub use run::{Run, RunFigures};
 pub use sort::{SortFigures, SortOptions, Sorted, Sorter};
+pub use starts::FrameStarts;
 pub use writer::RunWriter;
 
 /// Four times the longest key of S3, so that names with a prefix or a suffix fit too.

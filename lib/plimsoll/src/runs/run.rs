@@ -11,6 +11,7 @@ use super::frame::{
     Trailer, VERSION,
 };
 use super::reader::RunReader;
+use super::starts::FrameStarts;
 use super::{KEY_BYTES_MAX, SortedEntries, pages};
 use crate::error::{Error, ErrorKind};
 use crate::stream::TempFile;
@@ -184,6 +185,13 @@ impl Run {
             }
         }
         Ok(keys)
+    }
+
+    /// The frames of entries in order: the first key of each, and how many entries are before it. Reads
+    /// the index only, as it goes.
+    #[must_use]
+    pub fn frame_starts(&self) -> FrameStarts {
+        FrameStarts::new(self.clone())
     }
 
     /// Goes down the index by the last name of each frame that `is_before` holds for; the place and
