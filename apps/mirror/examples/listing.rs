@@ -70,6 +70,7 @@ fn main() -> Result<()> {
         },
         workers,
         keys_ahead: 0,
+        is_from_start: false,
     };
     let folder = std::env::temp_dir().join(format!("mirror-listing-{}", std::process::id()));
     let lister: Arc<dyn Lister> = Arc::new(client(endpoint, bucket, workers)?);
@@ -90,7 +91,11 @@ fn measure(folder: &Path, lister: &Arc<dyn Lister>, options: &Options) -> Result
         let base = state.base();
         let known = KnownHints::new(base.frame_starts(), base.figures().entries);
         let is_known = base.figures().entries > 0;
-        let known: Option<Box<dyn Hints>> = if is_known { Some(Box::new(known)) } else { None };
+        let known: Option<Box<dyn Hints>> = if is_known {
+            Some(Box::new(known))
+        } else {
+            None
+        };
         let mut listing = BucketListing::start(lister, options, known, Box::new(|_| ()))?;
         let mut next = state.next()?;
         if is_known {

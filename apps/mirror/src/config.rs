@@ -246,6 +246,7 @@ impl RunArguments {
             strategy,
             workers: self.source_workers as usize,
             keys_ahead: self.source_max_queue_size,
+            is_from_start: false,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Makes an FTP server hold what an S3 bucket holds, and transfers only what changed.
 //!
-//! A run lists the bucket beside what is known of every key ([`scan`]), publishes the result as the next
+//! A run lists the bucket ([`listing`]) beside what is known of every key ([`scan`]), publishes the result as the next
 //! generation of the [`state`], and then uploads and deletes what that says. What a [`record`] may
 //! become, and which [`key`]s are mirrored, is decided without any I/O.
 //!

@@ -121,7 +121,7 @@ fn list(
         log.error(format!(
             "{error}: it is listed again, one page after the other"
         ));
-        options.strategy = Strategy::Flat;
+        (options.strategy, options.is_from_start) = (Strategy::Flat, true);
         listed = list_ranges(&lister, &options, log, state);
     }
     let unordered = match listed {
@@ -315,6 +315,7 @@ fn plan(arguments: &RunArguments) -> Result<ExitCode> {
     let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
     let client = Arc::new(Client::new(arguments.source()?)?);
     let (counts, next) = list(arguments, &log, &client, &state)?;
+    log.memory("AFTER_SCAN");
     drop(next);
     tell_scan(&log, &counts);
     log.info(format!(
@@ -330,4 +331,47 @@ fn plan(arguments: &RunArguments) -> Result<ExitCode> {
     }
     let is_equal = counts.after.total() == counts.after.synced && counts.refused_total() == 0;
     Ok(ExitCode::from(if is_equal { EQUAL } else { PARTIAL }))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::Arguments;
+
+    /// A listing that contradicts itself deletes nothing, however few it would be.
+    #[test]
+    fn a_doubtful_listing_withholds_deletions() {
+        let check = |more: &[&str], expected: Option<&str>| {
+            let base = [
+                "mirror",
+                "run",
+                "--s3-endpoint=http://s",
+                "--s3-bucket=b",
+                "--s3-access-key=k",
+                "--s3-secret-key=s",
+                "--ftp-host=h",
+                "--ftp-username=u",
+            ];
+            let words = base.iter().chain(more);
+            let Command::Run(arguments) = Arguments::parse_from(words).command else {
+                panic!("it is a run");
+            };
+            let mut counts = ScanCounts {
+                listed: 1000,
+                doubt: Some("it leaves out \"a\"".to_owned()),
+                ..ScanCounts::default()
+            };
+            counts.before.synced = 1001;
+            counts.after.deleted_in_source = 1;
+            let why = withheld(&arguments, &counts);
+            assert_eq!(why.as_deref(), expected);
+            counts.doubt = None;
+            assert_eq!(withheld(&arguments, &counts), None);
+        };
+        let why = "it leaves out \"a\"; --allow-mass-delete to trust it";
+        check(&[], Some(why));
+        check(&["--allow-mass-delete"], None);
+    }
 }

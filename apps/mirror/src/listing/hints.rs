@@ -10,13 +10,24 @@ use plimsoll::runs::FrameStarts;
 use super::{Ask, Lister};
 use crate::s3::Page;
 
+/// What came of looking for a split.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    Split(Vec<u8>),
+    /// None yet.
+    Later,
+    /// There are no more.
+    End,
+}
+
 /// Splits of the key space, in rising order.
 pub trait Hints: Send {
-    /// The next split: about `keys_each` keys are between it and the one before, if this is known.
+    /// The next split: about `keys_each` keys are between it and the one before, if this is known. Makes
+    /// one request at most, so that those in vain can be bounded.
     ///
     /// # Errors
     /// Of what is read or asked.
-    fn next(&mut self, lister: &dyn Lister, keys_each: u64) -> Result<Option<Vec<u8>>>;
+    fn next(&mut self, lister: &dyn Lister, keys_each: u64) -> Result<Hint>;
 
     /// Requests that it made since it was asked this.
     fn take_requests(&mut self) -> u64 {
@@ -49,7 +60,7 @@ impl KnownHints {
 }
 
 impl Hints for KnownHints {
-    fn next(&mut self, _: &dyn Lister, keys_each: u64) -> Result<Option<Vec<u8>>> {
+    fn next(&mut self, _: &dyn Lister, keys_each: u64) -> Result<Hint> {
         loop {
             let has_more = self.starts.advance()?;
             let up_to = match has_more {
@@ -62,10 +73,10 @@ impl Hints for KnownHints {
             let before = std::mem::replace(&mut self.frame, next.filter(|(_, up_to)| *up_to > 1));
             if let Some((key, up_to)) = before.filter(|_| is_over) {
                 self.split_at = up_to;
-                return Ok(Some(key));
+                return Ok(Hint::Split(key));
             }
             if !has_more {
-                return Ok(None);
+                return Ok(Hint::End);
             }
         }
     }
@@ -131,16 +142,16 @@ impl FolderHints {
 }
 
 impl Hints for FolderHints {
-    fn next(&mut self, lister: &dyn Lister, _: u64) -> Result<Option<Vec<u8>>> {
+    fn next(&mut self, lister: &dyn Lister, _: u64) -> Result<Hint> {
         loop {
             let is_lowest = self.path.len() == self.level;
             let Some(folder) = self.path.last_mut() else {
-                return Ok(None);
+                return Ok(Hint::End);
             };
             let within = folder.within.pop_front();
             let is_left = folder.token.is_some() || !folder.is_asked;
             match within {
-                Some(found) if is_lowest => return Ok(Some(found)),
+                Some(found) if is_lowest => return Ok(Hint::Split(found)),
                 Some(found) => {
                     // What is no text, or leads back up, is no folder to go down to.
                     let is_below = found.starts_with(folder.prefix.as_bytes());
@@ -151,7 +162,10 @@ impl Hints for FolderHints {
                         });
                     }
                 }
-                None if is_left => self.ask(lister)?,
+                None if is_left => {
+                    self.ask(lister)?;
+                    return Ok(Hint::Later);
+                }
                 None => {
                     self.path.pop();
                 }
@@ -173,8 +187,14 @@ mod tests {
     use crate::testing::Folder as Temporary;
 
     fn all(hints: &mut dyn Hints, lister: &dyn Lister, each: u64) -> Vec<String> {
-        let next = std::iter::from_fn(|| hints.next(lister, each).unwrap());
-        next.map(|key| String::from_utf8(key).unwrap()).collect()
+        let mut all = Vec::new();
+        loop {
+            match hints.next(lister, each).unwrap() {
+                Hint::Split(key) => all.push(String::from_utf8(key).unwrap()),
+                Hint::Later => {}
+                Hint::End => return all,
+            }
+        }
     }
 
     /// No range has more than was asked for, and few have much less.

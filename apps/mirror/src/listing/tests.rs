@@ -16,8 +16,8 @@ use super::*;
 struct Listed(std::vec::IntoIter<Vec<u8>>);
 
 impl Hints for Listed {
-    fn next(&mut self, _: &dyn Lister, _: u64) -> Result<Option<Vec<u8>>> {
-        Ok(self.0.next())
+    fn next(&mut self, _: &dyn Lister, _: u64) -> Result<Hint> {
+        Ok(self.0.next().map_or(Hint::End, Hint::Split))
     }
 }
 
@@ -36,6 +36,7 @@ fn options(workers: usize) -> Options {
         strategy: Strategy::Recursive,
         workers,
         keys_ahead: 0,
+        is_from_start: false,
     }
 }
 
@@ -128,6 +129,16 @@ fn a_range_of_keys_is_listed_alone() {
                 let whole = list(lister, &options, hints(&["a", "b/1", "c"])).unwrap();
                 assert_eq!(whole.keys, expected, "{range:?}");
                 assert_eq!(whole.doubt, None);
+                // Of a source that can't begin there.
+                let mut lister = Scripted::with(set.clone(), |_, _, _| Wrong::IgnoresStart);
+                lister.page = page;
+                let options = Options {
+                    strategy: Strategy::Flat,
+                    is_from_start: true,
+                    ..options
+                };
+                let whole = list(lister, &options, None).unwrap();
+                assert_eq!(whole.keys, expected, "{range:?}");
             }
         }
     }
@@ -301,7 +312,8 @@ fn requests_are_about_one_for_each_page() {
             .rotate_left(29)
             .wrapping_mul(0xbf58_476d_1ce4_e5b9)
     };
-    let layouts: [(&str, Box<dyn Fn(u64) -> String>); 5] = [
+    type Layout = (&'static str, Box<dyn Fn(u64) -> String>);
+    let layouts: [Layout; 5] = [
         ("counter", Box::new(|n| format!("photos/img-{n:09}.jpeg"))),
         ("hashes", Box::new(move |n| format!("{:016x}", mix(n)))),
         (

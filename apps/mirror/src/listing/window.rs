@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::hints::Hints;
+use super::hints::{Hint, Hints};
 use super::ranges::{Figures, Give, Job, Next, Ranges, Used};
 use super::{Ask, Lister};
 use crate::s3::Page;
@@ -257,7 +257,11 @@ fn ask_for_hint(
     let hint = hints.next(&*shared.lister, keys_each)?;
     let mut work = shared.lock();
     work.ranges.asked_for_hints(hints.take_requests());
-    let goes_on = hint.is_some_and(|hint| work.ranges.split(hint));
+    let goes_on = match hint {
+        Hint::Split(split) => work.ranges.split(split),
+        Hint::Later => true,
+        Hint::End => false,
+    };
     if goes_on {
         work.hints = Some(hints);
     } else {

@@ -3,6 +3,7 @@
 //! Requests are signed here and sent by `ureq`; pages are read as they arrive. Memory: some 100 KiB a
 //! connection (its buffers and those of TLS), of which there are as many as threads ask.
 
+mod elements;
 mod page;
 mod sign;
 

@@ -1,5 +1,7 @@
 //! A real S3 and a real FTP server, and the program run against them.
 
+#![allow(dead_code, reason = "each test takes what it needs")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
