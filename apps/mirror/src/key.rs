@@ -65,10 +65,15 @@ pub fn judge(key: &[u8]) -> Policy {
         Some(path) => (path, true),
         None => (text, false),
     };
+    let has_backslash = key.contains(&b'\\');
     for part in path.split('/') {
         let refusal = match part {
             "" => Refusal::EmptyPart,
             "." | ".." => Refusal::Dots,
+            // A server on Windows takes `\` for `/`.
+            windows if has_backslash && windows.split('\\').any(|part| part == "..") => {
+                Refusal::Dots
+            }
             long if long.len() > PART_BYTES_MAX => Refusal::LongPart,
             ours if ours.starts_with(TEMP_PREFIX) => Refusal::Reserved,
             _ => continue,
@@ -97,6 +102,7 @@ mod tests {
             "a/b/c.txt",
             " a ",
             "..a",
+            r"a\b..\c",
             "a..",
             "...",
             "ä/日本",
@@ -107,7 +113,17 @@ mod tests {
         }
         check(b"a/", Policy::FolderMarker);
         check(b"a/b/", Policy::FolderMarker);
-        for key in ["../escape.txt", "..", "a/../b", "a/..", ".", "./a", "a/./b"] {
+        for key in [
+            "../escape.txt",
+            "..",
+            "a/../b",
+            "a/..",
+            ".",
+            "./a",
+            "a/./b",
+            r"a\..\..\b",
+            r"..\b",
+        ] {
             refuse(key.as_bytes(), Refusal::Dots);
         }
         for key in ["x//dbl.txt", "/a", "/", "//", "a//", ""] {

@@ -7,8 +7,10 @@
 //! Memory does not grow with the number of files: the state is read and written as sorted runs, beside
 //! the sorted listing.
 
+pub mod adopt;
 pub mod config;
 pub mod ftp;
+pub mod import;
 pub mod key;
 pub mod listing;
 mod look;

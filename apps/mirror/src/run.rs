@@ -9,6 +9,7 @@ use plimsoll::runs::SortOptions;
 use plimsoll::stream::TempSpace;
 
 use crate::config::{Command, RunArguments};
+use crate::import;
 use crate::listing::{
     BucketListing, Hints, IgnoresStartAfter, KnownHints, Lister, Options, SortedListing, Strategy,
     Unordered,
@@ -16,9 +17,9 @@ use crate::listing::{
 use crate::look;
 use crate::report::Log;
 use crate::s3::Client;
-use crate::scan::{ScanCounts, scan};
+use crate::scan::{Cancelled, ScanCounts, UntilCancelled, scan};
 use crate::state::{Generation, Lock, State};
-use crate::work::{Phase, Progress, Work, now};
+use crate::work::{Phase, Progress, SideAtFault, Work, now};
 
 /// Both sides are equal; something is left.
 pub(crate) const EQUAL: u8 = 0;
@@ -38,21 +39,23 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Export(arguments) => look::export(&arguments),
         Command::Compact(arguments) => look::compact(&arguments),
         Command::Check(arguments) => look::check(&arguments),
+        Command::ImportBbolt(arguments) => import::import(&arguments),
     }
 }
 
 fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let log = Log::new(arguments.log_level);
     let (source, destination) = (arguments.source()?, arguments.destination()?);
-    let cancel = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, cancel.clone()).context("listen to signals")?;
-    }
+    let cancel = set_by_signals()?;
     let lock = Lock::take(&arguments.state.state)?;
     let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
     log.memory("START_SCAN");
     let client = Arc::new(Client::new(source)?);
-    let (counts, next) = list(arguments, &log, &client, &state)?;
+    let (counts, next) = match list(arguments, &log, &client, &state, &cancel) {
+        Ok(listed) => listed,
+        Err(error) if error.is::<Cancelled>() => return Ok(Left::cancelled().tell(&log)),
+        Err(error) => return Err(error),
+    };
     log.memory("AFTER_SCAN");
     tell_scan(&log, &counts);
     let state = state.reopen(next.publish(now())?)?;
@@ -69,34 +72,61 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
         destination: &destination,
         workers: arguments.dest_workers as usize,
         tries: arguments.dest_max_retries,
+        adopt: arguments.adopt,
         cancel: &cancel,
         progress: &tell,
         failure: &|key, reason, text| log.error(format!("{key:?}: {reason}: {text}")),
+        notice: &|text| log.error(text),
     };
     let mut left = Left {
         refused: counts.refused_total(),
         ..Left::default()
     };
+    let mut at_fault = None;
     if counts.after.new + counts.after.error > 0 {
         let uploaded = work.run(&state, &mut journal, Phase::Upload);
         log.memory("AFTER_UPLOAD");
-        let uploaded = uploaded?;
-        log.info(format!(
-            "SyncNewFiles: scanned={}, NEW_files={}, synced={}, failed={}, waiting={}, total_size={}",
-            uploaded.looked_at,
-            counts.after.new + counts.after.error,
-            uploaded.done,
-            uploaded.failed,
-            uploaded.waiting,
-            uploaded.bytes
-        ));
-        left.add(&uploaded);
+        match uploaded {
+            Ok(uploaded) => {
+                tell_uploads(&log, &counts, &uploaded);
+                if arguments.adopt.is_some() {
+                    log.info(format!(
+                        "AdoptFiles: adopted={}: the destination has files of their lengths; their bytes \
+                         were not compared",
+                        uploaded.adopted
+                    ));
+                }
+                left.add(&uploaded);
+            }
+            // What was deleted from the source may be what fills the destination.
+            Err(error) if error.is::<SideAtFault>() => {
+                log.error(format!("SyncNewFiles: {error}"));
+                at_fault = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
     }
     delete(arguments, &log, &counts, &mut left, || {
         work.run(&state, &mut journal, Phase::Delete)
     })?;
+    if let Some(error) = at_fault {
+        return Err(error);
+    }
     left.is_cancelled = cancel.load(Ordering::Relaxed);
     Ok(left.tell(&log))
+}
+
+/// Set by the first signal; the second one ends the run at once, whatever it waits for, which costs no more than
+/// a crash.
+fn set_by_signals() -> Result<Arc<AtomicBool>> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let code = i32::from(PARTIAL);
+        signal_hook::flag::register_conditional_shutdown(signal, code, cancel.clone())
+            .and_then(|_| signal_hook::flag::register(signal, cancel.clone()))
+            .context("listen to signals")?;
+    }
+    Ok(cancel)
 }
 
 /// Memory for sorting a listing that is not in order.
@@ -111,10 +141,11 @@ fn list(
     log: &Log,
     client: &Arc<Client>,
     state: &State,
+    cancel: &AtomicBool,
 ) -> Result<(ScanCounts, Generation)> {
     let mut options = arguments.listing()?;
     let lister: Arc<dyn Lister> = client.clone();
-    let mut listed = list_ranges(&lister, &options, log, state);
+    let mut listed = list_ranges(&lister, &options, log, state, cancel);
     if let Err(error) = &listed
         && error.is::<IgnoresStartAfter>()
     {
@@ -122,7 +153,7 @@ fn list(
             "{error}: it is listed again, one page after the other"
         ));
         (options.strategy, options.is_from_start) = (Strategy::Flat, true);
-        listed = list_ranges(&lister, &options, log, state);
+        listed = list_ranges(&lister, &options, log, state, cancel);
     }
     let unordered = match listed {
         Err(error) if error.is::<Unordered>() => error,
@@ -136,8 +167,12 @@ fn list(
         space: TempSpace::new(&arguments.state.state, SORT_DISK_BYTES)?,
     };
     let mut listing = SortedListing::read(&**client, &options.prefix, &options.range, sort)?;
+    let listing = &mut UntilCancelled {
+        listing: &mut listing,
+        cancel,
+    };
     let mut next = state.next()?;
-    let mut counts = scan(state.known()?, &mut listing, &mut next)?;
+    let mut counts = scan(state.known()?, listing, &mut next)?;
     counts.is_unordered = true;
     Ok((counts, next))
 }
@@ -147,6 +182,7 @@ fn list_ranges(
     options: &Options,
     log: &Log,
     state: &State,
+    cancel: &AtomicBool,
 ) -> Result<(ScanCounts, Generation)> {
     let base = state.base();
     let known = KnownHints::new(base.frame_starts(), base.figures().entries);
@@ -158,7 +194,11 @@ fn list_ranges(
     let tell = move |each| rate.info(format!("S3 listing: current RPS = {each} req/s"));
     let mut listing = BucketListing::start(lister, options, known, Box::new(tell))?;
     let mut next = state.next()?;
-    let mut counts = scan(state.known()?, &mut listing, &mut next)?;
+    let until = &mut UntilCancelled {
+        listing: &mut listing,
+        cancel,
+    };
+    let mut counts = scan(state.known()?, until, &mut next)?;
     counts.doubt = listing.doubt();
     if let Some(doubt) = &counts.doubt {
         log.error(format!(
@@ -242,6 +282,13 @@ struct Left {
 }
 
 impl Left {
+    fn cancelled() -> Left {
+        Left {
+            is_cancelled: true,
+            ..Left::default()
+        }
+    }
+
     fn add(&mut self, progress: &Progress) {
         self.failed += progress.failed;
         self.waiting += progress.waiting;
@@ -306,6 +353,18 @@ fn tell_scan(log: &Log, counts: &ScanCounts) {
     }
 }
 
+fn tell_uploads(log: &Log, counts: &ScanCounts, uploaded: &Progress) {
+    log.info(format!(
+        "SyncNewFiles: scanned={}, NEW_files={}, synced={}, failed={}, waiting={}, total_size={}",
+        uploaded.looked_at,
+        counts.after.new + counts.after.error,
+        uploaded.done,
+        uploaded.failed,
+        uploaded.waiting,
+        uploaded.bytes
+    ));
+}
+
 /// The scan of a run, which is then dropped. It takes the lock, as its files are written beside.
 fn plan(arguments: &RunArguments) -> Result<ExitCode> {
     let log = Log::new(arguments.log_level);
@@ -314,7 +373,8 @@ fn plan(arguments: &RunArguments) -> Result<ExitCode> {
     let lock = Lock::take(&arguments.state.state)?;
     let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
     let client = Arc::new(Client::new(arguments.source()?)?);
-    let (counts, next) = list(arguments, &log, &client, &state)?;
+    // A signal just ends it: nothing was changed.
+    let (counts, next) = list(arguments, &log, &client, &state, &AtomicBool::new(false))?;
     log.memory("AFTER_SCAN");
     drop(next);
     tell_scan(&log, &counts);

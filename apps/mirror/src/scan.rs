@@ -3,6 +3,8 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{self, AtomicBool};
 
 use anyhow::Result;
 
@@ -18,6 +20,44 @@ pub trait Listing {
     fn key(&self) -> &[u8];
     fn meta(&self) -> &Meta;
 }
+
+/// A listing that breaks off once the run is to end.
+#[expect(missing_debug_implementations, reason = "it lives for one scan")]
+pub struct UntilCancelled<'a> {
+    pub listing: &'a mut dyn Listing,
+    pub cancel: &'a AtomicBool,
+}
+
+impl Listing for UntilCancelled<'_> {
+    fn advance(&mut self) -> Result<bool> {
+        let is_on = self.listing.advance()?;
+        // Its end counts, too: what is cancelled changes nothing.
+        if self.cancel.load(atomic::Ordering::Relaxed) {
+            return Err(Cancelled.into());
+        }
+        Ok(is_on)
+    }
+
+    fn key(&self) -> &[u8] {
+        self.listing.key()
+    }
+
+    fn meta(&self) -> &Meta {
+        self.listing.meta()
+    }
+}
+
+/// The run is to end, by a signal.
+#[derive(Debug)]
+pub struct Cancelled;
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the run was ended by a signal")
+    }
+}
+
+impl std::error::Error for Cancelled {}
 
 /// How many keys of a scan were or became what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -143,8 +143,9 @@ impl Pages {
                 Give::Ended => return Ok(None),
                 Give::Ask(key) => {
                     drop(work);
-                    let is_there = has(&*shared.lister, &key)?;
+                    let is_there = has(&*shared.lister, &key);
                     work = shared.lock();
+                    let is_there = is_there.inspect_err(|_| work.is_over = true)?;
                     work.ranges.judge(&key, is_there);
                 }
                 Give::Wait => {

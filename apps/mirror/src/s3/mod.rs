@@ -9,12 +9,13 @@ mod sign;
 
 use std::fmt;
 use std::io::{BufReader, Read};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use chrono::DateTime;
 use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
@@ -93,6 +94,8 @@ pub struct Client {
     rate: Option<Rate>,
     /// Requests for pages so far.
     lists: AtomicU64,
+    /// Seconds that the server's clock is ahead of this machine's, once it has refused a time for it.
+    clock_ahead: AtomicI64,
 }
 
 impl Client {
@@ -148,6 +151,7 @@ impl Client {
             host,
             rate: Rate::new(settings.requests_per_second),
             lists: AtomicU64::new(0),
+            clock_ahead: AtomicI64::new(0),
             settings,
         })
     }
@@ -170,13 +174,30 @@ impl Client {
         })
     }
 
-    /// Sends one request; what is no success becomes a fault.
+    /// Sends a request; what is no success becomes a fault. Times that the server refuses, because a clock is
+    /// wrong, are told by its clock from then on.
     fn send(&self, path: &str, query: &str, etag: Option<&str>) -> Result<Response<Body>, Fault> {
+        let ahead = self.clock_ahead.load(Ordering::Relaxed);
+        match self.send_once(path, query, etag) {
+            Err(_) if self.clock_ahead.load(Ordering::Relaxed) != ahead => {
+                self.send_once(path, query, etag)
+            }
+            ended => ended,
+        }
+    }
+
+    fn send_once(
+        &self,
+        path: &str,
+        query: &str,
+        etag: Option<&str>,
+    ) -> Result<Response<Body>, Fault> {
         if let Some(rate) = &self.rate {
             rate.wait();
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map_or(0, |since| since.as_secs() as i64);
+        let here = now.map_or(0, |since| since.as_secs() as i64);
+        let now = here + self.clock_ahead.load(Ordering::Relaxed);
         let request = sign::Request {
             host: &self.host,
             path,
@@ -201,6 +222,10 @@ impl Client {
         if status == 200 {
             return Ok(response);
         }
+        let there = response.headers().get("date").and_then(|date| {
+            let date = DateTime::parse_from_rfc2822(date.to_str().ok()?);
+            Some(date.ok()?.timestamp())
+        });
         let mut text = String::new();
         // Only for the message.
         let _ = response
@@ -208,6 +233,12 @@ impl Client {
             .into_reader()
             .take(ERROR_BYTES_MAX)
             .read_to_string(&mut text);
+        if status == 403
+            && between(&text, "<Code>", "</Code>") == Some("RequestTimeTooSkewed")
+            && let Some(there) = there
+        {
+            self.clock_ahead.store(there - here, Ordering::Relaxed);
+        }
         Err(self.fault(path, query, status, &text))
     }
 
@@ -219,7 +250,7 @@ impl Client {
             404 if is_object && code != "NoSuchBucket" => FaultKind::Gone,
             412 if is_object => FaultKind::Changed,
             408 | 429 | 500..=599 => FaultKind::Failed,
-            // The clock of one side was set: a moment later it may fit.
+            // It waited too long for the request: the network, or this machine was busy.
             _ if code == "RequestTimeout" => FaultKind::Failed,
             _ => FaultKind::Refused(status),
         };

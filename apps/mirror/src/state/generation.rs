@@ -32,15 +32,15 @@ pub struct Generation {
     value: Vec<u8>,
 }
 
-fn base_name(generation: u64) -> String {
+pub(super) fn base_name(generation: u64) -> String {
     format!("base-{generation:06}.run")
 }
 
-fn delta_name(generation: u64) -> String {
+pub(super) fn delta_name(generation: u64) -> String {
     format!("delta-{generation:06}.run")
 }
 
-fn journal_name(generation: u64) -> String {
+pub(super) fn journal_name(generation: u64) -> String {
     format!("journal-{generation:06}.log")
 }
 

@@ -53,8 +53,15 @@ pub(super) struct Results {
 }
 
 impl Results {
+    /// Where the journal is damaged, anything may have begun.
+    pub(super) const ALL_BEGUN: u64 = u64::MAX;
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.uploads_begun == Results::ALL_BEGUN
+    }
+
     /// The record of the delta with this ordinal after what the journal says of it.
-    fn apply(&mut self, record: Record, ordinal: u64) -> Result<Option<Record>> {
+    pub(super) fn apply(&mut self, record: Record, ordinal: u64) -> Result<Option<Record>> {
         let wanted = ordinal.to_be_bytes();
         while self.is_on && self.sorted.key() < &wanted[..] {
             self.is_on = self.sorted.advance()?;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! MANIFEST        names the files of this generation; replaced in one step
+//! MANIFEST.copy   the same once more, for a repair
 //! base-N.run      a record of every key, as of generation N; never changes
 //! delta-N.run     what differs from the base, and all that is to be done; never changes
 //! journal-N.log   what came of it since
@@ -12,12 +13,16 @@
 //! the delta has grown beyond a tenth of the base, a new base too. Nothing that is there changes until
 //! the manifest is replaced, so a scan that breaks off costs only the scan. All files have mode 0600.
 //!
+//! What damage leaves is told by [`condition`] and made whole by [`repair`].
+//!
 //! Memory: about 0.5 MiB, and 1 MiB for sorting the journal; no figure grows with the number of keys.
 
+pub mod condition;
 mod generation;
 pub mod journal;
 mod known;
 mod manifest;
+pub mod repair;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -123,6 +128,28 @@ impl State {
         State::with(folder, manifest)
     }
 
+    /// Begins the first generation of a state where there is none; it is one once it is published.
+    ///
+    /// # Errors
+    /// There is a state, or files of one.
+    pub fn create(folder: &Path, pair: &Pair, _lock: &Lock) -> Result<Generation> {
+        remove_leftovers(folder)?;
+        let failed = || format!("make a state in {}", folder.display());
+        for entry in fs::read_dir(folder).with_context(failed)? {
+            let name = entry.with_context(failed)?.file_name();
+            let is_state = |name: &str| name == manifest::NAME || generation::is_ours(name);
+            if name.to_str().is_some_and(is_state) {
+                bail!(
+                    "{}: there is one, or a part of one ({}), and nothing is written over it; give another \
+                     folder",
+                    failed(),
+                    name.display()
+                );
+            }
+        }
+        Generation::begin(folder, &Manifest::new(pair.clone(), 0), None)
+    }
+
     /// Opens the state for reading, while another process may be changing it.
     ///
     /// # Errors
@@ -149,8 +176,8 @@ impl State {
             let run = Run::open(folder.join(&file.name))?;
             if !file.matches(run.figures()) {
                 bail!(
-                    "open {}: it is a whole run, but not the one that {} names; take the folder from a \
-                     copy",
+                    "open {}: it is a whole run, but not the one that {} names; `mirror check --repair` \
+                     keeps what is known",
                     folder.join(&file.name).display(),
                     manifest::NAME
                 );

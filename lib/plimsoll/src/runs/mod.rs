@@ -10,7 +10,8 @@
 //! files when its memory is full.
 //!
 //! Keys are compressed by what they share with the key before, frames by LZ4. Every byte is under a
-//! checksum: damage is told with the place of the frame that it is in, never as entries.
+//! checksum: damage is told with the place of the frame that it is in, never as entries. What is left of a
+//! damaged run, and between which keys some are lost, is read by a [`Salvage`].
 //!
 //! **Cost.** Writing: [`RunOptions::frame_bytes`] twice and 16 KiB an index level (of which there are
 //! three for 100 million entries), some 200 KiB with the default. Reading: [`Run::reader_bytes`],
@@ -53,6 +54,7 @@ mod merge;
 mod pages;
 mod reader;
 mod run;
+mod salvage;
 mod sort;
 mod starts;
 mod writer;
@@ -62,6 +64,7 @@ use crate::error::{Error, ErrorKind};
 pub use merge::Merge;
 pub use reader::RunReader;
 pub use run::{Run, RunFigures};
+pub use salvage::{Gap, Salvage, SalvageFigures};
 pub use sort::{SortFigures, SortOptions, Sorted, Sorter};
 pub use starts::FrameStarts;
 pub use writer::RunWriter;

@@ -1,13 +1,9 @@
 //! Listings of scripted sources: what comes out is the set of keys, whatever they look like, and however
 //! the source behaves, or an error.
 
-use std::sync::Arc;
+mod any;
 
-use proptest::collection::{btree_set, vec};
-use proptest::prelude::{
-    Just, ProptestConfig, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
-};
-use proptest::strategy::Strategy as _;
+use std::sync::Arc;
 
 use super::testing::{Keys, Scripted, Wrong, keys};
 use super::*;
@@ -231,15 +227,15 @@ fn an_end_that_is_none_is_asked_for_again() {
     check(2, &["a", "b", "d", "e", "f"], true);
 }
 
-/// B3: an error of any request ends the listing, whatever else is going on; never is it merely short.
+/// B3: an error of any request, those for hints included, ends the listing, whatever else is going on;
+/// never is it merely short.
 #[test]
 fn b3_an_error_is_never_lost() {
-    let set: Keys = (0..400)
-        .map(|n| format!("{:03}/{n:04}", n / 7).into_bytes())
-        .collect();
+    let name = |n: u32| format!("{:03}/{n:04}", n / 7).into_bytes();
+    let set: Keys = (0..400).map(name).collect();
     let splits: Vec<String> = (0..40).map(|n| format!("{:03}/", n * 2)).collect();
     let splits: Vec<&str> = splits.iter().map(String::as_str).collect();
-    let list_with = |failing: u64| {
+    let list_with = |failing: u64, strategy: Strategy| {
         let mut lister = Scripted::with(set.clone(), move |number, _, _| {
             if number == failing {
                 Wrong::Fails
@@ -248,22 +244,42 @@ fn b3_an_error_is_never_lost() {
             }
         });
         lister.page = 20;
-        list(lister, &options(3), hints(&splits))
+        let options = Options {
+            strategy,
+            ..options(3)
+        };
+        let known = (strategy == Strategy::Recursive).then(|| hints(&splits));
+        list(lister, &options, known.flatten())
     };
-    let whole = list_with(0).unwrap();
-    assert_eq!(whole.keys, all(&set));
-    let mut failed = 0;
-    for failing in 1..=whole.figures.requests {
-        match list_with(failing) {
-            Err(error) => {
-                assert!(error.to_string().contains("was to fail"), "{error}");
-                failed += 1;
+    for strategy in [Strategy::Recursive, Strategy::ByLevel(1), Strategy::Flat] {
+        let whole = list_with(0, strategy).unwrap();
+        assert_eq!(whole.keys, all(&set));
+        let mut failed = 0;
+        for failing in 1..=whole.figures.requests {
+            match list_with(failing, strategy) {
+                Err(error) => {
+                    assert!(error.to_string().contains("was to fail"), "{error}");
+                    failed += 1;
+                }
+                // As many requests as before are not always needed.
+                Ok(short) => assert_eq!(short.keys, all(&set)),
             }
-            // As many requests as before are not always needed.
-            Ok(short) => assert_eq!(short.keys, all(&set)),
         }
+        assert!(failed > 10, "{strategy:?}: {failed}");
     }
-    assert!(failed > 10, "{failed}");
+}
+
+/// A thread that ends by a panic is waited for no longer, and is no end of the listing.
+#[test]
+fn a_worker_that_panics_is_an_error() {
+    let set: Keys = (0..50).map(|n| format!("{n:03}").into_bytes()).collect();
+    let mut lister = Scripted::with(set, |number, _, _| {
+        assert!(number != 3, "ordered by a test");
+        Wrong::Nothing
+    });
+    lister.page = 5;
+    let error = list(lister, &options(1), None).unwrap_err();
+    assert!(error.to_string().contains("has panicked"), "{error}");
 }
 
 /// B4: keys above the level are listed like all others.
@@ -395,57 +411,5 @@ fn changes_between_pages_lose_nothing() {
         let found: Keys = whole.keys.into_iter().collect();
         assert!(stays.is_subset(&found), "{seed}");
         assert_eq!(whole.doubt, None);
-    }
-}
-
-fn any_key() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
-    prop_oneof!["[ab/]{1,6}", "[0-9]{3}", "[a-c]/[0-9a-f]{4}", "\\PC{1,3}"]
-        .prop_map(String::into_bytes)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 200 } else { 400 }))]
-
-    /// For any keys, splits, pages, workers and strategies, what is listed is the set of keys.
-    #[test]
-    fn any_listing_is_the_set_of_keys(
-        set in btree_set(any_key(), 0..400),
-        splits in vec(any_key(), 0..30),
-        page in prop_oneof![1..4_usize, 100..150_usize],
-        workers in 1..6_usize,
-        ahead in 0..3_usize,
-        strategy in prop_oneof![
-            Just(Strategy::Recursive), Just(Strategy::ByLevel(1)), Just(Strategy::ByLevel(2)), Just(Strategy::Flat)
-        ],
-        has_hints in any::<bool>(),
-    ) {
-        let mut lister = Scripted::new(set.clone());
-        lister.page = page;
-        let options = Options { strategy, keys_ahead: 1000 * ahead, ..options(workers) };
-        let known: Option<Box<dyn Hints>> = match has_hints {
-            true => Some(Box::new(Listed(splits.into_iter()))),
-            false => None,
-        };
-        let whole = list(lister, &options, known).unwrap();
-        prop_assert_eq!(whole.keys, all(&set));
-        prop_assert_eq!(whole.doubt, None);
-    }
-
-    /// An error at any request is an error of the listing: never is it merely short.
-    #[test]
-    fn any_error_is_told(
-        set in btree_set(any_key(), 50..300),
-        splits in vec(any_key(), 0..10),
-        workers in 1..5_usize,
-        failing in 1..40_u64,
-    ) {
-        let mut lister = Scripted::with(set.clone(), move |number, _, _| {
-            if number == failing { Wrong::Fails } else { Wrong::Nothing }
-        });
-        lister.page = 10;
-        match list(lister, &options(workers), Some(Box::new(Listed(splits.into_iter())))) {
-            Err(error) => prop_assert!(error.to_string().contains("was to fail")),
-            Ok(whole) => prop_assert_eq!(whole.keys, all(&set)),
-        }
     }
 }

@@ -10,6 +10,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::adopt::Adopt;
+use crate::import::ImportArguments;
 use crate::listing::{self, KeyRange, Strategy};
 use crate::state::Pair;
 use crate::{ftp, s3};
@@ -43,8 +45,28 @@ pub enum Command {
     Export(StateArguments),
     /// Fold what has changed into the base of the state.
     Compact(StateArguments),
-    /// Read every byte of the state and say whether it is whole.
-    Check(StateArguments),
+    /// Read every byte of the state and say of each file whether it is whole. `--state` may also be one
+    /// file.
+    Check(CheckArguments),
+    /// Make a state of the cache of yomins-sync; takes the flags of a run.
+    ///
+    /// Exit codes: 0 all of it was taken, 2 something was left out or is damaged, 1 it failed.
+    ImportBbolt(ImportArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    #[command(flatten)]
+    pub state: StateArguments,
+    /// Keep what is known of a damaged state, and have the rest uploaded again; the old files stay beside
+    /// it.
+    #[arg(long)]
+    pub repair: bool,
+    /// What the state is of, where no manifest is left: as `mirror status` shows it.
+    #[arg(long, requires = "pair_destination")]
+    pub pair_source: Option<String>,
+    #[arg(long, requires = "pair_source")]
+    pub pair_destination: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +182,13 @@ pub struct RunArguments {
     #[arg(long, env = "DESTINATION_MAX_RETRIES", default_value_t = 3,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub dest_max_retries: u32,
+
+    /// Take files for synced that the destination has already, without an upload.
+    ///
+    /// Asked about are files of which it is not known what the destination has: those of a new, repaired
+    /// or distrusted state. A file of the same length may have other bytes: that is not seen.
+    #[arg(long, value_name = "BY")]
+    pub adopt: Option<Adopt>,
 
     /// Certificates to trust instead of the usual ones, for both sides (PEM).
     #[arg(long)]
