@@ -29,6 +29,9 @@ use crate::key::TEMP_PREFIX;
 /// Servers hang up on who is silent for long; after so long they are asked first.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// What is read of a file before it is sent on.
+pub const BUFFER_BYTES: usize = 64 << 10;
+
 /// Where the destination is.
 #[derive(Clone)]
 pub struct Settings {

@@ -8,13 +8,18 @@
 //! the sorted listing.
 
 pub mod adopt;
+pub mod bandwidth;
 pub mod config;
+mod divide;
 pub mod ftp;
 pub mod import;
 pub mod key;
 pub mod listing;
 mod look;
+pub mod memory;
+pub mod metrics;
 mod number;
+mod range;
 pub mod record;
 pub mod report;
 pub mod run;

@@ -28,6 +28,9 @@ pub(crate) fn status(arguments: &StateArguments) -> Result<ExitCode> {
     let manifest = state.manifest();
     println!("source: {}", manifest.pair.source);
     println!("destination: {}", manifest.pair.destination);
+    if !manifest.range.is_empty() {
+        println!("range: {}", manifest.range);
+    }
     println!("{}", counts.line());
     let (base, delta) = (&manifest.base, &manifest.delta);
     println!(
@@ -76,7 +79,7 @@ pub(crate) fn explain(key: &str, arguments: &StateArguments) -> Result<ExitCode>
         None => println!("source: not in the last listing"),
     }
     match held {
-        None => println!("destination: the same"),
+        None => println!("destination: the same, by its last upload, adoption or import"),
         Some(Held::Nothing) => println!("destination: nothing yet"),
         Some(Held::Version(meta)) => println!(
             "destination: {} bytes with ETag {}, untouched so far",
@@ -155,9 +158,9 @@ pub(crate) fn export(arguments: &StateArguments) -> Result<ExitCode> {
 }
 
 pub(crate) fn compact(arguments: &StateArguments) -> Result<ExitCode> {
-    let pair = State::look(&arguments.state)?.manifest().pair.clone();
+    let manifest = State::look(&arguments.state)?.manifest().clone();
     let lock = Lock::take(&arguments.state)?;
-    let state = State::open(&arguments.state, &pair, &lock)?;
+    let state = State::open_range(&arguments.state, &manifest.pair, &manifest.range, &lock)?;
     let listed_at = state.manifest().listed_at;
     let mut next = state.next()?.fold()?;
     copy(state.known()?, &mut next)?;

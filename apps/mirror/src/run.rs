@@ -3,22 +3,29 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
+use plimsoll::beacon::{Beacon, BeaconOptions};
 use plimsoll::runs::SortOptions;
+use plimsoll::stage::Stage;
 use plimsoll::stream::TempSpace;
 
+use crate::bandwidth::Bandwidth;
 use crate::config::{Command, RunArguments};
+use crate::divide;
 use crate::import;
 use crate::listing::{
     BucketListing, Hints, IgnoresStartAfter, KnownHints, Lister, Options, SortedListing, Strategy,
     Unordered,
 };
 use crate::look;
-use crate::report::Log;
+use crate::memory::{self, LISTER_BYTES, Memory, PAGE_BYTES};
+use crate::metrics::Metrics;
+use crate::report::{Log, progress_line};
 use crate::s3::Client;
 use crate::scan::{Cancelled, ScanCounts, UntilCancelled, scan};
-use crate::state::{Generation, Lock, State};
+use crate::state::{Generation, Lock, Manifest, State};
 use crate::work::{Phase, Progress, SideAtFault, Work, now};
 
 /// Both sides are equal; something is left.
@@ -40,33 +47,71 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Compact(arguments) => look::compact(&arguments),
         Command::Check(arguments) => look::check(&arguments),
         Command::ImportBbolt(arguments) => import::import(&arguments),
+        Command::Ranges(arguments) => divide::print_ranges(&arguments),
+        Command::Split { split, into } => divide::split(&split, &into),
+        Command::Join(arguments) => divide::join(&arguments),
     }
 }
 
+fn open(arguments: &RunArguments, lock: &Lock) -> Result<State> {
+    let range = Manifest::range_text(&arguments.range);
+    State::open_range(&arguments.state.state, &arguments.pair(), &range, lock)
+}
+
 fn run(arguments: &RunArguments) -> Result<ExitCode> {
-    let log = Log::new(arguments.log_level);
-    let (source, destination) = (arguments.source()?, arguments.destination()?);
+    let log = Log::of(arguments);
+    let memory = Memory::begin(&arguments.plan)?;
+    let _beacon = publish(&log, memory);
+    let file = arguments.metrics_file.as_deref();
+    let metrics = Metrics::start(file, arguments.metrics_addr.as_deref(), log)?;
+    let ended = run_measured(arguments, &log, &metrics);
+    log.info(memory.line());
+    metrics.end(*ended.as_ref().unwrap_or(&1));
+    ended.map(ExitCode::from)
+}
+
+/// Makes tags, stages and the budget visible to `plimsoll watch`; a run goes on without.
+fn publish(log: &Log, memory: &Memory) -> Option<Beacon> {
+    let beacon = BeaconOptions::default()
+        .budget("memory-budget", &memory.budget)
+        .publish();
+    beacon
+        .map_err(|error| log.debug(format!("nobody can watch this run from outside: {error}")))
+        .ok()
+}
+
+fn run_measured(arguments: &RunArguments, log: &Log, metrics: &Metrics) -> Result<u8> {
+    let (source, destination) = memory::TLS
+        .run(|| Ok::<_, anyhow::Error>((arguments.source()?, arguments.destination()?)))?;
     let cancel = set_by_signals()?;
     let lock = Lock::take(&arguments.state.state)?;
-    let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
-    log.memory("START_SCAN");
-    let client = Arc::new(Client::new(source)?);
-    let (counts, next) = match list(arguments, &log, &client, &state, &cancel) {
+    let state = open(arguments, &lock)?;
+    log.memory("START_PREPARE_SCAN");
+    let client = Arc::new(memory::TLS.run(|| Client::new(source))?);
+    let listed = || list(arguments, log, &client, &state, &cancel);
+    let (counts, next) = match staged(metrics, "scan", listed) {
         Ok(listed) => listed,
-        Err(error) if error.is::<Cancelled>() => return Ok(Left::cancelled().tell(&log)),
+        Err(error) if error.is::<Cancelled>() => return Ok(Left::cancelled().tell(log)),
         Err(error) => return Err(error),
     };
     log.memory("AFTER_SCAN");
-    tell_scan(&log, &counts);
-    let state = state.reopen(next.publish(now())?)?;
+    tell_scan(log, &counts);
+    metrics.scanned(&counts);
+    log.memory("START_FINALIZE_SCAN");
+    let published = || state.reopen(next.publish(now())?);
+    let state = staged(metrics, "publish", published)?;
     log.memory("AFTER_PUBLISH");
 
     let mut journal = state.journal()?;
-    let tell = |progress: &Progress| {
-        let (done, all) = (progress.looked_at, state.delta().figures().entries);
-        let part = 100.0 * done as f64 / all.max(1) as f64;
-        log.info(format!("Upload progress: {done}/{all} files ({part:.1}%)"));
+    let begun = Instant::now();
+    let tell = |phase: Phase, progress: &Progress| {
+        metrics.progress(phase, progress);
+        if phase == Phase::Upload {
+            let all = state.delta().figures().entries;
+            log.info(progress_line(progress, all, begun.elapsed()));
+        }
     };
+    let bandwidth = Bandwidth::new(arguments.bwlimit);
     let work = Work {
         client: &client,
         destination: &destination,
@@ -74,6 +119,7 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
         tries: arguments.dest_max_retries,
         adopt: arguments.adopt,
         cancel: &cancel,
+        bandwidth: bandwidth.as_ref(),
         progress: &tell,
         failure: &|key, reason, text| log.error(format!("{key:?}: {reason}: {text}")),
         notice: &|text| log.error(text),
@@ -84,11 +130,13 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
     };
     let mut at_fault = None;
     if counts.after.new + counts.after.error > 0 {
-        let uploaded = work.run(&state, &mut journal, Phase::Upload);
+        let uploaded = staged(metrics, "upload", || {
+            work.run(&state, &mut journal, Phase::Upload)
+        });
         log.memory("AFTER_UPLOAD");
         match uploaded {
             Ok(uploaded) => {
-                tell_uploads(&log, &counts, &uploaded);
+                tell_uploads(log, &counts, &uploaded);
                 if arguments.adopt.is_some() {
                     log.info(format!(
                         "AdoptFiles: adopted={}: the destination has files of their lengths; their bytes \
@@ -106,14 +154,24 @@ fn run(arguments: &RunArguments) -> Result<ExitCode> {
             Err(error) => return Err(error),
         }
     }
-    delete(arguments, &log, &counts, &mut left, || {
-        work.run(&state, &mut journal, Phase::Delete)
+    delete(arguments, log, &counts, &mut left, || {
+        staged(metrics, "delete", || {
+            work.run(&state, &mut journal, Phase::Delete)
+        })
     })?;
+    metrics.withheld(left.withheld);
     if let Some(error) = at_fault {
         return Err(error);
     }
     left.is_cancelled = cancel.load(Ordering::Relaxed);
-    Ok(left.tell(&log))
+    Ok(left.tell(log))
+}
+
+/// Runs a phase, with its time in the metrics and its name in what `plimsoll watch` shows.
+fn staged<T>(metrics: &Metrics, name: &'static str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let _stage = Stage::begin(name);
+    let _scope = memory::STATE.enter();
+    metrics.phase(name, act)
 }
 
 /// Set by the first signal; the second one ends the run at once, whatever it waits for, which costs no more than
@@ -129,8 +187,6 @@ fn set_by_signals() -> Result<Arc<AtomicBool>> {
     Ok(cancel)
 }
 
-/// Memory for sorting a listing that is not in order.
-const SORT_BYTES: usize = 8 << 20;
 /// What that may take on disk: more than the listing of any bucket.
 const SORT_DISK_BYTES: u64 = 1 << 40;
 
@@ -143,6 +199,8 @@ fn list(
     state: &State,
     cancel: &AtomicBool,
 ) -> Result<(ScanCounts, Generation)> {
+    let memory = Memory::begin(&arguments.plan)?;
+    let held = memory.listing.reserve(arguments.plan.listing_bytes())?;
     let mut options = arguments.listing()?;
     let lister: Arc<dyn Lister> = client.clone();
     let mut listed = list_ranges(&lister, &options, log, state, cancel);
@@ -162,8 +220,11 @@ fn list(
     log.error(format!(
         "{unordered}: it is listed again and sorted, and deletes nothing"
     ));
+    drop(held);
+    let _page = memory.listing.reserve(LISTER_BYTES + PAGE_BYTES)?;
+    let _held = memory.sort.reserve(arguments.plan.sort_bytes)?;
     let sort = SortOptions {
-        memory_bytes: SORT_BYTES,
+        memory_bytes: arguments.plan.sort_bytes as usize,
         space: TempSpace::new(&arguments.state.state, SORT_DISK_BYTES)?,
     };
     let mut listing = SortedListing::read(&**client, &options.prefix, &options.range, sort)?;
@@ -295,11 +356,11 @@ impl Left {
         self.skipped += progress.skipped;
     }
 
-    fn tell(&self, log: &Log) -> ExitCode {
+    fn tell(&self, log: &Log) -> u8 {
         let all = self.failed + self.waiting + self.skipped + self.refused + self.withheld;
         if all == 0 && !self.is_cancelled {
             log.info("Synchronization run completed successfully");
-            return ExitCode::from(EQUAL);
+            return EQUAL;
         }
         let ended = match self.is_cancelled {
             true => "was ended by a signal",
@@ -310,7 +371,7 @@ impl Left {
              withheld_deletions={}",
             self.failed, self.waiting, self.skipped, self.refused, self.withheld
         ));
-        ExitCode::from(PARTIAL)
+        PARTIAL
     }
 }
 
@@ -367,11 +428,11 @@ fn tell_uploads(log: &Log, counts: &ScanCounts, uploaded: &Progress) {
 
 /// The scan of a run, which is then dropped. It takes the lock, as its files are written beside.
 fn plan(arguments: &RunArguments) -> Result<ExitCode> {
-    let log = Log::new(arguments.log_level);
+    let log = Log::of(arguments);
     // Also what only a run needs is checked.
     arguments.destination()?;
     let lock = Lock::take(&arguments.state.state)?;
-    let state = State::open(&arguments.state.state, &arguments.pair(), &lock)?;
+    let state = open(arguments, &lock)?;
     let client = Arc::new(Client::new(arguments.source()?)?);
     // A signal just ends it: nothing was changed.
     let (counts, next) = list(arguments, &log, &client, &state, &AtomicBool::new(false))?;

@@ -19,7 +19,10 @@ use plimsoll::runs::SortedEntries;
 use crew::{Crew, Place};
 
 use crate::adopt::Adopt;
+use crate::bandwidth::Bandwidth;
 use crate::ftp::{Connection, Fault, Settings};
+use crate::memory;
+use crate::metrics::{self, Side};
 use crate::record::{Meta, Outcome, Reason, Record};
 use crate::s3::{self, Client, FaultKind};
 use crate::state::State;
@@ -47,8 +50,10 @@ pub struct Work<'a> {
     pub adopt: Option<Adopt>,
     /// Set to end the run early.
     pub cancel: &'a AtomicBool,
+    /// Bytes a second of all workers.
+    pub bandwidth: Option<&'a Bandwidth>,
     /// Told once a second.
-    pub progress: &'a (dyn Fn(&Progress) + Sync),
+    pub progress: &'a (dyn Fn(Phase, &Progress) + Sync),
     /// Told of every failure.
     pub failure: &'a (dyn Fn(&str, Reason, &str) + Sync),
     /// Told what goes on otherwise than was asked for.
@@ -149,8 +154,19 @@ impl Work<'_> {
             let spawn = |name: String| thread::Builder::new().name(name).stack_size(STACK_BYTES);
             for number in 0..self.workers {
                 let (tasks, crew, done) = (&tasks, &crew, done_sender.clone());
-                let started = spawn(format!("worker {number}"))
-                    .spawn_scoped(scope, move || self.work(tasks, crew, &done));
+                // Fewer workers where memory is short, but one at least.
+                let held = match memory::reserve_worker(number) {
+                    Ok(held) => held,
+                    Err(_) if number > 0 => break,
+                    Err(error) => {
+                        drop(task_sender);
+                        return Err(error);
+                    }
+                };
+                let started = spawn(format!("worker {number}")).spawn_scoped(scope, move || {
+                    let _held = held;
+                    memory::TRANSFER.run(|| self.work(tasks, crew, &done));
+                });
                 if let Err(error) = started {
                     // Those that were started wait for tasks until nobody can send any.
                     drop(task_sender);
@@ -164,7 +180,8 @@ impl Work<'_> {
                 })
                 .context("start a thread that reads the state")?;
             drop(done_sender);
-            let collected = self.collect(&done, &journal, &looked_at, &waiting, &mut progress);
+            let counters = (&looked_at, &waiting);
+            let collected = self.collect(&done, &journal, phase, counters, &mut progress);
             if collected.is_err() {
                 stop.store(true, Ordering::Relaxed);
                 // Whoever waits for room gets it.
@@ -179,7 +196,7 @@ impl Work<'_> {
         let journal = journal.into_inner().unwrap_or_else(PoisonError::into_inner);
         journal.sync()?;
         ended?;
-        (self.progress)(&progress);
+        (self.progress)(phase, &progress);
         Ok(progress)
     }
 
@@ -251,8 +268,8 @@ impl Work<'_> {
         &self,
         done: &Receiver<Done>,
         journal: &Mutex<&mut JournalWriter>,
-        looked_at: &AtomicU64,
-        waiting: &AtomicU64,
+        phase: Phase,
+        (looked_at, waiting): (&AtomicU64, &AtomicU64),
         progress: &mut Progress,
     ) -> Result<()> {
         let mut told = Instant::now();
@@ -269,7 +286,7 @@ impl Work<'_> {
                 told = Instant::now();
                 progress.looked_at = looked_at.load(Ordering::Relaxed);
                 progress.waiting = waiting.load(Ordering::Relaxed);
-                (self.progress)(progress);
+                (self.progress)(phase, progress);
             }
         }
     }
@@ -360,6 +377,7 @@ impl Work<'_> {
             if is_final || try_number >= self.tries {
                 return Err(trouble);
             }
+            metrics::count_retry(Side::Destination);
             self.pause(pause, crew);
             pause *= 2;
         }
@@ -396,7 +414,10 @@ impl Work<'_> {
                     ftp = self.connect(crew)?;
                 }
                 let has_md5 = object.has_md5_etag;
-                let mut each = |_| !self.is_ended(crew);
+                let mut each = |bytes| match self.bandwidth {
+                    Some(limit) => limit.wait(bytes, &|| self.is_ended(crew)),
+                    None => !self.is_ended(crew),
+                };
                 let reader = &mut object.reader;
                 let uploaded = ftp.ftp.upload(&task.key, meta, has_md5, reader, &mut each);
                 uploaded.map(|()| Outcome::Uploaded)

@@ -100,7 +100,7 @@ fn every_status_becomes_what_is_known() {
         ],
     );
     let other = folder.path("other");
-    import(&cache, &other, &["--bbolt-bucket=another"]).expect(0, &["the state is SYNCED=1"]);
+    import(&cache, &other, &["--cache-bucket=another"]).expect(0, &["the state is SYNCED=1"]);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn what_can_not_be_imported_is_told() {
     let cut = folder.path("cut");
     fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
     import(&cut, &state, &[]).expect(1, &["it is cut off: it has 16384 bytes"]);
-    import(&fixture("many"), &state, &["--bbolt-bucket=none"])
+    import(&fixture("many"), &state, &["--cache-bucket=none"])
         .expect(1, &["it has no bucket \"none\", but \"files\""]);
 
     // As bbolt locks it, the original's way to keep others out.

@@ -23,7 +23,7 @@ use crate::key::{Policy, Refusal, judge};
 use crate::report::Log;
 use crate::run::{EQUAL, PARTIAL};
 use crate::scan::StatusCounts;
-use crate::state::{Generation, Lock, State};
+use crate::state::{Generation, Lock, Manifest, State};
 use bbolt::{Database, ReadAt};
 use cached::{CachedStatus, Trust};
 
@@ -40,9 +40,6 @@ const PROGRESS_RECORDS: u64 = 1_000_000;
 pub struct ImportArguments {
     /// The cache: a file of bbolt, which no other program has open.
     pub cache: PathBuf,
-    /// Bucket of the cache.
-    #[arg(long, env = "CACHE_BBOLT_BUCKET", default_value = "files")]
-    pub bbolt_bucket: String,
     /// Take no file for synced, whatever the cache says of it.
     ///
     /// The next run uploads all, or with --adopt size what the destination has in another length.
@@ -57,7 +54,7 @@ pub struct ImportArguments {
 /// # Errors
 /// It is no cache, damaged, or open elsewhere; there is a state already.
 pub(crate) fn import(arguments: &ImportArguments) -> Result<ExitCode> {
-    let log = Log::new(arguments.run.log_level);
+    let log = Log::of(&arguments.run);
     // Also what only a run needs is checked.
     arguments.run.source()?;
     arguments.run.destination()?;
@@ -67,7 +64,8 @@ pub(crate) fn import(arguments: &ImportArguments) -> Result<ExitCode> {
         true => (None, None),
         false => {
             let lock = Lock::take(folder)?;
-            let next = State::create(folder, &arguments.run.pair(), &lock)?;
+            let range = Manifest::range_text(&arguments.run.range);
+            let next = State::create(folder, &arguments.run.pair(), &range, &lock)?;
             (Some(lock), Some(next))
         }
     };
@@ -92,7 +90,7 @@ fn read(
         false => Trust::Synced,
     };
     let database = Database::open(file)?;
-    let mut entries = database.bucket(arguments.bbolt_bucket.as_bytes())?;
+    let mut entries = database.bucket(arguments.run.gone.cache_bucket.as_bytes())?;
     let mut counts = Counts {
         is_fallback: database.is_fallback(),
         ..Counts::default()
@@ -107,7 +105,7 @@ fn read(
             counts.buckets += 1;
             continue;
         }
-        if !counts.takes(key, &arguments.run.s3_prefix) {
+        if !counts.takes(key, &arguments.run) {
             continue;
         }
         let record = match cached::parse(entries.value(), trust) {
@@ -154,10 +152,12 @@ struct Counts {
 
 impl Counts {
     /// Whether a key is one that this program mirrors.
-    fn takes(&mut self, key: &[u8], prefix: &str) -> bool {
+    fn takes(&mut self, key: &[u8], run: &RunArguments) -> bool {
         let counter = match judge(key) {
             _ if key.len() > KEY_BYTES_MAX => &mut self.long_keys,
-            _ if !key.starts_with(prefix.as_bytes()) => &mut self.outside,
+            _ if !key.starts_with(run.s3_prefix.as_bytes()) || !run.range.has(key) => {
+                &mut self.outside
+            }
             Policy::Mirror => return true,
             Policy::FolderMarker => &mut self.folder_markers,
             Policy::Refuse(refusal) => self.refused.entry(refusal).or_default(),
@@ -207,10 +207,13 @@ impl Counts {
         for (refusal, count) in &self.refused {
             log.error(format!("{count} keys are not mirrored: {refusal}; {stay}"));
         }
-        let prefix = format!("do not begin with --s3-prefix {}", arguments.run.s3_prefix);
+        let outside = format!(
+            "do not begin with --s3-prefix {} or are not in --range",
+            arguments.run.s3_prefix
+        );
         for (count, why) in [
             (self.long_keys, "are longer than keys of S3"),
-            (self.outside, prefix.as_str()),
+            (self.outside, outside.as_str()),
             (self.folder_markers, "end in / and are no files"),
             (self.buckets, "are buckets in the bucket"),
         ] {

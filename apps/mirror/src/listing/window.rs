@@ -101,6 +101,7 @@ impl Pages {
                 .name(format!("listing {number}"))
                 .stack_size(STACK_BYTES)
                 .spawn(move || {
+                    let _scope = crate::memory::LISTING.enter();
                     let _ended = Ended(&shared);
                     if let Err(error) = work(&shared) {
                         shared.fail(error);

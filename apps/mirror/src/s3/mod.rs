@@ -24,6 +24,7 @@ pub use page::{Page, Place};
 pub use sign::Credentials;
 
 use crate::listing::{Ask, Lister};
+use crate::metrics::{self, Answer, Side};
 use crate::record::Meta;
 
 /// Buffers of a connection; the defaults are 128 KiB each.
@@ -178,12 +179,31 @@ impl Client {
     /// wrong, are told by its clock from then on.
     fn send(&self, path: &str, query: &str, etag: Option<&str>) -> Result<Response<Body>, Fault> {
         let ahead = self.clock_ahead.load(Ordering::Relaxed);
-        match self.send_once(path, query, etag) {
+        match self.send_counted(path, query, etag) {
             Err(_) if self.clock_ahead.load(Ordering::Relaxed) != ahead => {
-                self.send_once(path, query, etag)
+                self.send_counted(path, query, etag)
             }
             ended => ended,
         }
+    }
+
+    fn send_counted(
+        &self,
+        path: &str,
+        query: &str,
+        etag: Option<&str>,
+    ) -> Result<Response<Body>, Fault> {
+        let ended = self.send_once(path, query, etag);
+        metrics::count_request(match &ended {
+            Ok(_) => Answer::Success,
+            Err(fault) => match fault.kind {
+                FaultKind::Gone => Answer::Gone,
+                FaultKind::Changed => Answer::Changed,
+                FaultKind::Refused(_) => Answer::Refused,
+                FaultKind::Failed => Answer::Failed,
+            },
+        });
+        ended
     }
 
     fn send_once(
@@ -274,6 +294,7 @@ impl Client {
                 Err(fault) if fault.kind == FaultKind::Failed && tries < self.settings.tries => {}
                 ended => return ended,
             }
+            metrics::count_retry(Side::Source);
             thread::sleep(pause);
             pause = (2 * pause).min(PAUSE_MAX);
             tries += 1;

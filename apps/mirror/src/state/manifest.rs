@@ -10,6 +10,8 @@ use plimsoll::runs::RunFigures;
 use plimsoll::stream::AtomicFile;
 use serde::{Deserialize, Serialize};
 
+use crate::listing::KeyRange;
+
 pub(super) const NAME: &str = "MANIFEST";
 /// The same once more: what is mirrored where is in no other file.
 pub(super) const COPY: &str = "MANIFEST.copy";
@@ -89,6 +91,15 @@ impl Manifest {
             listed_at: 0,
             range: String::new(),
             checksum: 0,
+        }
+    }
+
+    /// How a range is written here: nothing for all keys.
+    #[must_use]
+    pub fn range_text(range: &KeyRange) -> String {
+        match range.is_all() {
+            true => String::new(),
+            false => range.to_string(),
         }
     }
 

@@ -33,6 +33,7 @@ use anyhow::{Context, Result, bail};
 use plimsoll::runs::{Run, SortOptions, SortedEntries, Sorter};
 use plimsoll::stream::{TempSpace, remove_leftovers};
 
+use crate::listing::KeyRange;
 pub use generation::Generation;
 use journal::{Belongs, JournalWriter};
 pub use known::Known;
@@ -64,6 +65,14 @@ impl Lock {
     /// # Errors
     /// Another run holds it: the message says which.
     pub fn take(folder: &Path) -> Result<Lock> {
+        if folder.is_file() {
+            bail!(
+                "{} is a file, and a state is a folder; a cache of yomins-sync is taken over by \
+                 `mirror import-bbolt {} --state FOLDER`",
+                folder.display(),
+                folder.display()
+            );
+        }
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -105,13 +114,18 @@ impl State {
     ///
     /// # Errors
     /// A state of another pair; files that are damaged, foreign or missing.
-    pub fn open(folder: &Path, pair: &Pair, _lock: &Lock) -> Result<State> {
+    pub fn open(folder: &Path, pair: &Pair, lock: &Lock) -> Result<State> {
+        State::open_range(folder, pair, "", lock)
+    }
+
+    /// The same of a part of the bucket; `range` as [`Manifest::range_text`] has it.
+    ///
+    /// # Errors
+    /// As [`State::open`]; a state of another range.
+    pub fn open_range(folder: &Path, pair: &Pair, range: &str, lock: &Lock) -> Result<State> {
         let manifest = match Manifest::read(folder)? {
             Some(manifest) => manifest,
-            None => {
-                let new = Manifest::new(pair.clone(), 0);
-                Generation::begin(folder, &new, None)?.publish(0)?
-            }
+            None => State::begin(folder, pair, range, lock)?.publish(0)?,
         };
         if manifest.pair != *pair {
             bail!(
@@ -123,6 +137,19 @@ impl State {
                 pair.destination
             );
         }
+        if manifest.range != range {
+            let shown = |range: &str| match range {
+                "" => "all keys".to_owned(),
+                range => format!("the keys {range}"),
+            };
+            bail!(
+                "the state in {} is of {}, not of {}: what it does not list would be deleted; give the same \
+                 --range, or another folder, or cut it by `mirror split`",
+                folder.display(),
+                shown(&manifest.range),
+                shown(range)
+            );
+        }
         remove_leftovers(folder)?;
         remove_others(folder, &manifest)?;
         State::with(folder, manifest)
@@ -132,7 +159,7 @@ impl State {
     ///
     /// # Errors
     /// There is a state, or files of one.
-    pub fn create(folder: &Path, pair: &Pair, _lock: &Lock) -> Result<Generation> {
+    pub fn create(folder: &Path, pair: &Pair, range: &str, lock: &Lock) -> Result<Generation> {
         remove_leftovers(folder)?;
         let failed = || format!("make a state in {}", folder.display());
         for entry in fs::read_dir(folder).with_context(failed)? {
@@ -147,7 +174,24 @@ impl State {
                 );
             }
         }
-        Generation::begin(folder, &Manifest::new(pair.clone(), 0), None)
+        State::begin(folder, pair, range, lock)
+    }
+
+    fn begin(folder: &Path, pair: &Pair, range: &str, _lock: &Lock) -> Result<Generation> {
+        let mut new = Manifest::new(pair.clone(), 0);
+        new.range = range.to_owned();
+        Generation::begin(folder, &new, None)
+    }
+
+    /// The keys that it is of.
+    ///
+    /// # Errors
+    /// A manifest that somebody changed.
+    pub fn range(&self) -> Result<KeyRange> {
+        match &*self.manifest.range {
+            "" => Ok(KeyRange::default()),
+            text => text.parse(),
+        }
     }
 
     /// Opens the state for reading, while another process may be changing it.

@@ -4,7 +4,8 @@
 //! bad bytes each place is tried until one holds. How many entries a gap has lost is told by the index,
 //! where that is whole.
 //!
-//! Memory: one frame, stored and raw, and a window of 64 KiB. Time: O(bytes), and behind bad bytes about
+//! Memory: one frame, stored and raw, behind bad bytes a window of 64 KiB and a frame of the index, and
+//! where the end is lost frames of up to 1.1 MiB, which bad bytes may seem to begin. Time: O(bytes), and behind bad bytes about
 //! one more checksum of them; bytes that were made up to look like heads of frames cost more, up to
 //! their number times the longest frame. Not for a disk that can't read: copy what it still reads first.
 
@@ -351,10 +352,9 @@ impl Salvage {
                 let left = &window[offset..];
                 if self.trailer.is_none()
                     && left.get(TRAILER_BYTES - 8..TRAILER_BYTES) == Some(MAGIC)
+                    && let Some(trailer) = read_trailer(&self.file, self.at)
                 {
-                    if let Some(trailer) = read_trailer(&self.file, self.at) {
-                        return Ok(Found::Trailer(trailer));
-                    }
+                    return Ok(Found::Trailer(trailer));
                 }
                 let Some(head) = left.first_chunk().map(Head::parse) else {
                     continue;

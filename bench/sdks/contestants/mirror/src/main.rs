@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use plimsoll_mirror::ftp::{self, Connection};
-use plimsoll_mirror::listing::BucketListing;
+use plimsoll_mirror::listing::{BucketListing, KeyRange, Lister, Options, Strategy};
 use plimsoll_mirror::record::{Etag, Meta};
 use plimsoll_mirror::s3::{Client, Credentials, Settings};
 use plimsoll_mirror::scan::Listing;
@@ -47,7 +47,17 @@ fn client(endpoint: &str, bucket: &str, certificate: Option<&str>) -> Result<Arc
 }
 
 fn list(client: &Arc<Client>, limit: u64, mut each: impl FnMut(&[u8], &Meta)) -> Result<()> {
-    let mut listing = BucketListing::start(client, "")?;
+    // One connection, as the others have.
+    let options = Options {
+        prefix: String::new(),
+        range: KeyRange::default(),
+        strategy: Strategy::Flat,
+        workers: 1,
+        keys_ahead: 0,
+        is_from_start: false,
+    };
+    let lister: Arc<dyn Lister> = client.clone();
+    let mut listing = BucketListing::start(&lister, &options, None, Box::new(|_| ()))?;
     let (mut objects, mut bytes) = (0_u64, 0_u64);
     while objects < limit && listing.advance()? {
         objects += 1;
