@@ -49,6 +49,12 @@ impl Record {
         }
     }
 
+    /// Appends what [`Record::Synced`] of this is stored as.
+    pub(crate) fn encode_synced(meta: &Meta, bytes: &mut Vec<u8>) {
+        bytes.push(SYNCED);
+        encode_meta(meta, bytes);
+    }
+
     /// Reads a record; none where it says that the key is gone.
     ///
     /// # Errors

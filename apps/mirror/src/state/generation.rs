@@ -113,6 +113,14 @@ impl Generation {
         Ok(())
     }
 
+    /// Takes a record that the old base has, in the same bytes, and of which nothing is to be done.
+    pub(crate) fn keep(&mut self, key: &[u8], stored: &[u8]) -> Result<()> {
+        if let Some(writer) = &mut self.base {
+            writer.push(key, stored)?;
+        }
+        Ok(())
+    }
+
     /// Makes it the state, as of a listing that ended at `listed_at`; the manifest to reopen with. The
     /// files are durable before the manifest names them.
     pub fn publish(self, listed_at: u64) -> Result<Manifest> {
