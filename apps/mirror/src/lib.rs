@@ -21,6 +21,7 @@ pub mod metrics;
 mod number;
 mod range;
 pub mod record;
+pub mod remote;
 pub mod report;
 pub mod run;
 pub mod s3;

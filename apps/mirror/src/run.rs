@@ -12,7 +12,7 @@ use plimsoll::stage::Stage;
 use plimsoll::stream::TempSpace;
 
 use crate::bandwidth::Bandwidth;
-use crate::config::{Command, RunArguments};
+use crate::config::{Command, LogLevel, RunArguments};
 use crate::divide;
 use crate::import;
 use crate::listing::{
@@ -22,6 +22,7 @@ use crate::listing::{
 use crate::look;
 use crate::memory::{self, LISTER_BYTES, Memory, PAGE_BYTES};
 use crate::metrics::Metrics;
+use crate::remote::{Place, Remote};
 use crate::report::Log;
 use crate::s3::Client;
 use crate::scan::{Cancelled, ScanCounts, UntilCancelled, scan};
@@ -36,10 +37,37 @@ pub(crate) const PARTIAL: u8 = 2;
 ///
 /// # Errors
 /// What ended it: exit code 1.
-pub fn execute(command: Command) -> Result<ExitCode> {
+pub fn execute(mut command: Command) -> Result<ExitCode> {
+    let mut remote = enter(&mut command)?;
+    let ended = verb(command, &mut remote)?;
+    // A run has done it, before its work began.
+    if let Some(remote) = &mut remote {
+        remote.publish()?;
+    }
+    Ok(ended)
+}
+
+/// Pulls a state on S3 into a folder, which the command names from then on.
+fn enter(command: &mut Command) -> Result<Option<Remote>> {
+    let access = command.access();
+    let mut log = Log::new(LogLevel::Info);
+    let mut source = None;
+    if let Some(run) = command.run_mut() {
+        log = Log::plain(run);
+        if Place::parse(&run.state.state)?.is_some() {
+            source = Some(run.source()?);
+        }
+    }
+    let Some(state) = command.state_mut() else {
+        return Ok(None);
+    };
+    Remote::enter(state, source, access, &|text| log.error(text))
+}
+
+fn verb(command: Command, remote: &mut Option<Remote>) -> Result<ExitCode> {
     match command {
         Command::Run(arguments) if arguments.dry_run => plan(&arguments),
-        Command::Run(arguments) => run(&arguments),
+        Command::Run(arguments) => run(&arguments, remote.as_mut()),
         Command::Plan(arguments) => plan(&arguments),
         Command::Status(arguments) => look::status(&arguments),
         Command::Explain { key, state } => look::explain(&key, &state),
@@ -58,13 +86,13 @@ fn open(arguments: &RunArguments, lock: &Lock) -> Result<State> {
     State::open_range(&arguments.state.state, &arguments.pair(), &range, lock)
 }
 
-fn run(arguments: &RunArguments) -> Result<ExitCode> {
+fn run(arguments: &RunArguments, remote: Option<&mut Remote>) -> Result<ExitCode> {
     let log = Log::of(arguments);
     let memory = Memory::begin(&arguments.plan)?;
     let _beacon = publish(&log, memory);
     let file = arguments.metrics_file.as_deref();
     let metrics = Metrics::start(file, arguments.metrics_addr.as_deref(), log)?;
-    let ended = run_measured(arguments, &log, &metrics);
+    let ended = run_measured(arguments, &log, &metrics, remote);
     log.info(memory.line());
     metrics.end(*ended.as_ref().unwrap_or(&1));
     ended.map(ExitCode::from)
@@ -80,7 +108,12 @@ fn publish(log: &Log, memory: &Memory) -> Option<Beacon> {
         .ok()
 }
 
-fn run_measured(arguments: &RunArguments, log: &Log, metrics: &Metrics) -> Result<u8> {
+fn run_measured(
+    arguments: &RunArguments,
+    log: &Log,
+    metrics: &Metrics,
+    mut remote: Option<&mut Remote>,
+) -> Result<u8> {
     let (source, destination) = memory::TLS
         .run(|| Ok::<_, anyhow::Error>((arguments.source()?, arguments.destination()?)))?;
     let cancel = set_by_signals()?;
@@ -98,11 +131,21 @@ fn run_measured(arguments: &RunArguments, log: &Log, metrics: &Metrics) -> Resul
     tell_scan(log, &counts);
     metrics.scanned(&counts);
     log.memory("START_FINALIZE_SCAN");
-    let published = || state.reopen(next.publish(now())?);
+    let published = || {
+        let state = state.reopen(next.publish(now())?)?;
+        if let Some(remote) = &mut remote {
+            remote.publish()?;
+        }
+        Ok(state)
+    };
     let state = staged(metrics, "publish", published)?;
     log.memory("AFTER_PUBLISH");
 
     let mut journal = state.journal()?;
+    if let Some(remote) = &remote {
+        remote.follow(&mut journal);
+    }
+    let fence = remote.as_ref().and_then(|remote| remote.fence());
     let begun = Instant::now();
     let tell = |phase: Phase, progress: &Progress| {
         metrics.progress(phase, progress);
@@ -119,6 +162,7 @@ fn run_measured(arguments: &RunArguments, log: &Log, metrics: &Metrics) -> Resul
         tries: arguments.dest_max_retries,
         adopt: arguments.adopt,
         cancel: &cancel,
+        fence: fence.as_deref(),
         bandwidth: bandwidth.as_ref(),
         progress: &tell,
         failure: &|key, reason, text| log.error(format!("{key:?}: {reason}: {text}")),

@@ -24,6 +24,7 @@ use crate::ftp::{Connection, Fault, Settings};
 use crate::memory;
 use crate::metrics::{self, Side};
 use crate::record::{Meta, Outcome, Reason, Record};
+use crate::remote::lease::Fence;
 use crate::s3::{self, Client, FaultKind};
 use crate::state::State;
 use crate::state::journal::{Entry, JournalWriter};
@@ -50,6 +51,8 @@ pub struct Work<'a> {
     pub adopt: Option<Adopt>,
     /// Set to end the run early.
     pub cancel: &'a AtomicBool,
+    /// Asked before anything that lasts, where another machine may have taken over.
+    pub fence: Option<&'a Fence>,
     /// Bytes a second of all workers.
     pub bandwidth: Option<&'a Bandwidth>,
     /// Told once a second.
@@ -282,6 +285,9 @@ impl Work<'_> {
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(done) => self.note(done, journal, progress, &mut failures)?,
+            }
+            if let Some(fence) = self.fence {
+                fence.check()?;
             }
             lock(journal).tick()?;
             if told.elapsed() >= Duration::from_secs(1) {

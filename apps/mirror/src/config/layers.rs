@@ -11,6 +11,7 @@ use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches};
 use super::file::{self, Setting};
 use super::{Arguments, Command};
 use crate::memory::{Plan, Wishes};
+use crate::remote::Access;
 
 /// How the command line ends before it begins.
 #[derive(Debug)]
@@ -211,7 +212,34 @@ fn check(arg: &Arg, value: &OsStr) -> Result<(), String> {
 }
 
 impl Command {
-    fn run_mut(&mut self) -> Option<&mut super::RunArguments> {
+    /// What it does to a state.
+    pub(crate) fn access(&self) -> Access {
+        match self {
+            Command::Plan(_) => Access::Plan,
+            Command::Run(run) if run.dry_run => Access::Plan,
+            Command::Run(_) | Command::Compact(_) => Access::Change,
+            Command::Check(check) if check.repair => Access::Change,
+            Command::ImportBbolt(import) if !import.run.dry_run => Access::Change,
+            _ => Access::Read,
+        }
+    }
+
+    /// The state that it is of; what is joined are folders.
+    pub(crate) fn state_mut(&mut self) -> Option<&mut super::StateArguments> {
+        match self {
+            Command::Run(run) | Command::Plan(run) => Some(&mut run.state),
+            Command::ImportBbolt(import) => Some(&mut import.run.state),
+            Command::Status(state) | Command::Export(state) | Command::Compact(state) => {
+                Some(state)
+            }
+            Command::Explain { state, .. } => Some(state),
+            Command::Check(check) => Some(&mut check.state),
+            Command::Ranges(split) | Command::Split { split, .. } => Some(&mut split.state),
+            Command::Join(_) => None,
+        }
+    }
+
+    pub(crate) fn run_mut(&mut self) -> Option<&mut super::RunArguments> {
         match self {
             Command::Run(run) | Command::Plan(run) => Some(run),
             Command::ImportBbolt(import) => Some(&mut import.run),

@@ -116,7 +116,7 @@ pub struct CheckArguments {
 
 #[derive(Debug, Args)]
 pub struct StateArguments {
-    /// Folder of the state.
+    /// Folder of the state, or s3://BUCKET/PREFIX.
     #[arg(
         long,
         env = "CACHE_BBOLT_PATH",
@@ -124,6 +124,23 @@ pub struct StateArguments {
         alias = "cache-path"
     )]
     pub state: PathBuf,
+    /// Folder on this machine for a state on S3; by default one in ./mirror.state-cache.
+    #[arg(long, value_name = "DIR", env = "STATE_CACHE")]
+    pub state_cache: Option<PathBuf>,
+    /// Seconds without a sign of life after which another machine takes over a state on S3.
+    #[arg(long, value_name = "SECONDS", env = "STATE_LEASE", default_value_t = 60,
+          value_parser = clap::value_parser!(u64).range(3..=3600))]
+    pub state_lease: u64,
+    /// Service that a state on S3 is at; by default that of the source.
+    #[arg(long, env = "STATE_S3_ENDPOINT")]
+    pub state_s3_endpoint: Option<String>,
+    #[arg(long, env = "STATE_S3_REGION")]
+    pub state_s3_region: Option<String>,
+    #[arg(long, env = "STATE_S3_ACCESS_KEY_ID", hide_env_values = true)]
+    pub state_s3_access_key: Option<String>,
+    /// Better given by the environment, as that of the source.
+    #[arg(long, env = "STATE_S3_SECRET_ACCESS_KEY", hide_env_values = true)]
+    pub state_s3_secret_key: Option<Secret>,
     /// File of settings, in YAML with the keys of the original.
     #[arg(long, value_name = "FILE", env = "MIRROR_CONFIG")]
     pub config: Option<PathBuf>,

@@ -14,7 +14,8 @@ const BUFFER_BYTES: usize = 64 << 10;
 
 impl Connection {
     /// Puts the bytes of `source` in place of `key`, if they are those that `meta` tells of: their length,
-    /// and their MD5 where the hash is one. `each` is told the bytes of each step, and ends it by false.
+    /// and their MD5 where the hash is one. `each` is told the bytes of each step, the last time before it is
+    /// put in place, and ends it by false.
     pub fn upload(
         &mut self,
         key: &str,
@@ -27,7 +28,10 @@ impl Connection {
         let ended = self
             .send(&temp, meta, source, each)
             .and_then(|digest| self.verify(&temp, meta, has_md5_etag.then_some(digest)))
-            .and_then(|()| self.place(&temp, &target));
+            .and_then(|()| match each(0) {
+                true => self.place(&temp, &target),
+                false => Err(Fault::Cancelled),
+            });
         self.heard = Instant::now();
         // Elsewhere the next try replaces what is left.
         if ended.as_ref().is_err_and(Fault::leaves_connection) {

@@ -32,14 +32,20 @@ impl Log {
         }
     }
 
-    /// As the settings of a run have it; what is to be said of them is said.
+    /// As the settings of a run have it.
     #[must_use]
-    pub fn of(arguments: &RunArguments) -> Log {
-        let log = Log {
+    pub fn plain(arguments: &RunArguments) -> Log {
+        Log {
             level: arguments.log_level,
             format: arguments.log_format,
             time: arguments.log_time_format,
-        };
+        }
+    }
+
+    /// The same; what is to be said of the settings is said.
+    #[must_use]
+    pub fn of(arguments: &RunArguments) -> Log {
+        let log = Log::plain(arguments);
         for notice in &arguments.notices {
             log.info(notice);
         }

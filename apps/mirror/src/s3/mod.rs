@@ -4,6 +4,7 @@
 //! connection (its buffers and those of TLS), of which there are as many as threads ask.
 
 mod elements;
+pub mod objects;
 mod page;
 mod sign;
 
@@ -219,9 +220,11 @@ impl Client {
         let here = now.map_or(0, |since| since.as_secs() as i64);
         let now = here + self.clock_ahead.load(Ordering::Relaxed);
         let request = sign::Request {
+            method: "GET",
             host: &self.host,
             path,
             query,
+            payload_sha256: sign::EMPTY_SHA256,
         };
         let (date, authorization) = sign::sign(&self.settings.credentials, request, now);
         let mark = if query.is_empty() { "" } else { "?" };

@@ -1,4 +1,4 @@
-//! Signatures of AWS, version 4, for requests without a body. Pure.
+//! Signatures of AWS, version 4. Pure.
 //!
 //! Source: docs.aws.amazon.com, "Create a signed AWS API request" and "Authenticating requests".
 
@@ -29,15 +29,39 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// What is signed: a GET.
+/// What is signed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
+    pub(super) method: &'a str,
     /// With its port unless that is the scheme's own.
     pub(super) host: &'a str,
     /// Encoded, from the first `/`.
     pub(super) path: &'a str,
     /// Encoded, its parameters in order.
     pub(super) query: &'a str,
+    /// In hexadecimal digits, of the body.
+    pub(super) payload_sha256: &'a str,
+}
+
+/// SHA-256 of what comes in pieces.
+pub(super) struct Sha256(digest::Context);
+
+impl Sha256 {
+    pub(super) fn new() -> Sha256 {
+        Sha256(digest::Context::new(&digest::SHA256))
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(super) fn finish(self) -> String {
+        hex(self.0.finish().as_ref())
+    }
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
 /// What the headers `x-amz-date` and `authorization` are at `now`, in seconds since 1970.
@@ -47,9 +71,12 @@ pub(super) fn sign(who: &Credentials, request: Request<'_>, now: i64) -> (String
     let day = &stamp[..8];
     const SIGNED: &str = "host;x-amz-content-sha256;x-amz-date";
     let canonical = format!(
-        "GET\n{}\n{}\nhost:{}\nx-amz-content-sha256:{EMPTY_SHA256}\nx-amz-date:{stamp}\n\n{SIGNED}\n\
-         {EMPTY_SHA256}",
-        request.path, request.query, request.host
+        "{}\n{}\n{}\nhost:{}\nx-amz-content-sha256:{hash}\nx-amz-date:{stamp}\n\n{SIGNED}\n{hash}",
+        request.method,
+        request.path,
+        request.query,
+        request.host,
+        hash = request.payload_sha256
     );
     let scope = format!("{day}/{}/s3/aws4_request", who.region);
     let hash = digest::digest(&digest::SHA256, canonical.as_bytes());
@@ -125,6 +152,8 @@ mod tests {
             region: "us-east-1".to_owned(),
         };
         let request = Request {
+            method: "GET",
+            payload_sha256: EMPTY_SHA256,
             host: "examplebucket.s3.amazonaws.com",
             path: "/",
             query: "max-keys=2&prefix=J",

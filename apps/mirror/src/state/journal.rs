@@ -111,9 +111,17 @@ pub struct Belongs {
     pub delta_checksum: u32,
 }
 
+/// Who is told of what was made durable, and makes it so elsewhere.
+pub trait Follower: std::fmt::Debug + Send {
+    /// # Errors
+    /// It is not durable there: the journal is not, either.
+    fn appended(&mut self, at: u64, frame: &[u8]) -> Result<()>;
+}
+
 /// A journal that is written.
 #[derive(Debug)]
 pub struct JournalWriter {
+    follower: Option<Box<dyn Follower>>,
     file: File,
     path: PathBuf,
     at: u64,
@@ -153,6 +161,7 @@ impl JournalWriter {
 
     fn at(file: File, path: &Path, at: u64) -> JournalWriter {
         JournalWriter {
+            follower: None,
             file,
             path: path.to_owned(),
             at,
@@ -166,6 +175,11 @@ impl JournalWriter {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.at == HEADER_BYTES as u64
+    }
+
+    /// Has somebody told of all that is appended from now on.
+    pub fn follow(&mut self, follower: Box<dyn Follower>) {
+        self.follower = Some(follower);
     }
 
     /// Takes an entry; it is durable after some time, see [`JournalWriter::tick`].
@@ -209,6 +223,9 @@ impl JournalWriter {
             .with_context(failed)?;
         self.file.sync_data().with_context(failed)?;
         drop_pages(&self.file);
+        if let Some(follower) = &mut self.follower {
+            follower.appended(self.at, &self.frame)?;
+        }
         self.at += self.frame.len() as u64;
         self.frame.truncate(HEAD_BYTES);
         self.results = 0;

@@ -116,13 +116,21 @@ impl Manifest {
                 return Err(error).with_context(|| format!("read {}", path.display()));
             }
         };
+        Manifest::parse(&bytes, path).map(Some)
+    }
+
+    /// Of the bytes that are or were at `path`.
+    ///
+    /// # Errors
+    /// They are no manifest, damaged, or of a later version.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Manifest> {
         let damaged = || {
             format!(
                 "read {}: it is damaged; `mirror check --repair` makes it anew",
                 path.display()
             )
         };
-        let parsed: serde_json::Value = serde_json::from_slice(&bytes).with_context(damaged)?;
+        let parsed: serde_json::Value = serde_json::from_slice(bytes).with_context(damaged)?;
         let version = parsed.get("version").and_then(serde_json::Value::as_u64);
         let Some(version) = version else {
             bail!("{}: it tells no version", damaged());
@@ -149,7 +157,7 @@ impl Manifest {
         {
             bail!("{}: it names files elsewhere", damaged());
         }
-        Ok(Some(manifest))
+        Ok(manifest)
     }
 
     fn sum(&self) -> Result<u32> {
@@ -164,14 +172,18 @@ impl Manifest {
         self.write_to(&folder.join(COPY))
     }
 
-    fn write_to(&self, path: &Path) -> Result<()> {
-        let mut file = AtomicFile::create(path)?;
-        file.set_permissions(fs::Permissions::from_mode(0o600));
+    /// As it is written.
+    pub fn text(&self) -> Result<String> {
         let mut whole = self.clone();
         whole.checksum = self.sum()?;
-        let mut bytes = serde_json::to_vec_pretty(&whole)?;
-        bytes.push(b'\n');
-        file.write_all(&bytes)
+        Ok(serde_json::to_string_pretty(&whole)? + "\n")
+    }
+
+    fn write_to(&self, path: &Path) -> Result<()> {
+        let text = self.text()?;
+        let mut file = AtomicFile::create(path)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600));
+        file.write_all(text.as_bytes())
             .with_context(|| format!("write {}", path.display()))?;
         file.commit()?;
         Ok(())

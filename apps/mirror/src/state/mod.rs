@@ -37,7 +37,7 @@ use crate::listing::KeyRange;
 pub use generation::Generation;
 use journal::{Belongs, JournalWriter};
 pub use known::Known;
-pub use manifest::{Manifest, Pair};
+pub use manifest::{Manifest, Pair, RunFile};
 
 const LOCK: &str = "lock";
 

@@ -67,7 +67,8 @@ impl Drop for Count<'_> {
 
 impl Work<'_> {
     pub(super) fn is_ended(&self, crew: &Crew<'_>) -> bool {
-        crew.stop.load(Ordering::Relaxed) || self.cancel.load(Ordering::Relaxed)
+        let is_lost = self.fence.is_some_and(|fence| !fence.holds());
+        is_lost || crew.stop.load(Ordering::Relaxed) || self.cancel.load(Ordering::Relaxed)
     }
 
     /// Waits, unless the run is to end.
