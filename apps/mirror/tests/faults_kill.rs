@@ -182,7 +182,7 @@ enum Aim {
 
 fn aim(round: u64) -> Aim {
     match round {
-        1 | 8 => Aim::After("START_SCAN", 8),
+        1 | 8 => Aim::After("START_PREPARE_SCAN", 8),
         2 | 3 => Aim::Publish,
         4 => Aim::After("AFTER_PUBLISH", 2),
         5 => Aim::After("AFTER_PUBLISH", 4),
@@ -243,7 +243,7 @@ fn kill_run(servers: &Servers, aim: Aim, whole: Duration, random: &mut Random) -
         () if has("AFTER_UPLOAD") => Phase::Delete,
         () if is_published => Phase::Upload,
         () if has_next => Phase::Publish,
-        () if has("START_SCAN") => Phase::Scan,
+        () if has("START_PREPARE_SCAN") => Phase::Scan,
         () => Phase::Start,
     }
 }

@@ -74,7 +74,7 @@ fn a_signal_in_any_phase_leaves_no_error() {
     };
     // The scan: pages come slowly.
     servers.faults(json!({"page": 5, "list_pause": 0.1}));
-    let run = end_at(&servers, &[], At::Line("START_SCAN"));
+    let run = end_at(&servers, &[], At::Line("START_PREPARE_SCAN"));
     says_no_error(&servers, &run, "never listed");
     assert!(servers.files().is_empty());
     // Between scan and upload.

@@ -24,7 +24,7 @@ pub(crate) enum Meaning {
 use Meaning::{Flag, Gone};
 
 /// Every key, those of the original first.
-pub(crate) const KEYS: [(&str, Meaning); 48] = [
+pub(crate) const KEYS: [(&str, Meaning); 55] = [
     ("dry_run", Flag("dry_run")),
     ("logger.level", Flag("log_level")),
     ("logger.time_format", Flag("log_time_format")),
@@ -70,6 +70,15 @@ pub(crate) const KEYS: [(&str, Meaning); 48] = [
     ("logger.format", Flag("log_format")),
     ("source.s3.prefix", Flag("s3_prefix")),
     ("mirror.state", Flag("state")),
+    ("mirror.state_cache", Flag("state_cache")),
+    ("mirror.state_lease", Flag("state_lease")),
+    ("mirror.state_s3.endpoint", Flag("state_s3_endpoint")),
+    ("mirror.state_s3.region", Flag("state_s3_region")),
+    ("mirror.state_s3.access_key_id", Flag("state_s3_access_key")),
+    (
+        "mirror.state_s3.secret_access_key",
+        Flag("state_s3_secret_key"),
+    ),
     ("mirror.memory_budget", Flag("memory_budget")),
     ("mirror.bwlimit", Flag("bwlimit")),
     ("mirror.ca_file", Flag("ca_file")),
@@ -84,10 +93,15 @@ pub(crate) const KEYS: [(&str, Meaning); 48] = [
     ("source", Gone("")),
     ("destination", Gone("")),
     ("mirror", Gone("")),
+    ("mirror.state_s3", Gone("")),
 ];
 
 /// Secrets, which not everybody may read.
-const SECRETS: [&str; 2] = ["source.s3.secret_access_key", "destination.ftp.password"];
+const SECRETS: [&str; 3] = [
+    "source.s3.secret_access_key",
+    "destination.ftp.password",
+    "mirror.state_s3.secret_access_key",
+];
 
 /// One setting of a file.
 #[derive(Debug, PartialEq, Eq)]

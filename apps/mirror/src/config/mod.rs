@@ -602,7 +602,7 @@ mod tests {
 
     /// Every setting with a variable: the variable, a key of a file where it has one, and two values
     /// that are not the default, as `Debug` shows them.
-    const SETTINGS: [(&str, &str, &str, &str); 28] = [
+    const SETTINGS: [(&str, &str, &str, &str); 33] = [
         ("DRY_RUN", "dry_run", "true", "false"),
         ("LOG_LEVEL", "log_level", "debug", "verbose"),
         ("CACHE_TYPE", "cache_type", "bbolt", "bbolt"),
@@ -641,6 +641,16 @@ mod tests {
         ("FTP_USERNAME", "ftp_username", "one", "two"),
         ("FTP_BASE_PATH", "ftp_base_path", "/one", "/two"),
         ("FTP_USE_TLS", "ftp_use_tls", "true", "false"),
+        ("STATE_CACHE", "state_cache", "/one", "/two"),
+        ("STATE_LEASE", "state_lease", "31", "32"),
+        ("STATE_S3_ENDPOINT", "state_s3_endpoint", "one", "two"),
+        ("STATE_S3_REGION", "state_s3_region", "one", "two"),
+        (
+            "STATE_S3_ACCESS_KEY_ID",
+            "state_s3_access_key",
+            "one",
+            "two",
+        ),
     ];
 
     /// B7: the original ignored SOURCE_MAX_RPS, as the default of the flag overrode it.
@@ -652,6 +662,8 @@ mod tests {
             let end = rest.find([',', '}']).unwrap();
             rest[..end]
                 .trim()
+                .trim_start_matches("Some(")
+                .trim_end_matches(')')
                 .trim_matches('"')
                 .replace("ByLevel", "by_level")
                 .to_lowercase()
@@ -714,7 +726,13 @@ mod tests {
         let named = |name: &str| SETTINGS.iter().any(|(known, ..)| *known == name);
         for arg in run.get_arguments() {
             if let Some(name) = arg.get_env().and_then(|name| name.to_str())
-                && !["S3_SECRET_ACCESS_KEY", "FTP_PASSWORD", "MIRROR_CONFIG"].contains(&name)
+                && ![
+                    "S3_SECRET_ACCESS_KEY",
+                    "FTP_PASSWORD",
+                    "STATE_S3_SECRET_ACCESS_KEY",
+                    "MIRROR_CONFIG",
+                ]
+                .contains(&name)
             {
                 assert!(named(name), "{name}");
             }
@@ -722,13 +740,24 @@ mod tests {
         for (variable, flag) in [
             ("S3_SECRET_ACCESS_KEY", "s3-secret-key"),
             ("FTP_PASSWORD", "ftp-password"),
+            ("STATE_S3_SECRET_ACCESS_KEY", "state-s3-secret-key"),
         ] {
             let run = layered(&[], &[(variable, "marked")]).unwrap();
-            let all = [run.s3_secret_key.expose(), run.ftp_password.expose()];
+            let of_state = run.state.state_s3_secret_key.as_ref();
+            let all = [
+                run.s3_secret_key.expose(),
+                run.ftp_password.expose(),
+                of_state.map_or("", |key| key.expose()),
+            ];
             assert!(all.contains(&"marked"), "{variable}");
             assert!(!format!("{run:?}").contains("marked"), "{variable}");
             let run = layered(&[&format!("--{flag}=above")], &[(variable, "marked")]).unwrap();
-            let all = [run.s3_secret_key.expose(), run.ftp_password.expose()];
+            let of_state = run.state.state_s3_secret_key.as_ref();
+            let all = [
+                run.s3_secret_key.expose(),
+                run.ftp_password.expose(),
+                of_state.map_or("", |key| key.expose()),
+            ];
             assert!(all.contains(&"above"), "{variable}");
         }
         fs::remove_dir_all(&folder).unwrap();
