@@ -1,7 +1,7 @@
 //! From pixels to what a model takes: resized, padded, in its order of channels and its range.
 //!
-//! Resizing is Pillow's (`fast_image_resize` has its filters and its arithmetic on bytes), as the
-//! models were fed by it; `tests/preprocess.rs` compares with values that Pillow and numpy made.
+//! Resizing follows Pillow (`fast_image_resize` has its filters), though not to the last bit, as the
+//! models were fed by it; `tests/answers.rs` compares with values that Pillow and numpy made.
 //!
 //! **Cost.** The resized picture and 12 bytes a pixel of the tensor.
 
