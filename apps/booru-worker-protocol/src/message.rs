@@ -416,6 +416,10 @@ mod tests {
             "data of tag_image",
         );
         // Deep nesting ends the parser, not the stack.
-        check(&"[".repeat(100_000), "unknown", "recursion limit");
+        let deep = format!(
+            r#"{{"type":"health_check","id":"x","data":{}"#,
+            "[".repeat(100_000)
+        );
+        check(&deep, "unknown", "recursion limit");
     }
 }
