@@ -45,6 +45,9 @@ struct Arguments {
     /// Only this many GiB (reading)
     #[arg(long, value_name = "COUNT")]
     gib: Vec<usize>,
+    /// Databases of image boards (booru); without any, one is made
+    #[arg(long, value_name = "FILE")]
+    board: Vec<PathBuf>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -64,6 +67,7 @@ fn main() -> anyhow::Result<ExitCode> {
         rounds: arguments.rounds,
         vmas: arguments.vmas,
         gib: arguments.gib,
+        boards: arguments.board,
     };
     let chosen = if arguments.benchmarks.is_empty() {
         Benchmark::ALL.to_vec()

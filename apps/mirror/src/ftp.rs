@@ -4,22 +4,33 @@
 //! destination never sees half of one. Memory: a buffer of 64 KiB while a file is sent, and those of
 //! TLS (some 40 KiB).
 
+mod absence;
+mod folder;
+mod name;
+mod tls;
+mod told;
+mod upload;
+
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
-use suppaftp::types::{FileType, Response};
-use suppaftp::{FtpError, Mode, RustlsConnector, RustlsFtpStream, Status};
+use suppaftp::types::FileType;
+use suppaftp::{FtpError, Mode, RustlsFtpStream, Status};
+
+pub use tls::{Tls, tls_config};
 
 use crate::key::TEMP_PREFIX;
-use crate::record::{Etag, Meta};
 
-const BUFFER_BYTES: usize = 64 << 10;
+/// Servers hang up on who is silent for long; after so long they are asked first.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// What is read of a file before it is sent on.
+pub const BUFFER_BYTES: usize = 64 << 10;
 
 /// Where the destination is.
 #[derive(Clone)]
@@ -31,7 +42,7 @@ pub struct Settings {
     /// Without a `/` at its end; empty is the root.
     pub base_path: String,
     /// FTPS, by `AUTH TLS`, when there is one.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<Arc<Tls>>,
     /// Longest time without a byte or a reply.
     pub idle: Duration,
 }
@@ -47,34 +58,14 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// How TLS is spoken: certificates are checked, against the usual ones or those that are given as DER.
-///
-/// # Errors
-/// A certificate that is none.
-pub fn tls_config(certificates: &[Vec<u8>]) -> anyhow::Result<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    if certificates.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    for der in certificates {
-        roots.add(CertificateDer::from(der.clone()))?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
 /// Why something failed at the destination, or on the way there.
 #[derive(Debug)]
 pub enum Fault {
-    /// Refused, with this code: the connection goes on.
+    /// Refused, with this code.
     Refused(u16, String),
     /// The connection is of no use any more.
     Failed(String),
-    /// The source broke off; the connection is of no use any more.
+    /// The source broke off.
     Source(String),
     /// Other bytes came from the source than were listed.
     Damaged(String),
@@ -93,6 +84,21 @@ impl fmt::Display for Fault {
                 f.write_str(text)
             }
             Fault::Cancelled => f.write_str("the run is to end"),
+        }
+    }
+}
+
+impl Fault {
+    /// Whether the connection goes on after it: there was a reply, and none that ends the connection or says
+    /// that its data connections fail, as they do when it has no session of TLS left to go on with.
+    #[must_use]
+    pub fn leaves_connection(&self) -> bool {
+        match self {
+            Fault::Refused(code, _) => !matches!(code, 421 | 425 | 426 | 522),
+            // A transfer that is given up is ended in order, and its reply read.
+            Fault::Damaged(_) | Fault::DestinationDamaged(_) => true,
+            Fault::Source(_) | Fault::Cancelled => true,
+            Fault::Failed(_) => false,
         }
     }
 }
@@ -123,6 +129,14 @@ pub struct Connection {
     base_path: String,
     /// Whether the server tells sizes; known after the first file.
     has_size: bool,
+    /// Whether the server tells times; known after the first file that it was asked about.
+    has_times: bool,
+    /// Whether the server drops spaces at the end of names; known after the first name that has one.
+    drops_spaces: Option<bool>,
+    /// When it was known to answer.
+    heard: Instant,
+    /// Known not to.
+    is_broken: bool,
 }
 
 impl fmt::Debug for Connection {
@@ -138,7 +152,35 @@ fn dial(address: &std::net::SocketAddr, idle: Duration) -> io::Result<TcpStream>
     stream.set_read_timeout(Some(idle))?;
     stream.set_write_timeout(Some(idle))?;
     stream.set_nodelay(true)?;
+    keep_alive(&stream)?;
     Ok(stream)
+}
+
+/// Has the kernel send probes on a silent connection: nothing is said on the control connection while a large
+/// file is sent, and routers forget connections after some minutes (RFC 5382: two hours; many keep less).
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    const IDLE_SECONDS: libc::c_int = 60;
+    let options = [
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, IDLE_SECONDS),
+        (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, IDLE_SECONDS),
+    ];
+    for (level, name, value) in options {
+        // SAFETY: an open socket, and a value of the length that is told.
+        let set = unsafe {
+            libc::setsockopt(
+                stream.as_raw_fd(),
+                level,
+                name,
+                (&raw const value).cast(),
+                size_of_val(&value) as libc::socklen_t,
+            )
+        };
+        if set != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 impl Connection {
@@ -173,7 +215,12 @@ impl Connection {
             ftp.set_mode(Mode::ExtendedPassive);
         }
         if let Some(tls) = &settings.tls {
-            ftp = ftp.into_secure(RustlsConnector::from(tls.clone()), &settings.host)?;
+            ftp = match ftp.into_secure(tls.connector(), &settings.host) {
+                Ok(ftp) => ftp,
+                // The first time only.
+                Err(error) if tls.turns_newer(&error) => return Connection::open(settings),
+                Err(error) => return Err(error.into()),
+            };
         }
         ftp.login(&settings.user, &settings.password)?;
         ftp.transfer_type(FileType::Binary)?;
@@ -181,138 +228,47 @@ impl Connection {
             ftp,
             base_path: settings.base_path.clone(),
             has_size: true,
+            has_times: true,
+            drops_spaces: None,
+            heard: Instant::now(),
+            is_broken: false,
         })
     }
 
-    /// Puts the bytes of `source` in place of `key`, if they are those that `meta` tells of: their length,
-    /// and their MD5 where the hash is one. `each` is told the bytes of each step, and ends it by false.
-    pub fn upload(
-        &mut self,
-        key: &str,
-        meta: &Meta,
-        has_md5_etag: bool,
-        source: &mut dyn Read,
-        each: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<(), Fault> {
-        let (target, temp) = (self.path(key), self.temp_path(key));
-        let digest = self.send(&temp, meta, source, each)?;
-        if let (Etag::Md5(listed), true) = (&meta.etag, has_md5_etag)
-            && *listed != digest
-        {
-            let _ = self.ftp.rm(&temp);
-            return Err(Fault::Damaged(format!(
-                "the source sends other bytes of {key:?} than its hash says"
-            )));
+    /// Whether the server still answers; asks only one that was left in silence.
+    pub fn is_alive(&mut self) -> bool {
+        if self.is_broken {
+            return false;
         }
-        if let Some(size) = self.size(&temp)?
-            && size != meta.size_bytes
-        {
-            let _ = self.ftp.rm(&temp);
-            return Err(Fault::DestinationDamaged(format!(
-                "the destination has {size} bytes of {key:?}, {} were sent",
-                meta.size_bytes
-            )));
-        }
-        match self.ftp.rename(&temp, &target).map_err(Fault::from) {
-            // Some servers rename over nothing that is there.
-            Err(Fault::Refused(500..=599, _)) if self.exists(&target)? => {
-                self.ftp.rm(&target)?;
-                Ok(self.ftp.rename(&temp, &target)?)
+        if self.heard.elapsed() >= SILENCE {
+            if self.ftp.noop().is_err() {
+                return false;
             }
-            ended => ended,
+            self.heard = Instant::now();
         }
-    }
-
-    /// Sends the bytes under the temporary name; their MD5.
-    fn send(
-        &mut self,
-        temp: &str,
-        meta: &Meta,
-        source: &mut dyn Read,
-        each: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<[u8; 16], Fault> {
-        let mut data = match self.ftp.put_with_stream(temp) {
-            Ok(data) => data,
-            Err(FtpError::UnexpectedResponse(Response { status, .. }))
-                if !matches!(status.code(), 400..=499) =>
-            {
-                self.make_folders(temp)?;
-                self.ftp.put_with_stream(temp)?
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let mut md5 = Md5::new();
-        let mut buffer = vec![0; BUFFER_BYTES];
-        let mut sent = 0;
-        loop {
-            let read = match source.read(&mut buffer) {
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    return Err(Fault::Source(format!("after {sent} bytes: {error}")));
-                }
-            };
-            if read == 0 {
-                break;
-            }
-            data.write_all(&buffer[..read])?;
-            md5.update(&buffer[..read]);
-            sent += read as u64;
-            if !each(read as u64) {
-                return Err(Fault::Cancelled);
-            }
-            if sent > meta.size_bytes {
-                break;
-            }
-        }
-        data.finish()?;
-        if sent != meta.size_bytes {
-            let _ = self.ftp.rm(temp);
-            return Err(Fault::Damaged(format!(
-                "the source sends {sent} bytes or more, {} were listed",
-                meta.size_bytes
-            )));
-        }
-        Ok(md5.finalize().into())
-    }
-
-    /// Makes every folder on the way to `path`. That one is there already is no failure; that one could
-    /// not be made is told by what is done next.
-    fn make_folders(&mut self, path: &str) -> Result<(), Fault> {
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        if folder.is_empty() {
-            return Ok(());
-        }
-        for (at, _) in folder.match_indices('/').skip_while(|(at, _)| *at == 0) {
-            self.make_folder(&folder[..at])?;
-        }
-        self.make_folder(folder)
-    }
-
-    fn make_folder(&mut self, folder: &str) -> Result<(), Fault> {
-        match self.ftp.mkdir(folder).map_err(Fault::from) {
-            Err(Fault::Refused(..)) | Ok(()) => Ok(()),
-            failed => failed,
-        }
+        true
     }
 
     /// Deletes a file, and what is left of an upload of it. That it is not there is a success, if that is
     /// what the server means: the same code tells that it may not be deleted.
     pub fn delete(&mut self, key: &str) -> Result<(), Fault> {
         let (target, temp) = (self.path(key), self.temp_path(key));
-        match self.ftp.rm(&temp).map_err(Fault::from) {
-            Ok(()) | Err(Fault::Refused(..)) => {}
-            failed => return failed,
+        ignore_refusal(self.ftp.rm(&temp))?;
+        if self.is_name_of_another(&target)? {
+            // Nothing can be there under its own.
+            return Ok(());
         }
-        match self.ftp.rm(&target).map_err(Fault::from) {
-            Err(Fault::Refused(550, text)) => {
-                if !self.exists(&target)? && tells_absence(&text) {
-                    return Ok(());
+        let ended = match self.ftp.rm(&target).map_err(Fault::from) {
+            Err(Fault::Refused(code @ (550 | 553), text)) => {
+                match self.is_absent(&target, &text)? {
+                    true => Ok(()),
+                    false => Err(Fault::Refused(code, text)),
                 }
-                Err(Fault::Refused(550, text))
             }
             ended => ended,
-        }
+        };
+        self.heard = Instant::now();
+        ended
     }
 
     fn exists(&mut self, path: &str) -> Result<bool, Fault> {
@@ -354,7 +310,12 @@ impl Connection {
         let slash = if folder.is_empty() { "" } else { "/" };
         let digest: [u8; 16] = Md5::digest(key.as_bytes()).into();
         let name = u128::from_be_bytes(digest);
-        format!("{}/{folder}{slash}{TEMP_PREFIX}{name:032x}", self.base_path)
+        // A server that does something to a space at the end does it to this name first.
+        let space = if key.ends_with(' ') { " " } else { "" };
+        format!(
+            "{}/{folder}{slash}{TEMP_PREFIX}{name:032x}{space}",
+            self.base_path
+        )
     }
 }
 
@@ -363,43 +324,10 @@ const _: () = assert!(
     "codes are those of the replies"
 );
 
-/// Whether a reply to a deletion says that there is no such file.
-fn tells_absence(text: &str) -> bool {
-    let text = text.to_lowercase();
-    [
-        "no such",
-        "not found",
-        "not exist",
-        "nonexist",
-        "can't find",
-        "cannot find",
-    ]
-    .iter()
-    .any(|words| text.contains(words))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn replies_that_tell_absence() {
-        for text in [
-            "550 No such file or directory.",
-            "550 a/b: No such file or directory",
-            "550 Could not delete x: No such file or directory",
-            "550 File not found",
-            "550 The file does not exist",
-        ] {
-            assert!(tells_absence(text), "{text}");
-        }
-        for text in [
-            "550 Permission denied.",
-            "550 Not enough privileges.",
-            "550 Delete failed",
-            "",
-        ] {
-            assert!(!tells_absence(text), "{text}");
-        }
+/// A refusal says that there is nothing to do; 421 ends the connection.
+fn ignore_refusal(ended: Result<(), FtpError>) -> Result<(), Fault> {
+    match ended.map_err(Fault::from) {
+        Err(Fault::Refused(code, _)) if code != 421 => Ok(()),
+        ended => ended,
     }
 }

@@ -56,17 +56,24 @@ pub fn judge(key: &[u8]) -> Policy {
     let Ok(text) = std::str::from_utf8(key) else {
         return Policy::Refuse(Refusal::NotText);
     };
-    if text.chars().any(char::is_control) {
+    // Most keys are printable ASCII, which is seen many bytes at a time; characters come one by one.
+    let is_printable = |all, byte: &u8| all & matches!(byte, b' '..=b'~');
+    if !key.iter().fold(true, is_printable) && text.chars().any(char::is_control) {
         return Policy::Refuse(Refusal::Control);
     }
     let (path, is_marker) = match text.strip_suffix('/') {
         Some(path) => (path, true),
         None => (text, false),
     };
+    let has_backslash = key.contains(&b'\\');
     for part in path.split('/') {
         let refusal = match part {
             "" => Refusal::EmptyPart,
             "." | ".." => Refusal::Dots,
+            // A server on Windows takes `\` for `/`.
+            windows if has_backslash && windows.split('\\').any(|part| part == "..") => {
+                Refusal::Dots
+            }
             long if long.len() > PART_BYTES_MAX => Refusal::LongPart,
             ours if ours.starts_with(TEMP_PREFIX) => Refusal::Reserved,
             _ => continue,
@@ -95,6 +102,7 @@ mod tests {
             "a/b/c.txt",
             " a ",
             "..a",
+            r"a\b..\c",
             "a..",
             "...",
             "ä/日本",
@@ -105,7 +113,17 @@ mod tests {
         }
         check(b"a/", Policy::FolderMarker);
         check(b"a/b/", Policy::FolderMarker);
-        for key in ["../escape.txt", "..", "a/../b", "a/..", ".", "./a", "a/./b"] {
+        for key in [
+            "../escape.txt",
+            "..",
+            "a/../b",
+            "a/..",
+            ".",
+            "./a",
+            "a/./b",
+            r"a\..\..\b",
+            r"..\b",
+        ] {
             refuse(key.as_bytes(), Refusal::Dots);
         }
         for key in ["x//dbl.txt", "/a", "/", "//", "a//", ""] {

@@ -1,18 +1,19 @@
 //! The verbs that need the state alone: what is known, whether it is whole, and having it small.
 
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use plimsoll::runs::SortedEntries;
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
-use crate::config::StateArguments;
+use crate::config::{CheckArguments, StateArguments};
 use crate::key::{Policy, judge};
 use crate::record::{Held, Record};
 use crate::run::{EQUAL, PARTIAL};
 use crate::scan::{StatusCounts, copy};
-use crate::state::{Lock, State};
+use crate::state::condition::{Condition, Conditions, condition_lines, judge_file};
+use crate::state::{self, Lock, Manifest, Pair, State};
 use crate::work::now;
 
 pub(crate) fn status(arguments: &StateArguments) -> Result<ExitCode> {
@@ -27,6 +28,9 @@ pub(crate) fn status(arguments: &StateArguments) -> Result<ExitCode> {
     let manifest = state.manifest();
     println!("source: {}", manifest.pair.source);
     println!("destination: {}", manifest.pair.destination);
+    if !manifest.range.is_empty() {
+        println!("range: {}", manifest.range);
+    }
     println!("{}", counts.line());
     let (base, delta) = (&manifest.base, &manifest.delta);
     println!(
@@ -37,7 +41,8 @@ pub(crate) fn status(arguments: &StateArguments) -> Result<ExitCode> {
         0 => println!("never listed"),
         at => println!("listed {} seconds ago", now().saturating_sub(at)),
     }
-    let is_equal = counts.total() == counts.synced;
+    // Before the first listing nobody knows what the source has.
+    let is_equal = counts.total() == counts.synced && manifest.listed_at != 0;
     Ok(ExitCode::from(if is_equal { EQUAL } else { PARTIAL }))
 }
 
@@ -74,7 +79,7 @@ pub(crate) fn explain(key: &str, arguments: &StateArguments) -> Result<ExitCode>
         None => println!("source: not in the last listing"),
     }
     match held {
-        None => println!("destination: the same"),
+        None => println!("destination: the same, by its last upload, adoption or import"),
         Some(Held::Nothing) => println!("destination: nothing yet"),
         Some(Held::Version(meta)) => println!(
             "destination: {} bytes with ETag {}, untouched so far",
@@ -153,9 +158,9 @@ pub(crate) fn export(arguments: &StateArguments) -> Result<ExitCode> {
 }
 
 pub(crate) fn compact(arguments: &StateArguments) -> Result<ExitCode> {
-    let pair = State::look(&arguments.state)?.manifest().pair.clone();
+    let manifest = State::look(&arguments.state)?.manifest().clone();
     let lock = Lock::take(&arguments.state)?;
-    let state = State::open(&arguments.state, &pair, &lock)?;
+    let state = State::open_range(&arguments.state, &manifest.pair, &manifest.range, &lock)?;
     let listed_at = state.manifest().listed_at;
     let mut next = state.next()?.fold()?;
     copy(state.known()?, &mut next)?;
@@ -165,18 +170,104 @@ pub(crate) fn compact(arguments: &StateArguments) -> Result<ExitCode> {
     Ok(ExitCode::from(EQUAL))
 }
 
-pub(crate) fn check(arguments: &StateArguments) -> Result<ExitCode> {
-    let state = State::look(&arguments.state)?;
-    // Each run to its end by itself: all checksums, counts and orders.
-    for run in [state.base(), state.delta()] {
-        let mut reader = run.reader();
-        while reader.advance()? {}
+pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode> {
+    let path = &arguments.state.state;
+    if path.is_file() {
+        return check_file(path);
     }
-    let mut known = state.known()?;
+    if !path.is_dir() {
+        bail!(
+            "check {}: there is no such folder; --state names the folder of a state",
+            path.display()
+        );
+    }
+    if arguments.repair {
+        return repair(arguments);
+    }
+    /// A generation lasts minutes; a run does not publish so often while one is read.
+    const TRIES: usize = 3;
+    let mut found = conditions(path)?;
+    for _ in 1..TRIES {
+        let now = Manifest::read(path)?;
+        if found.are_whole() || now.is_none_or(|now| now == found.manifest) {
+            break;
+        }
+        found = conditions(path)?;
+    }
+    for line in found.lines() {
+        println!("{line}");
+    }
+    if !found.are_whole() {
+        bail!(
+            "the state in {} is damaged: `mirror check --repair --state {0}` keeps what is known, and the next \
+             run uploads the rest again",
+            path.display()
+        );
+    }
+    let mut known = State::look(path)?.known()?;
     let mut count = 0_u64;
     while known.advance()? {
         count += u64::from(known.record().is_some());
     }
     println!("the state is whole: {count} keys");
     Ok(ExitCode::from(EQUAL))
+}
+
+fn conditions(path: &Path) -> Result<Conditions> {
+    let Some(manifest) = Manifest::read(path)? else {
+        bail!(
+            "check {}: no MANIFEST is in it, so it is no state, or a damaged one that `mirror check --repair` \
+             looks through",
+            path.display()
+        );
+    };
+    println!("MANIFEST: whole, generation {}", manifest.generation);
+    Conditions::of(path, manifest)
+}
+
+fn check_file(path: &Path) -> Result<ExitCode> {
+    let condition = judge_file(path)?;
+    let name = path.display().to_string();
+    for line in condition_lines(&name, &condition) {
+        println!("{line}");
+    }
+    if !matches!(condition, Condition::Whole | Condition::Torn(_)) {
+        bail!("{name} is damaged: `mirror check --repair` on its folder keeps what is known");
+    }
+    Ok(ExitCode::from(EQUAL))
+}
+
+fn repair(arguments: &CheckArguments) -> Result<ExitCode> {
+    let path = &arguments.state.state;
+    let pair = match (&arguments.pair_source, &arguments.pair_destination) {
+        (Some(source), Some(destination)) => Some(Pair {
+            source: source.clone(),
+            destination: destination.clone(),
+        }),
+        _ => None,
+    };
+    let lock = Lock::take(path)?;
+    let Some(repaired) = state::repair::repair(path, pair, &lock)? else {
+        println!("the state is whole: nothing to repair");
+        return Ok(ExitCode::from(EQUAL));
+    };
+    if repaired.has_new_manifest {
+        println!("MANIFEST: made anew");
+    }
+    println!(
+        "repaired: {} keys kept, {} uncertain: they are uploaded or deleted again",
+        repaired.kept, repaired.uncertain
+    );
+    for gap in &repaired.lost {
+        println!(
+            "lost: {gap}; what is listed there is uploaded again, and what is not stays at the destination"
+        );
+    }
+    if repaired.lost_stretches > repaired.lost.len() as u64 {
+        let more = repaired.lost_stretches - repaired.lost.len() as u64;
+        println!("lost: {more} more such stretches");
+    }
+    println!("the old files are in {}", repaired.aside.display());
+    let is_all = repaired.uncertain == 0 && repaired.lost_stretches == 0;
+    Ok(ExitCode::from(if is_all { EQUAL } else { PARTIAL }))
 }

@@ -13,7 +13,7 @@ use std::fmt;
 
 pub use meta::{Etag, Meta};
 pub use stored::GONE;
-pub(crate) use stored::{decode_reason, encode_reason};
+pub(crate) use stored::{decode_meta, decode_reason, encode_meta, encode_reason};
 
 /// What the destination holds under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +163,8 @@ impl Status {
 pub enum Outcome {
     Uploaded,
     Deleted,
+    /// The destination had a file already that was taken for this one, by what it tells of it.
+    Adopted,
     /// At these seconds since 1970.
     Failed(Reason, u64),
 }
@@ -242,6 +244,20 @@ impl Record {
         }
     }
 
+    /// The record where something later may have been known, and is lost: the destination may hold
+    /// anything.
+    #[must_use]
+    pub fn uncertain(self) -> Record {
+        match self {
+            Record::Synced(meta) => Record::New {
+                meta,
+                held: Held::Unknown,
+                trouble: None,
+            },
+            other => other.begun(),
+        }
+    }
+
     /// The record after its upload or deletion ended so; none after a deletion.
     #[must_use]
     pub fn after(self, outcome: Outcome) -> Option<Record> {
@@ -254,7 +270,9 @@ impl Record {
             })
         };
         match (self.begun(), outcome) {
-            (Record::New { meta, .. }, Outcome::Uploaded) => Some(Record::Synced(meta)),
+            (Record::New { meta, .. }, Outcome::Uploaded | Outcome::Adopted) => {
+                Some(Record::Synced(meta))
+            }
             (Record::Deleted { .. }, Outcome::Deleted) => None,
             (
                 Record::New {
@@ -334,7 +352,9 @@ pub(crate) mod tests {
         assert_eq!(twice.trouble().unwrap().attempts, 2);
         let other = Record::seen(Some(error.clone()), two.clone());
         assert_eq!(other, new(two, Held::Unknown, None));
-        assert_eq!(error.clone().after(Outcome::Uploaded), Some(synced.clone()));
+        for done in [Outcome::Uploaded, Outcome::Adopted] {
+            assert_eq!(error.clone().after(done), Some(synced.clone()));
+        }
 
         // Not seen: dropped if nothing can be there, else to be deleted.
         assert_eq!(first.unseen(), None);
@@ -356,6 +376,7 @@ pub(crate) mod tests {
         assert_eq!(stays, deleted(Held::Unknown, Some(trouble(1))));
         assert_eq!(stays.status(), Status::DeletedInSource);
         assert_eq!(stays.clone().unseen(), Some(stays));
+        assert_ne!(gone.clone().after(Outcome::Adopted), None);
         assert_eq!(gone.after(Outcome::Deleted), None);
         assert_eq!(synced.clone().after(Outcome::Deleted), Some(synced.clone()));
         assert_eq!(synced.clone().begun(), synced);

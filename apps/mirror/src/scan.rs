@@ -3,6 +3,8 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{self, AtomicBool};
 
 use anyhow::Result;
 
@@ -18,6 +20,56 @@ pub trait Listing {
     fn key(&self) -> &[u8];
     fn meta(&self) -> &Meta;
 }
+
+/// Keys of a batch, and batches between two lines on memory: the original's.
+const BATCH_KEYS: u64 = 1000;
+const BATCHES_TOLD: u64 = 1000;
+
+/// A listing that breaks off once the run is to end.
+#[expect(missing_debug_implementations, reason = "it lives for one scan")]
+pub struct UntilCancelled<'a> {
+    pub listing: &'a mut dyn Listing,
+    pub cancel: &'a AtomicBool,
+    /// Objects so far.
+    pub listed: u64,
+    /// Told how many batches there were, each thousand of them.
+    pub each: &'a dyn Fn(u64),
+}
+
+impl Listing for UntilCancelled<'_> {
+    fn advance(&mut self) -> Result<bool> {
+        let is_on = self.listing.advance()?;
+        // Its end counts, too: what is cancelled changes nothing.
+        if self.cancel.load(atomic::Ordering::Relaxed) {
+            return Err(Cancelled.into());
+        }
+        self.listed += u64::from(is_on);
+        if is_on && self.listed.is_multiple_of(BATCH_KEYS * BATCHES_TOLD) {
+            (self.each)(self.listed / BATCH_KEYS);
+        }
+        Ok(is_on)
+    }
+
+    fn key(&self) -> &[u8] {
+        self.listing.key()
+    }
+
+    fn meta(&self) -> &Meta {
+        self.listing.meta()
+    }
+}
+
+/// The run is to end, by a signal.
+#[derive(Debug)]
+pub struct Cancelled;
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the run was ended by a signal")
+    }
+}
+
+impl std::error::Error for Cancelled {}
 
 /// How many keys of a scan were or became what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +99,8 @@ pub struct ScanCounts {
     pub pending_bytes: u64,
     /// The source does not list in order: set by who had it sorted.
     pub is_unordered: bool,
+    /// Why keys that were not listed may be there all the same: set by who listed.
+    pub doubt: Option<String>,
 }
 
 /// Keys by status.
@@ -94,7 +148,8 @@ pub fn scan(
     next: &mut Generation,
 ) -> Result<ScanCounts> {
     let mut counts = ScanCounts::default();
-    let mut has_known = step_known(&mut known, &mut counts)?;
+    let mut synced = Vec::new();
+    let mut has_known = known.step()?;
     let mut has_listed = step_listing(listing, &mut counts)?;
     loop {
         let order = match (has_known, has_listed) {
@@ -103,9 +158,21 @@ pub fn scan(
             (false, true) => Ordering::Greater,
             (true, true) => known.key().cmp(listing.key()),
         };
+        // Nearly all keys of nearly all runs are as they were: seen by the stored bytes alone.
+        if order.is_eq() {
+            synced.clear();
+            Record::encode_synced(listing.meta(), &mut synced);
+            if known.stored() == Some(&synced) {
+                counts.keep();
+                next.keep(listing.key(), &synced)?;
+                has_known = known.step()?;
+                has_listed = step_listing(listing, &mut counts)?;
+                continue;
+            }
+        }
         let before = match order {
             Ordering::Greater => None,
-            _ => known.take_record(),
+            _ => take_known(&mut known, &mut counts)?,
         };
         let base = match order {
             Ordering::Greater => None,
@@ -120,7 +187,7 @@ pub fn scan(
         }
         next.put(key, base, record.as_ref())?;
         if order.is_le() {
-            has_known = step_known(&mut known, &mut counts)?;
+            has_known = known.step()?;
         }
         if order.is_ge() {
             has_listed = step_listing(listing, &mut counts)?;
@@ -144,12 +211,13 @@ pub fn copy(mut known: Known, next: &mut Generation) -> Result<StatusCounts> {
     Ok(counts)
 }
 
-fn step_known(known: &mut Known, counts: &mut ScanCounts) -> Result<bool> {
-    let is_on = known.advance()?;
+/// The record of the key that is known.
+fn take_known(known: &mut Known, counts: &mut ScanCounts) -> Result<Option<Record>> {
+    known.load()?;
     if let Some(record) = known.record() {
         counts.before.add(record.status());
     }
-    Ok(is_on)
+    Ok(known.take_record())
 }
 
 /// To the next object that is mirrored.
@@ -169,6 +237,13 @@ fn step_listing(listing: &mut dyn Listing, counts: &mut ScanCounts) -> Result<bo
 }
 
 impl ScanCounts {
+    /// A file that is synced and was not changed.
+    fn keep(&mut self) {
+        self.before.add(Status::Synced);
+        self.after.add(Status::Synced);
+        self.synced_to_synced += 1;
+    }
+
     fn seen(&mut self, before: Option<Record>, meta: &Meta) -> Record {
         let was = before.as_ref().map(Record::status);
         let record = Record::seen(before, meta.clone());

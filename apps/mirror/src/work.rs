@@ -4,6 +4,9 @@
 //! Before anything of a stretch of the delta begins, the journal says so, durably: after a crash nothing
 //! there is taken for untouched.
 
+mod crew;
+
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +16,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use plimsoll::runs::SortedEntries;
 
+use crew::{Crew, Place};
+
+use crate::adopt::Adopt;
+use crate::bandwidth::Bandwidth;
 use crate::ftp::{Connection, Fault, Settings};
+use crate::memory;
+use crate::metrics::{self, Side};
 use crate::record::{Meta, Outcome, Reason, Record};
 use crate::s3::{self, Client, FaultKind};
 use crate::state::State;
@@ -37,13 +46,37 @@ pub struct Work<'a> {
     pub destination: &'a Settings,
     pub workers: usize,
     pub tries: u32,
+    /// Whether, and by what, files that the destination has are taken for synced.
+    pub adopt: Option<Adopt>,
     /// Set to end the run early.
     pub cancel: &'a AtomicBool,
+    /// Bytes a second of all workers.
+    pub bandwidth: Option<&'a Bandwidth>,
     /// Told once a second.
-    pub progress: &'a (dyn Fn(&Progress) + Sync),
+    pub progress: &'a (dyn Fn(Phase, &Progress) + Sync),
     /// Told of every failure.
     pub failure: &'a (dyn Fn(&str, Reason, &str) + Sync),
+    /// Told what goes on otherwise than was asked for.
+    pub notice: &'a (dyn Fn(&str) + Sync),
+    /// Told of every file that is done.
+    pub file: &'a (dyn Fn(&str, Outcome) + Sync),
 }
+
+/// So many files failed one after the other that a side is at fault. What another phase has to do may help:
+/// deletions make room.
+#[derive(Debug)]
+pub struct SideAtFault;
+
+impl fmt::Display for SideAtFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{FAILURES_MAX} files failed one after the other: a side is at fault, not the files"
+        )
+    }
+}
+
+impl std::error::Error for SideAtFault {}
 
 /// Which part of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +91,8 @@ pub struct Progress {
     /// Entries of the delta that were looked at.
     pub looked_at: u64,
     pub done: u64,
+    /// Were at the destination already.
+    pub adopted: u64,
     pub failed: u64,
     /// Failed before, and not due again yet.
     pub waiting: u64,
@@ -72,14 +107,16 @@ struct Task {
     key: String,
     /// Of an upload.
     meta: Option<Meta>,
+    /// By what it is done without an upload if the destination has it.
+    adopt: Option<Adopt>,
 }
 
 struct Done {
     key: String,
     ordinal: u64,
-    /// Bytes of an upload; none of a deletion.
-    uploaded: Option<u64>,
-    end: Result<(), Trouble>,
+    /// Of the file; 0 of a deletion.
+    bytes: u64,
+    end: Result<Outcome, Trouble>,
 }
 
 enum Trouble {
@@ -108,6 +145,7 @@ impl Work<'_> {
     ) -> Result<Progress> {
         let journal = Mutex::new(journal);
         let stop = AtomicBool::new(false);
+        let crew = Crew::new(&stop);
         let looked_at = AtomicU64::new(0);
         let waiting = AtomicU64::new(0);
         let (task_sender, tasks) = sync_channel(2 * self.workers);
@@ -117,9 +155,20 @@ impl Work<'_> {
         let ended = thread::scope(|scope| -> Result<()> {
             let spawn = |name: String| thread::Builder::new().name(name).stack_size(STACK_BYTES);
             for number in 0..self.workers {
-                let (tasks, stop, done) = (&tasks, &stop, done_sender.clone());
-                let started = spawn(format!("worker {number}"))
-                    .spawn_scoped(scope, move || self.work(tasks, stop, &done));
+                let (tasks, crew, done) = (&tasks, &crew, done_sender.clone());
+                // Fewer workers where memory is short, but one at least.
+                let held = match memory::reserve_worker(number) {
+                    Ok(held) => held,
+                    Err(_) if number > 0 => break,
+                    Err(error) => {
+                        drop(task_sender);
+                        return Err(error);
+                    }
+                };
+                let started = spawn(format!("worker {number}")).spawn_scoped(scope, move || {
+                    let _held = held;
+                    memory::TRANSFER.run(|| self.work(tasks, crew, &done));
+                });
                 if let Err(error) = started {
                     // Those that were started wait for tasks until nobody can send any.
                     drop(task_sender);
@@ -133,7 +182,8 @@ impl Work<'_> {
                 })
                 .context("start a thread that reads the state")?;
             drop(done_sender);
-            let collected = self.collect(&done, &journal, &looked_at, &waiting, &mut progress);
+            let counters = (&looked_at, &waiting);
+            let collected = self.collect(&done, &journal, phase, counters, &mut progress);
             if collected.is_err() {
                 stop.store(true, Ordering::Relaxed);
                 // Whoever waits for room gets it.
@@ -148,7 +198,7 @@ impl Work<'_> {
         let journal = journal.into_inner().unwrap_or_else(PoisonError::into_inner);
         journal.sync()?;
         ended?;
-        (self.progress)(&progress);
+        (self.progress)(phase, &progress);
         Ok(progress)
     }
 
@@ -171,9 +221,19 @@ impl Work<'_> {
             let ordinal = delta.ordinal() - 1;
             looked_at.store(ordinal + 1, Ordering::Relaxed);
             let record = Record::decode(delta.value())?;
-            let (meta, trouble) = match (record, phase) {
-                (Some(Record::New { meta, trouble, .. }), Phase::Upload) => (Some(meta), trouble),
-                (Some(Record::Deleted { trouble, .. }), Phase::Delete) => (None, trouble),
+            let (meta, adopt, trouble) = match (record, phase) {
+                (
+                    Some(Record::New {
+                        meta,
+                        held,
+                        trouble,
+                    }),
+                    Phase::Upload,
+                ) => {
+                    let adopt = self.adopt.filter(|adopt| adopt.asks(&held));
+                    (Some(meta), adopt, trouble)
+                }
+                (Some(Record::Deleted { trouble, .. }), Phase::Delete) => (None, None, trouble),
                 _ => continue,
             };
             if trouble.is_some_and(|trouble| !trouble.is_due(now())) {
@@ -192,7 +252,12 @@ impl Work<'_> {
             }
             let key = String::from_utf8(delta.key().to_vec())
                 .context("the state has a key that is never mirrored")?;
-            let task = Task { ordinal, key, meta };
+            let task = Task {
+                ordinal,
+                key,
+                meta,
+                adopt,
+            };
             if tasks.send(task).is_err() {
                 break;
             }
@@ -205,8 +270,8 @@ impl Work<'_> {
         &self,
         done: &Receiver<Done>,
         journal: &Mutex<&mut JournalWriter>,
-        looked_at: &AtomicU64,
-        waiting: &AtomicU64,
+        phase: Phase,
+        (looked_at, waiting): (&AtomicU64, &AtomicU64),
         progress: &mut Progress,
     ) -> Result<()> {
         let mut told = Instant::now();
@@ -223,7 +288,7 @@ impl Work<'_> {
                 told = Instant::now();
                 progress.looked_at = looked_at.load(Ordering::Relaxed);
                 progress.waiting = waiting.load(Ordering::Relaxed);
-                (self.progress)(progress);
+                (self.progress)(phase, progress);
             }
         }
     }
@@ -236,16 +301,16 @@ impl Work<'_> {
         failures: &mut u64,
     ) -> Result<()> {
         let outcome = match done.end {
-            Ok(()) => {
-                progress.done += 1;
+            Ok(outcome) => {
                 *failures = 0;
-                match done.uploaded {
-                    Some(bytes) => {
-                        progress.bytes += bytes;
-                        Outcome::Uploaded
-                    }
-                    None => Outcome::Deleted,
+                if outcome == Outcome::Adopted {
+                    progress.adopted += 1;
+                } else {
+                    progress.done += 1;
+                    progress.bytes += done.bytes;
                 }
+                (self.file)(&done.key, outcome);
+                outcome
             }
             Err(Trouble::Cancelled) => {
                 progress.skipped += 1;
@@ -261,22 +326,20 @@ impl Work<'_> {
         };
         lock(journal).append(Entry::Result(done.ordinal, outcome))?;
         if *failures >= FAILURES_MAX {
-            bail!(
-                "{FAILURES_MAX} files failed one after the other: a side is at fault, not the files"
-            );
+            return Err(SideAtFault.into());
         }
         Ok(())
     }
 
     /// Takes tasks until there are no more.
-    fn work(&self, tasks: &Mutex<Receiver<Task>>, stop: &AtomicBool, done: &SyncSender<Done>) {
-        let mut connection = None;
+    fn work(&self, tasks: &Mutex<Receiver<Task>>, crew: &Crew<'_>, done: &SyncSender<Done>) {
+        let mut place = None;
         loop {
             let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(task) = task else { break };
-            let end = self.try_task(&task, &mut connection, stop);
+            let end = self.try_task(&task, &mut place, crew);
             let sent = done.send(Done {
-                uploaded: task.meta.as_ref().map(|meta| meta.size_bytes),
+                bytes: task.meta.as_ref().map_or(0, |meta| meta.size_bytes),
                 key: task.key,
                 ordinal: task.ordinal,
                 end,
@@ -285,29 +348,25 @@ impl Work<'_> {
                 break;
             }
         }
-        if let Some(connection) = connection {
-            connection.close();
+        if let Some(place) = place {
+            place.close();
         }
     }
 
-    fn is_ended(&self, stop: &AtomicBool) -> bool {
-        stop.load(Ordering::Relaxed) || self.cancel.load(Ordering::Relaxed)
-    }
-
     /// Tries until it works, is refused for good, or was tried often enough; each time from the source.
-    fn try_task(
+    fn try_task<'c>(
         &self,
         task: &Task,
-        connection: &mut Option<Connection>,
-        stop: &AtomicBool,
-    ) -> Result<(), Trouble> {
+        place: &mut Option<Place<'c>>,
+        crew: &'c Crew<'_>,
+    ) -> Result<Outcome, Trouble> {
         let mut pause = PAUSE;
         for try_number in 1.. {
-            if self.is_ended(stop) {
+            if self.is_ended(crew) {
                 return Err(Trouble::Cancelled);
             }
-            let trouble = match self.do_task(task, connection, stop) {
-                Ok(()) => return Ok(()),
+            let trouble = match self.do_task(task, place, crew) {
+                Ok(outcome) => return Ok(outcome),
                 Err(trouble) => trouble,
             };
             let is_final = match &trouble {
@@ -321,55 +380,77 @@ impl Work<'_> {
             if is_final || try_number >= self.tries {
                 return Err(trouble);
             }
-            thread::sleep(pause);
+            metrics::count_retry(Side::Destination);
+            self.pause(pause, crew);
             pause *= 2;
         }
         unreachable!("the last try returns");
     }
 
-    fn do_task(
+    fn do_task<'c>(
         &self,
         task: &Task,
-        connection: &mut Option<Connection>,
-        stop: &AtomicBool,
-    ) -> Result<(), Trouble> {
-        let mut ftp = match connection.take() {
-            Some(ftp) => ftp,
-            None => Connection::open(self.destination)
-                .map_err(|fault| Trouble::Unreachable(format!("open the destination: {fault}")))?,
+        place: &mut Option<Place<'c>>,
+        crew: &'c Crew<'_>,
+    ) -> Result<Outcome, Trouble> {
+        // One that the server has hung up on meanwhile is no failure of this file.
+        let mut held = place.take();
+        let is_alive = held.as_mut().is_some_and(|held| held.ftp.is_alive());
+        let mut ftp = match held.filter(|_| is_alive) {
+            Some(held) => held,
+            None => self.connect(crew)?,
         };
-        let ended = match &task.meta {
-            Some(meta) => {
+        let ended = match (is_there(task, &mut ftp.ftp), &task.meta) {
+            (Err(fault), _) => Err(fault),
+            (Ok(true), _) => Ok(Outcome::Adopted),
+            (Ok(false), Some(meta)) => {
                 let object = self.client.get(&task.key, meta);
                 let mut object = match object {
                     Ok(object) => object,
                     Err(fault) => {
-                        *connection = Some(ftp);
+                        *place = Some(ftp);
                         return Err(of_source(fault));
                     }
                 };
+                if !ftp.ftp.is_alive() {
+                    drop(ftp);
+                    ftp = self.connect(crew)?;
+                }
                 let has_md5 = object.has_md5_etag;
-                let mut each = |_| !self.is_ended(stop);
-                ftp.upload(&task.key, meta, has_md5, &mut object.reader, &mut each)
+                let mut each = |bytes| match self.bandwidth {
+                    Some(limit) => limit.wait(bytes, &|| self.is_ended(crew)),
+                    None => !self.is_ended(crew),
+                };
+                let reader = &mut object.reader;
+                let uploaded = ftp.ftp.upload(&task.key, meta, has_md5, reader, &mut each);
+                uploaded.map(|()| Outcome::Uploaded)
             }
-            None => ftp.delete(&task.key),
+            (Ok(false), None) => ftp.ftp.delete(&task.key).map(|()| Outcome::Deleted),
         };
         match ended {
-            Ok(()) => {
-                *connection = Some(ftp);
-                Ok(())
+            Ok(outcome) => {
+                *place = Some(ftp);
+                Ok(outcome)
             }
+            // What breaks off because the run is to end says nothing of the file.
+            Err(_) if self.is_ended(crew) => Err(Trouble::Cancelled),
             Err(fault) => {
-                // After a reply the connection goes on; else nobody knows what it is at. 421 ends it.
-                match fault {
-                    Fault::Refused(code, _) if code != 421 => *connection = Some(ftp),
-                    Fault::Damaged(_) | Fault::DestinationDamaged(_) => *connection = Some(ftp),
-                    _ => {}
+                if fault.leaves_connection() {
+                    *place = Some(ftp);
                 }
                 Err(of_destination(fault))
             }
         }
     }
+}
+
+/// Whether the destination has the file already, as far as that is asked.
+fn is_there(task: &Task, ftp: &mut Connection) -> Result<bool, Fault> {
+    let (Some(adopt), Some(meta)) = (task.adopt, &task.meta) else {
+        return Ok(false);
+    };
+    let there = ftp.told(&task.key)?;
+    Ok(there.is_some_and(|there| adopt.takes(meta, there)))
 }
 
 fn of_source(fault: s3::Fault) -> Trouble {

@@ -1,6 +1,7 @@
 //! The benchmarks: each answers one question of cost with one or more tables.
 
 mod batches;
+mod booru;
 mod calls;
 mod copies;
 mod dictionary;
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) vmas: Vec<usize>,
     /// Only these sizes; all without any.
     pub(crate) gib: Vec<usize>,
+    /// Databases of image boards; one is made without any.
+    pub(crate) boards: Vec<std::path::PathBuf>,
 }
 
 impl Plan {
@@ -70,6 +73,8 @@ pub(crate) enum Benchmark {
     Batches,
     /// One call of budget, lazy, stage, monitor and worker, beside what programs take instead
     Calls,
+    /// The image board, beside plain SQL over the same database
+    Booru,
 }
 
 /// Does what this process was started for by a benchmark, if it was.
@@ -77,6 +82,7 @@ pub(crate) fn answer() -> Option<anyhow::Result<()>> {
     calls::answer_worker()
         .or_else(copies::answer_act)
         .or_else(batches::answer_act)
+        .or_else(booru::answer_act)
 }
 
 impl Benchmark {
@@ -94,6 +100,7 @@ impl Benchmark {
         Benchmark::Zip,
         Benchmark::Batches,
         Benchmark::Calls,
+        Benchmark::Booru,
     ];
 
     pub(crate) fn run(self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -111,6 +118,7 @@ impl Benchmark {
             Benchmark::Zip => copies::run_zip(plan, report),
             Benchmark::Batches => batches::run(plan, report),
             Benchmark::Calls => calls::run(plan, report),
+            Benchmark::Booru => booru::run(plan, report),
         }
     }
 }

@@ -189,7 +189,12 @@ fn unread(pid: u32, error: &ProbeError) -> Gap {
         ProbeError::Denied { .. } => GapReason::Denied,
         _ => GapReason::Vanished,
     };
-    Gap::new(format!("process {pid}"), reason, error.to_string())
+    let detail = match error {
+        // The error's own advice is for whoever asks for one reading; a run reads again anyway.
+        ProbeError::Vanished { .. } => "it ended while it was read".to_owned(),
+        other => other.to_string(),
+    };
+    Gap::new(format!("process {pid}"), reason, detail)
 }
 
 /// The members are read one after another by this thread, and the root's clock runs from the
@@ -204,5 +209,18 @@ fn total_cost(members: &[(Snapshot, LiveTarget)]) -> ReadingCost {
         wall: root.wall,
         cpu: root.cpu,
         ..total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `plimsoll run` does not advise to use `plimsoll run`.
+    #[test]
+    fn a_process_that_ended_is_no_occasion_for_advice() {
+        let gap = unread(7, &ProbeError::Vanished { pid: 7 });
+        assert_eq!(gap.reason, GapReason::Vanished);
+        assert_eq!(gap.detail, "it ended while it was read");
     }
 }

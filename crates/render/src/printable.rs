@@ -117,8 +117,8 @@ fn shortened(text: &str, width: usize, head: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{head}{DOTS}{}", &text[tail_start..]))
 }
 
-/// [`fit`] for a column of names: of a path that is too long the folders go first, since files of
-/// one component differ in their last part; of a name the head tells most.
+/// [`fit`] for a column of names: of a path that is too long the first folders go, as many as have to,
+/// since files of one component differ in their last parts; of a name the head tells most.
 pub(crate) fn fit_name(text: &str, width: usize) -> Cow<'_, str> {
     if columns(text) <= width {
         return Cow::Borrowed(text);
@@ -127,7 +127,9 @@ pub(crate) fn fit_name(text: &str, width: usize) -> Cow<'_, str> {
     match slash {
         Some(slash) if slash + 1 == text.len() => fit(text, width),
         Some(slash) if columns(&text[slash..]) + 3 <= width => {
-            Cow::Owned(format!("...{}", &text[slash..]))
+            let mut tails = text.match_indices('/').map(|(at, _)| &text[at..]);
+            let tail = tails.find(|tail| columns(tail) + 3 <= width);
+            Cow::Owned(format!("...{}", tail.unwrap_or(&text[slash..])))
         }
         Some(slash) => shortened(&text[slash + 1..], width, 2),
         None => shortened(text, width, 2),
@@ -217,7 +219,8 @@ mod tests {
         let check =
             |text: &str, width: usize, expected: &str| assert_eq!(fit_name(text, width), expected);
         check("/usr/lib/libz.so.1", 18, "/usr/lib/libz.so.1");
-        check("/usr/lib/libz.so.1", 14, ".../libz.so.1");
+        check("/usr/lib/libz.so.1", 17, ".../lib/libz.so.1");
+        check("/usr/lib/libz.so.1", 16, ".../libz.so.1");
         check("/usr/lib/libz.so.1", 10, "libz.so.1");
         check("/usr/lib/libz.so.1", 8, "lib....1");
         check("/usr/lib/", 8, "/...lib/");

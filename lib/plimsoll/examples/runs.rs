@@ -47,6 +47,12 @@ fn run(folder: &std::path::Path) -> Result<(), Box<dyn StdError>> {
     for key in base.split_keys(4)? {
         println!("a range begins at {}", key.escape_ascii());
     }
+    // Where each frame begins, by the index alone.
+    let mut starts = base.frame_starts();
+    while starts.advance()? && starts.ordinal() < 20_000 {
+        let key = starts.key().escape_ascii();
+        println!("{} entries are before {key}", starts.ordinal());
+    }
     let mut value = Vec::new();
     println!("there: {}", base.get(b"photos/00123456.jpeg", &mut value)?);
 

@@ -206,6 +206,84 @@ fn ranges_are_even() {
     assert!(Run::open(&path).unwrap().split_keys(4).unwrap().is_empty());
 }
 
+/// Every frame comes with its first key and the number of entries before it, at any number of levels.
+#[test]
+fn frames_are_told_by_their_first_keys() {
+    let folder = Folder::new("runs-starts");
+    let path = folder.path("run");
+    for count in [0, 1, 10, 3_000, 100_000] {
+        let map = bucket(count);
+        write(&path, &map);
+        let run = Run::open(&path).unwrap();
+        let figures = run.figures();
+        let keys: Vec<&Vec<u8>> = map.keys().collect();
+        let mut starts = run.frame_starts();
+        let mut ordinals = Vec::new();
+        while starts.advance().unwrap() {
+            let ordinal = starts.ordinal();
+            assert_eq!(starts.key(), keys[ordinal as usize]);
+            ordinals.push(ordinal);
+        }
+        assert!(
+            !starts.advance().unwrap(),
+            "once at its end, it stays there"
+        );
+        assert_eq!(ordinals.len() as u64, figures.frames, "{figures:?}");
+        assert!(ordinals.is_sorted_by(|a, b| a < b));
+        assert_eq!(ordinals.first().copied(), (count > 0).then_some(0));
+        if count == 100_000 {
+            assert!(figures.levels >= 2, "{figures:?}");
+        }
+    }
+}
+
+/// Damage in the index is told, and never comes out as a place.
+#[test]
+fn damage_in_the_index_is_told() {
+    let folder = Folder::new("runs-starts-damage");
+    let path = folder.path("run");
+    write(&path, &bucket(3_000));
+    let whole = fs::read(&path).unwrap();
+    let mut starts = Run::open(&path).unwrap().frame_starts();
+    let mut expected = Vec::new();
+    while starts.advance().unwrap() {
+        expected.push((starts.key().to_vec(), starts.ordinal()));
+    }
+    let mut told = 0;
+    for at in (0..whole.len()).step_by(13) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        fs::write(&path, &damaged).unwrap();
+        let Ok(run) = Run::open(&path) else { continue };
+        let mut starts = run.frame_starts();
+        let mut given = 0;
+        let end = loop {
+            match starts.advance() {
+                Ok(true) => {
+                    assert_eq!(
+                        (starts.key(), starts.ordinal()),
+                        (&*expected[given].0, expected[given].1)
+                    );
+                    given += 1;
+                }
+                other => break other,
+            }
+        };
+        match end {
+            Ok(_) => assert_eq!(given, expected.len()),
+            Err(error) => {
+                told += 1;
+                assert_eq!(error.kind(), ErrorKind::Malformed);
+                assert!(
+                    !starts.advance().unwrap_or(false),
+                    "no frame after an error"
+                );
+            }
+        }
+    }
+    assert!(told > 0, "none of the bytes was one of the index");
+}
+
 #[test]
 fn what_can_not_be_written_is_told_and_left_out() {
     let folder = Folder::new("runs-refused");

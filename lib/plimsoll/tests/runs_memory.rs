@@ -9,11 +9,12 @@ mod folder;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use counting::{Counting, live_bytes, rise};
 use folder::Folder;
-use plimsoll::runs::{Run, RunOptions, RunWriter, SortOptions, SortedEntries, Sorter};
+use plimsoll::runs::{Run, RunOptions, RunWriter, Salvage, SortOptions, SortedEntries, Sorter};
 use plimsoll::stream::TempSpace;
 
 #[global_allocator]
@@ -159,6 +160,44 @@ fn memory_is_frames_and_the_page_cache_is_windows() {
     }
     assert!(cached <= CACHED_MAX, "{cached} bytes were cached");
     println!("while it is read, at most {cached} bytes are cached");
+
+    let mut told = 0;
+    let mut frames = 0;
+    let heap = rise(|| {
+        let mut starts = run.frame_starts();
+        told = starts.bytes_max();
+        while starts.advance().unwrap() {
+            frames += 1;
+        }
+    });
+    println!("frames by the index: heap {heap}, told {told}");
+    assert_eq!(frames, figures.frames);
+    assert!(
+        heap <= told && heap <= 256 << 10,
+        "the index took {heap} bytes"
+    );
+
+    // One bad byte in the middle: a frame is lost, and looked for, and the index is asked.
+    let damaged = folder.path("damaged");
+    fs::copy(&path, &damaged).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&damaged).unwrap();
+    file.write_all_at(&[0x55; 64], figures.file_bytes / 2)
+        .unwrap();
+    let (mut left, mut lost) = (0, 0);
+    let heap = rise(|| {
+        let mut salvage = Salvage::open(&damaged).unwrap();
+        while salvage.advance().unwrap() {
+            left += 1;
+            lost += salvage.gap().map_or(0, |gap| gap.lost.unwrap());
+        }
+    });
+    println!("salvage: heap {heap}, {left} entries are left, {lost} lost");
+    assert!((1..2000).contains(&lost) && left + lost == COUNT);
+    assert!(
+        heap <= run.reader_bytes() + (192 << 10),
+        "salvaging took {heap} bytes"
+    );
+    fs::remove_file(&damaged).unwrap();
 
     // Unsorted: every key once, in a mixed order.
     for memory_bytes in [1 << 20, 8 << 20] {

@@ -16,6 +16,14 @@ pub enum Etag {
 }
 
 impl Etag {
+    /// Bytes of its text, where it is one of no known form.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match self {
+            Etag::Text(text) => text.len(),
+            _ => 0,
+        }
+    }
+
     /// Takes what a listing says, with or without its quotes.
     #[must_use]
     pub fn parse(text: &str) -> Etag {
@@ -59,12 +67,31 @@ impl fmt::Display for Etag {
 }
 
 fn parse_md5(digits: &str) -> Option<[u8; 16]> {
-    let is_lower = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if digits.len() != 32 || !digits.as_bytes().iter().all(is_lower) {
-        return None;
+    let digits: &[u8; 32] = digits.as_bytes().try_into().ok()?;
+    let mut bytes = [0; 16];
+    // Of all digits at once whether they are some: a branch less for each.
+    let mut all = 0;
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
+        let (high, low) = (
+            LOWER_DIGITS[usize::from(pair[0])],
+            LOWER_DIGITS[usize::from(pair[1])],
+        );
+        all |= high | low;
+        *byte = high << 4 | low & 0xf;
     }
-    Some(u128::from_str_radix(digits, 16).ok()?.to_be_bytes())
+    (all <= 0xf).then_some(bytes)
 }
+
+/// The value of each byte as a digit in lower case; 255 of what is none.
+const LOWER_DIGITS: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
 
 /// What a listing tells of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -49,6 +49,12 @@ impl Record {
         }
     }
 
+    /// Appends what [`Record::Synced`] of this is stored as.
+    pub(crate) fn encode_synced(meta: &Meta, bytes: &mut Vec<u8>) {
+        bytes.push(SYNCED);
+        encode_meta(meta, bytes);
+    }
+
     /// Reads a record; none where it says that the key is gone.
     ///
     /// # Errors
@@ -120,7 +126,7 @@ const ETAG_MD5: u8 = 1;
 const ETAG_PARTS: u8 = 2;
 const ETAG_TEXT: u8 = 3;
 
-fn encode_meta(meta: &Meta, bytes: &mut Vec<u8>) {
+pub(crate) fn encode_meta(meta: &Meta, bytes: &mut Vec<u8>) {
     put_number(bytes, meta.size_bytes);
     // Times before 1970 are rare: zigzag keeps them short as well.
     put_number(bytes, ((meta.modified << 1) ^ (meta.modified >> 63)) as u64);
@@ -143,7 +149,7 @@ fn encode_meta(meta: &Meta, bytes: &mut Vec<u8>) {
     }
 }
 
-fn decode_meta(from: &mut &[u8]) -> Result<Meta> {
+pub(crate) fn decode_meta(from: &mut &[u8]) -> Result<Meta> {
     let size_bytes = take_number(from)?;
     let zigzag = take_number(from)?;
     let modified = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);

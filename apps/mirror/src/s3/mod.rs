@@ -3,28 +3,35 @@
 //! Requests are signed here and sent by `ureq`; pages are read as they arrive. Memory: some 100 KiB a
 //! connection (its buffers and those of TLS), of which there are as many as threads ask.
 
+mod elements;
 mod page;
 mod sign;
 
 use std::fmt;
 use std::io::{BufReader, Read};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use chrono::DateTime;
 use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-pub use page::Page;
+pub use page::{Page, Place};
 pub use sign::Credentials;
 
+use crate::listing::{Ask, Lister};
+use crate::metrics::{self, Answer, Side};
 use crate::record::Meta;
 
 /// Buffers of a connection; the defaults are 128 KiB each.
 const INPUT_BYTES: usize = 64 << 10;
 const OUTPUT_BYTES: usize = 16 << 10;
+/// What of a page is read at once.
+const PAGE_INPUT_BYTES: usize = 16 << 10;
 /// What is read of an error's text.
 const ERROR_BYTES_MAX: u64 = 16 << 10;
 /// First pause before a request is tried again; it doubles.
@@ -86,6 +93,10 @@ pub struct Client {
     origin: String,
     host: String,
     rate: Option<Rate>,
+    /// Requests for pages so far.
+    lists: AtomicU64,
+    /// Seconds that the server's clock is ahead of this machine's, once it has refused a time for it.
+    clock_ahead: AtomicI64,
 }
 
 impl Client {
@@ -140,33 +151,9 @@ impl Client {
             origin: format!("{scheme}://{host}"),
             host,
             rate: Rate::new(settings.requests_per_second),
+            lists: AtomicU64::new(0),
+            clock_ahead: AtomicI64::new(0),
             settings,
-        })
-    }
-
-    /// One page of the objects whose keys begin with `prefix`, from a token or the first on. Tries
-    /// again what may pass.
-    pub fn list(&self, prefix: &str, token: Option<&str>) -> Result<Page, Fault> {
-        // Parameters in the order of their names, as signatures have them.
-        let mut query = String::new();
-        if let Some(token) = token {
-            query.push_str("continuation-token=");
-            sign::encode(token.as_bytes(), b"", &mut query);
-            query.push('&');
-        }
-        query.push_str("encoding-type=url&list-type=2&max-keys=1000");
-        if !prefix.is_empty() {
-            query.push_str("&prefix=");
-            sign::encode(prefix.as_bytes(), b"", &mut query);
-        }
-        let path = format!("/{}", self.settings.bucket);
-        self.with_tries(|| {
-            let response = self.send(&path, &query, None)?;
-            let body = BufReader::with_capacity(16 << 10, response.into_body().into_reader());
-            Page::parse(body).map_err(|error| Fault {
-                kind: FaultKind::Failed,
-                text: format!("list s3://{}/{prefix}: {error:#}", self.settings.bucket),
-            })
         })
     }
 
@@ -188,13 +175,49 @@ impl Client {
         })
     }
 
-    /// Sends one request; what is no success becomes a fault.
+    /// Sends a request; what is no success becomes a fault. Times that the server refuses, because a clock is
+    /// wrong, are told by its clock from then on.
     fn send(&self, path: &str, query: &str, etag: Option<&str>) -> Result<Response<Body>, Fault> {
+        let ahead = self.clock_ahead.load(Ordering::Relaxed);
+        match self.send_counted(path, query, etag) {
+            Err(_) if self.clock_ahead.load(Ordering::Relaxed) != ahead => {
+                self.send_counted(path, query, etag)
+            }
+            ended => ended,
+        }
+    }
+
+    fn send_counted(
+        &self,
+        path: &str,
+        query: &str,
+        etag: Option<&str>,
+    ) -> Result<Response<Body>, Fault> {
+        let ended = self.send_once(path, query, etag);
+        metrics::count_request(match &ended {
+            Ok(_) => Answer::Success,
+            Err(fault) => match fault.kind {
+                FaultKind::Gone => Answer::Gone,
+                FaultKind::Changed => Answer::Changed,
+                FaultKind::Refused(_) => Answer::Refused,
+                FaultKind::Failed => Answer::Failed,
+            },
+        });
+        ended
+    }
+
+    fn send_once(
+        &self,
+        path: &str,
+        query: &str,
+        etag: Option<&str>,
+    ) -> Result<Response<Body>, Fault> {
         if let Some(rate) = &self.rate {
             rate.wait();
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map_or(0, |since| since.as_secs() as i64);
+        let here = now.map_or(0, |since| since.as_secs() as i64);
+        let now = here + self.clock_ahead.load(Ordering::Relaxed);
         let request = sign::Request {
             host: &self.host,
             path,
@@ -219,6 +242,10 @@ impl Client {
         if status == 200 {
             return Ok(response);
         }
+        let there = response.headers().get("date").and_then(|date| {
+            let date = DateTime::parse_from_rfc2822(date.to_str().ok()?);
+            Some(date.ok()?.timestamp())
+        });
         let mut text = String::new();
         // Only for the message.
         let _ = response
@@ -226,6 +253,12 @@ impl Client {
             .into_reader()
             .take(ERROR_BYTES_MAX)
             .read_to_string(&mut text);
+        if status == 403
+            && between(&text, "<Code>", "</Code>") == Some("RequestTimeTooSkewed")
+            && let Some(there) = there
+        {
+            self.clock_ahead.store(there - here, Ordering::Relaxed);
+        }
         Err(self.fault(path, query, status, &text))
     }
 
@@ -237,7 +270,7 @@ impl Client {
             404 if is_object && code != "NoSuchBucket" => FaultKind::Gone,
             412 if is_object => FaultKind::Changed,
             408 | 429 | 500..=599 => FaultKind::Failed,
-            // The clock of one side was set: a moment later it may fit.
+            // It waited too long for the request: the network, or this machine was busy.
             _ if code == "RequestTimeout" => FaultKind::Failed,
             _ => FaultKind::Refused(status),
         };
@@ -261,10 +294,54 @@ impl Client {
                 Err(fault) if fault.kind == FaultKind::Failed && tries < self.settings.tries => {}
                 ended => return ended,
             }
+            metrics::count_retry(Side::Source);
             thread::sleep(pause);
             pause = (2 * pause).min(PAUSE_MAX);
             tries += 1;
         }
+    }
+}
+
+impl Lister for Client {
+    fn list(&self, ask: &Ask<'_>, page: &mut Page) -> Result<(), Fault> {
+        // Parameters in the order of their names, as signatures have them.
+        let mut query = String::new();
+        if let Some(token) = ask.token {
+            query.push_str("continuation-token=");
+            sign::encode(token.as_bytes(), b"", &mut query);
+            query.push('&');
+        }
+        if ask.has_delimiter {
+            query.push_str("delimiter=%2F&");
+        }
+        query.push_str("encoding-type=url&list-type=2&max-keys=");
+        query.push_str(&ask.keys_max.to_string());
+        if !ask.prefix.is_empty() {
+            query.push_str("&prefix=");
+            sign::encode(ask.prefix.as_bytes(), b"", &mut query);
+        }
+        if let Some(after) = ask.start_after {
+            query.push_str("&start-after=");
+            sign::encode(after, b"", &mut query);
+        }
+        let path = format!("/{}", self.settings.bucket);
+        self.with_tries(|| {
+            self.lists.fetch_add(1, Ordering::Relaxed);
+            let response = self.send(&path, &query, None)?;
+            let body =
+                BufReader::with_capacity(PAGE_INPUT_BYTES, response.into_body().into_reader());
+            page.read(body).map_err(|error| Fault {
+                kind: FaultKind::Failed,
+                text: format!(
+                    "list s3://{}/{}: {error:#}",
+                    self.settings.bucket, ask.prefix
+                ),
+            })
+        })
+    }
+
+    fn requests(&self) -> u64 {
+        self.lists.load(Ordering::Relaxed)
     }
 }
 

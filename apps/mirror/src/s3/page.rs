@@ -1,52 +1,99 @@
-//! One page of a listing, read as it arrives. Memory: its keys and what is told of them, some 150 KiB for
-//! 1000 keys of 100 bytes.
+//! One page of a listing, read as it arrives. Memory: its keys and what is told of them, some 130 KiB for
+//! 1000 keys of 100 bytes, in one piece that the next page is read into again.
 
 use std::io::BufRead;
 
 use anyhow::{Context, Result, bail};
-use chrono::DateTime;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
+use super::elements::Parser;
 use super::sign;
-use crate::record::{Etag, Meta};
+use crate::record::{Meta, decode_meta, encode_meta};
 
 /// More than any server sends for the 1000 that are asked for.
-const OBJECTS_MAX: usize = 10_000;
+pub(super) const OBJECTS_MAX: usize = 10_000;
 /// A key of 1024 bytes, each as `%XX`, and a continuation token.
-const TEXT_BYTES_MAX: usize = 16 << 10;
+pub(super) const TEXT_BYTES_MAX: usize = 16 << 10;
+/// By how much the room for objects grows at least.
+const ROOM_BYTES: usize = 16 << 10;
+/// What stands before each object: the lengths of its key and of what is told of it.
+const HEAD_BYTES: usize = 4;
+
+const _: () = assert!(TEXT_BYTES_MAX + 64 < u16::MAX as usize);
 
 /// What a page says, not yet checked against what was asked for.
 #[derive(Debug, Default)]
 pub struct Page {
-    keys: Vec<u8>,
-    /// Where each key ends, and what is told of the object.
-    objects: Vec<(usize, Meta)>,
-    is_truncated: bool,
-    next_token: Option<String>,
-    key_count: Option<u64>,
+    /// Of each object the lengths of both, its key, and what is told of it as records have it.
+    objects: Vec<u8>,
+    count: usize,
+    /// Parts of keys up to the delimiter, where one was asked for.
+    pub(super) folders: Vec<Vec<u8>>,
+    pub(super) is_truncated: bool,
+    pub(super) next_token: Option<String>,
+    pub(super) key_count: Option<u64>,
+}
+
+/// An object of a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    key: usize,
+    meta: usize,
+    end: usize,
 }
 
 impl Page {
     #[must_use]
     pub fn len(&self) -> usize {
-        self.objects.len()
+        self.count
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
+        self.count == 0
     }
 
+    /// The object behind this one; behind the default place, the first. None behind the last.
     #[must_use]
-    pub fn key(&self, at: usize) -> &[u8] {
-        let from = at.checked_sub(1).map_or(0, |before| self.objects[before].0);
-        &self.keys[from..self.objects[at].0]
+    pub fn next(&self, place: Place) -> Option<Place> {
+        let head = self.objects.get(place.end..place.end + HEAD_BYTES)?;
+        let length = |at: usize| usize::from(u16::from_le_bytes([head[at], head[at + 1]]));
+        let key = place.end + HEAD_BYTES;
+        let meta = key + length(0);
+        Some(Place {
+            key,
+            meta,
+            end: meta + length(2),
+        })
     }
 
+    /// The key of an object that [`Page::next`] gave.
     #[must_use]
-    pub fn meta(&self, at: usize) -> &Meta {
-        &self.objects[at].1
+    pub fn key(&self, place: Place) -> &[u8] {
+        &self.objects[place.key..place.meta]
+    }
+
+    /// # Errors
+    /// None of a page that was read.
+    pub fn meta(&self, place: Place) -> Result<Meta> {
+        decode_meta(&mut &self.objects[place.meta..place.end])
+    }
+
+    /// All objects, in the order of the page.
+    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        std::iter::successors(self.next(Place::default()), |place| self.next(*place))
+    }
+
+    /// All keys, in the order of the page.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> + '_ {
+        self.places().map(|place| self.key(place))
+    }
+
+    /// Parts of keys up to the delimiter that was asked for.
+    #[must_use]
+    pub fn folders(&self) -> &[Vec<u8>] {
+        &self.folders
     }
 
     /// Whether more pages follow.
@@ -67,12 +114,87 @@ impl Page {
         self.key_count
     }
 
+    /// What it holds.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.objects.capacity()
+    }
+
+    /// Makes it empty; its room stays.
+    pub fn clear(&mut self) {
+        let mut objects = std::mem::take(&mut self.objects);
+        objects.clear();
+        *self = Page {
+            objects,
+            ..Page::default()
+        };
+    }
+
+    pub(super) fn push(&mut self, key: &[u8], meta: &Meta) -> Result<()> {
+        if self.count == OBJECTS_MAX {
+            bail!("a page of a listing has more than {OBJECTS_MAX} objects");
+        }
+        let objects = &mut self.objects;
+        // Not doubled: pages are many, and live long.
+        let most = HEAD_BYTES + key.len() + TEXT_BYTES_MAX.min(meta.etag.text_bytes()) + 64;
+        if objects.capacity() - objects.len() < most {
+            objects.reserve_exact(most.max(ROOM_BYTES));
+        }
+        let head = objects.len();
+        objects.extend_from_slice(&(key.len() as u16).to_le_bytes());
+        objects.extend_from_slice(&[0; 2]);
+        objects.extend_from_slice(key);
+        let meta_at = objects.len();
+        encode_meta(meta, objects);
+        let length = (objects.len() - meta_at) as u16;
+        objects[head + 2..head + 4].copy_from_slice(&length.to_le_bytes());
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Undoes the encoding of keys, where they are.
+    pub(super) fn decode(&mut self) -> Result<()> {
+        for folder in &mut self.folders {
+            let length = sign::decode_in_place(folder).with_context(|| not_encoded(folder))?;
+            folder.truncate(length);
+        }
+        let mut to = 0;
+        let mut place = Place::default();
+        while let Some(next) = self.next(place) {
+            let length = sign::decode_in_place(&mut self.objects[next.key..next.meta]);
+            let length = length.with_context(|| not_encoded(self.key(next)))?;
+            let moved = place.end - to;
+            let from = place.end;
+            if length < next.meta - next.key || moved > 0 {
+                self.objects[from..from + 2].copy_from_slice(&(length as u16).to_le_bytes());
+                self.objects.copy_within(from..next.key + length, to);
+                let meta_to = to + HEAD_BYTES + length;
+                self.objects.copy_within(next.meta..next.end, meta_to);
+            }
+            to += HEAD_BYTES + length + (next.end - next.meta);
+            place = next;
+        }
+        self.objects.truncate(to);
+        Ok(())
+    }
+
     /// Reads a `ListBucketResult` to its end.
     ///
     /// # Errors
     /// Anything that is missing, cut off, or no such page.
     pub fn parse(from: impl BufRead) -> Result<Page> {
-        let mut parser = Parser::default();
+        let mut page = Page::default();
+        page.read(from)?;
+        Ok(page)
+    }
+
+    /// The same into this page, in place of what it has.
+    ///
+    /// # Errors
+    /// As [`Page::parse`]; what it has then means nothing.
+    pub fn read(&mut self, from: impl BufRead) -> Result<()> {
+        self.clear();
+        let mut parser = Parser::new(self);
         let mut reader = Reader::from_reader(from);
         let mut buffer = Vec::new();
         loop {
@@ -92,15 +214,13 @@ impl Page {
                 Event::End(_) => parser.close()?,
                 Event::Text(text) => parser.text(&text)?,
                 Event::CData(text) => parser.text(&text)?,
-                Event::GeneralRef(name) => {
-                    let character = match name.resolve_char_ref()? {
-                        Some(character) => character.to_string(),
-                        None => quick_xml::escape::resolve_predefined_entity(&name)
-                            .context("a listing names an entity that XML does not have")?
-                            .to_owned(),
-                    };
-                    parser.text(&character)?;
-                }
+                Event::GeneralRef(name) => match name.resolve_char_ref()? {
+                    Some(character) => parser.text(character.encode_utf8(&mut [0; 4]))?,
+                    None => parser.text(
+                        quick_xml::escape::resolve_predefined_entity(&name)
+                            .context("a listing names an entity that XML does not have")?,
+                    )?,
+                },
                 Event::Eof => return parser.finish(),
                 _ => {}
             }
@@ -108,142 +228,14 @@ impl Page {
     }
 }
 
-#[derive(Debug, Default)]
-struct Parser {
-    page: Page,
-    /// Names of the elements that are open.
-    path: Vec<Box<str>>,
-    text: String,
-    object: Object,
-    is_url_encoded: bool,
-    is_whole: bool,
-}
-
-/// An object as it is told so far.
-#[derive(Debug, Default)]
-struct Object {
-    key: Option<String>,
-    modified: Option<i64>,
-    etag: Option<Etag>,
-    size_bytes: Option<u64>,
-}
-
-impl Parser {
-    fn open(&mut self, name: &str) -> Result<()> {
-        if self.path.is_empty() && name != "ListBucketResult" {
-            bail!(
-                "a listing was asked for, and <{}> came",
-                name.escape_default()
-            );
-        }
-        /// A listing has four levels.
-        const LEVELS_MAX: usize = 16;
-        if self.path.len() == LEVELS_MAX {
-            bail!("a listing is nested deeper than any");
-        }
-        self.path.push(name.into());
-        self.text.clear();
-        Ok(())
-    }
-
-    fn text(&mut self, text: &str) -> Result<()> {
-        if self.text.len() + text.len() > TEXT_BYTES_MAX {
-            bail!("a text in a listing is longer than {TEXT_BYTES_MAX} bytes");
-        }
-        self.text.push_str(text);
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<()> {
-        // Depth first, as most elements are in an object.
-        let names: Vec<&str> = self.path.iter().map(|name| &**name).collect();
-        let text = &self.text;
-        match names[..] {
-            [_, "Contents", "Key"] => self.object.key = Some(text.clone()),
-            [_, "Contents", "LastModified"] => {
-                let time = DateTime::parse_from_rfc3339(text)
-                    .with_context(|| format!("a listing tells the time {text:?}"))?;
-                self.object.modified = Some(time.timestamp());
-            }
-            [_, "Contents", "ETag"] => self.object.etag = Some(Etag::parse(text)),
-            [_, "Contents", "Size"] => {
-                let size = text.parse();
-                let size = size.with_context(|| format!("a listing tells the size {text:?}"))?;
-                self.object.size_bytes = Some(size);
-            }
-            [_, "Contents"] => self.end_object()?,
-            [_, "IsTruncated"] => {
-                self.page.is_truncated = match &**text {
-                    "true" => true,
-                    "false" => false,
-                    other => bail!("a listing is said to be truncated: {other:?}"),
-                }
-            }
-            [_, "NextContinuationToken"] => self.page.next_token = Some(text.clone()),
-            [_, "KeyCount"] => {
-                let count = text.parse();
-                let count = count.with_context(|| format!("a listing counts {text:?} keys"))?;
-                self.page.key_count = Some(count);
-            }
-            [_, "EncodingType"] => self.is_url_encoded = text == "url",
-            [_] => self.is_whole = true,
-            _ => {}
-        }
-        self.path.pop();
-        self.text.clear();
-        Ok(())
-    }
-
-    fn end_object(&mut self) -> Result<()> {
-        let object = std::mem::take(&mut self.object);
-        let key = object
-            .key
-            .context("a listing has an object without a key")?;
-        let told = || format!("a listing tells too little of {key:?}");
-        let meta = Meta {
-            size_bytes: object.size_bytes.with_context(told)?,
-            modified: object.modified.with_context(told)?,
-            etag: object.etag.unwrap_or(Etag::None),
-        };
-        if self.page.objects.len() == OBJECTS_MAX {
-            bail!("a page of a listing has more than {OBJECTS_MAX} objects");
-        }
-        self.page.keys.extend_from_slice(key.as_bytes());
-        self.page.objects.push((self.page.keys.len(), meta));
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Page> {
-        if !self.is_whole || !self.path.is_empty() {
-            bail!("a listing ends in the middle");
-        }
-        // The type of encoding may be told behind the keys.
-        if self.is_url_encoded {
-            self.decode()?;
-        }
-        Ok(self.page)
-    }
-
-    fn decode(&mut self) -> Result<()> {
-        let mut keys = Vec::with_capacity(self.page.keys.len());
-        let mut ends = Vec::with_capacity(self.page.len());
-        for at in 0..self.page.len() {
-            let encoded = std::str::from_utf8(self.page.key(at))?;
-            let key = sign::decode(encoded);
-            keys.extend(key.with_context(|| format!("a listing encodes a key as {encoded:?}"))?);
-            ends.push(keys.len());
-        }
-        self.page.keys = keys;
-        for (object, end) in self.page.objects.iter_mut().zip(ends) {
-            object.0 = end;
-        }
-        Ok(())
-    }
+fn not_encoded(key: &[u8]) -> String {
+    format!("a listing encodes a key as \"{}\"", key.escape_ascii())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Etag;
 
     const PAGE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
@@ -264,16 +256,51 @@ mod tests {
             (2, Some(2), true)
         );
         assert_eq!(page.next_token.as_deref(), Some("a<b"));
-        assert_eq!((page.key(0), page.key(1)), (&b"a/b c d\n+"[..], &b"b"[..]));
-        let meta = page.meta(0);
+        let keys: Vec<&[u8]> = page.keys().collect();
+        assert_eq!(keys, [&b"a/b c d\n+"[..], b"b"]);
+        let metas: Vec<Meta> = page
+            .places()
+            .map(|place| page.meta(place).unwrap())
+            .collect();
+        let meta = &metas[0];
         assert_eq!((meta.size_bytes, meta.modified), (434_234, 1_255_369_830));
         assert_eq!(meta.etag.to_string(), "fba9dede5f27731c9771645a39863328");
-        assert_eq!(page.meta(1).etag, Etag::None);
+        assert_eq!(metas[1].etag, Etag::None);
         let plain = PAGE.replace("<EncodingType>url</EncodingType>", "");
         assert_eq!(
-            Page::parse(plain.as_bytes()).unwrap().key(0),
+            Page::parse(plain.as_bytes())
+                .unwrap()
+                .keys()
+                .next()
+                .unwrap(),
             b"a/b%20c+d%0A%2B"
         );
+    }
+
+    #[test]
+    fn folders_are_read_apart_from_objects() {
+        let folders = "<CommonPrefixes><Prefix>a%20b/</Prefix></CommonPrefixes>\
+             <CommonPrefixes><Prefix>c/</Prefix></CommonPrefixes></ListBucketResult>";
+        let page = PAGE.replace("</ListBucketResult>", folders);
+        let page = Page::parse(page.as_bytes()).unwrap();
+        assert_eq!(page.folders(), [b"a b/".to_vec(), b"c/".to_vec()]);
+        assert_eq!(page.len(), 2);
+    }
+
+    /// A page is read into the room of another, and nothing of that is left.
+    #[test]
+    fn room_is_used_again() {
+        let mut page = Page::parse(PAGE.as_bytes()).unwrap();
+        let room = page.memory_bytes();
+        let short = "<ListBucketResult><Contents><Key>z</Key><Size>1</Size>\
+             <LastModified>1970-01-01T00:00:01Z</LastModified></Contents></ListBucketResult>";
+        page.read(short.as_bytes()).unwrap();
+        assert_eq!(page.keys().collect::<Vec<_>>(), [b"z"]);
+        assert_eq!(
+            (page.is_truncated(), page.next_token(), page.key_count()),
+            (false, None, None)
+        );
+        assert_eq!(page.memory_bytes(), room);
     }
 
     #[test]

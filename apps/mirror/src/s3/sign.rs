@@ -91,23 +91,25 @@ pub(super) fn encode(bytes: &[u8], kept: &[u8], out: &mut String) {
     }
 }
 
-/// Undoes [`encode`], and the `+` that some servers write for a space. None where a `%` is followed by
-/// anything but two digits.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut left = text.bytes();
-    while let Some(byte) = left.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                let (high, low) = (digit(left.next()?)?, digit(left.next()?)?);
-                (high << 4 | low) as u8
-            }
-            other => other,
-        });
+/// Undoes [`encode`], and the `+` that some servers write for a space, where the bytes are; how many are
+/// left. None where a `%` is followed by anything but two digits.
+pub(super) fn decode_in_place(bytes: &mut [u8]) -> Option<usize> {
+    let Some(first) = bytes.iter().position(|byte| matches!(byte, b'%' | b'+')) else {
+        return Some(bytes.len());
+    };
+    let (mut from, mut to) = (first, first);
+    while let Some(&byte) = bytes.get(from) {
+        let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
+        let (decoded, length) = match byte {
+            b'+' => (b' ', 1),
+            b'%' => ((digit(from + 1)? << 4 | digit(from + 2)?) as u8, 3),
+            other => (other, 1),
+        };
+        bytes[to] = decoded;
+        from += length;
+        to += 1;
     }
-    Some(bytes)
+    Some(to)
 }
 
 #[cfg(test)]
@@ -147,6 +149,12 @@ mod tests {
         let mut text = String::new();
         encode(&all, b"/", &mut text);
         assert!(text.contains("%20") && text.contains('/') && text.contains("%2B"));
+        let decode = |text: &str| {
+            let mut bytes = text.as_bytes().to_vec();
+            let length = decode_in_place(&mut bytes)?;
+            bytes.truncate(length);
+            Some(bytes)
+        };
         assert_eq!(decode(&text).unwrap(), all);
         assert_eq!(decode("a+b").unwrap(), b"a b");
         for bad in ["%", "%1", "%zz", "%+1"] {

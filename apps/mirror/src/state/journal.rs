@@ -54,14 +54,16 @@ const DELETED: u8 = 2;
 const FAILED: u8 = 3;
 const UPLOADS_BEGUN: u8 = 4;
 const DELETIONS_BEGUN: u8 = 5;
+const ADOPTED: u8 = 6;
 
 impl Entry {
-    fn encode(self, bytes: &mut Vec<u8>) {
+    pub(super) fn encode(self, bytes: &mut Vec<u8>) {
         match self {
             Entry::Result(ordinal, outcome) => {
                 bytes.push(match outcome {
                     Outcome::Uploaded => UPLOADED,
                     Outcome::Deleted => DELETED,
+                    Outcome::Adopted => ADOPTED,
                     Outcome::Failed(..) => FAILED,
                 });
                 put_number(bytes, ordinal);
@@ -90,6 +92,7 @@ impl Entry {
         Ok(match kind {
             UPLOADED => Entry::Result(ordinal, Outcome::Uploaded),
             DELETED => Entry::Result(ordinal, Outcome::Deleted),
+            ADOPTED => Entry::Result(ordinal, Outcome::Adopted),
             FAILED => {
                 let reason = decode_reason(from)?;
                 Entry::Result(ordinal, Outcome::Failed(reason, take_number(from)?))
@@ -256,8 +259,8 @@ pub fn read(
     // The last frame of a crash is cut off or spoiled, and nothing is behind it.
     if find_frame(&file, at, length).with_context(failed)? {
         bail!(
-            "read the journal {}: damaged at byte {at}, with whole frames behind it; take the folder \
-             from a copy, or remove it to begin with everything unknown",
+            "read the journal {}: damaged at byte {at}, with whole frames behind it; `mirror check \
+             --repair` keeps what is known",
             path.display()
         );
     }
@@ -304,6 +307,75 @@ fn find_frame(file: &File, at: u64, end: u64) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// What [`salvage`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// All of it, but for so many bytes at the end that a crash may have left.
+    Whole { torn_bytes: u64 },
+    /// Frames are missing from this byte on.
+    Damaged { at: u64 },
+    /// Nothing: no journal of this delta.
+    Nothing(&'static str),
+}
+
+/// Reads all frames that are whole, also behind damage, and gives each entry.
+///
+/// # Errors
+/// It can't be read; the first error of `each`.
+pub fn salvage(
+    path: &Path,
+    belongs: Belongs,
+    mut each: impl FnMut(Entry) -> Result<()>,
+) -> Result<Left> {
+    const WINDOW: u64 = 64 << 10;
+    let failed = || format!("read the journal {}", path.display());
+    let file = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Left::Nothing("it is missing"));
+        }
+        opened => opened.with_context(failed)?,
+    };
+    let end = file.metadata().with_context(failed)?.len();
+    let mut bytes = [0; HEADER_BYTES];
+    if end < HEADER_BYTES as u64 {
+        return Ok(Left::Nothing("it is cut off in its header"));
+    }
+    file.read_exact_at(&mut bytes, 0).with_context(failed)?;
+    if bytes != header(belongs) {
+        return Ok(Left::Nothing(
+            "its header is damaged, or it is of another delta",
+        ));
+    }
+    let (mut at, mut bad_from, mut damaged_at) = (HEADER_BYTES as u64, None, None);
+    let (mut frame, mut window) = (Vec::new(), Vec::new());
+    while at < end {
+        let beyond = end.min(at + WINDOW + (FRAME_BYTES_MAX + HEAD_BYTES) as u64);
+        window.resize((beyond - at) as usize, 0);
+        file.read_exact_at(&mut window, at).with_context(failed)?;
+        let start = at;
+        while at < end.min(start + WINDOW) {
+            let from = &mut &window[(at - start) as usize..];
+            let Some(used) = read_frame(from, at, end, &mut frame)? else {
+                bad_from.get_or_insert(at);
+                at += 1;
+                continue;
+            };
+            damaged_at = damaged_at.or(bad_from.take());
+            let mut from = &frame[..];
+            while !from.is_empty() {
+                each(Entry::take(&mut from).with_context(failed)?)?;
+            }
+            at += used;
+        }
+    }
+    Ok(match (damaged_at, bad_from) {
+        (Some(at), _) => Left::Damaged { at },
+        (None, torn) => Left::Whole {
+            torn_bytes: torn.map_or(0, |from| end - from),
+        },
+    })
 }
 
 /// Puts the results of a journal into a sort, by ordinal; how far uploads and deletions had begun.
@@ -379,11 +451,12 @@ mod tests {
 
     fn entries(count: u64) -> Vec<Entry> {
         (0..count)
-            .map(|n| match n % 5 {
+            .map(|n| match n % 6 {
                 0 => Entry::UploadsBegun(n + 1000),
                 1 => Entry::Result(n, Outcome::Failed(Reason::DestinationRefused(451), n << 30)),
                 2 => Entry::DeletionsBegun(n),
                 3 => Entry::Result(n * 1_000_000, Outcome::Deleted),
+                4 => Entry::Result(n, Outcome::Adopted),
                 _ => Entry::Result(n, Outcome::Uploaded),
             })
             .collect()

@@ -53,8 +53,15 @@ pub(super) struct Results {
 }
 
 impl Results {
+    /// Where the journal is damaged, anything may have begun.
+    pub(super) const ALL_BEGUN: u64 = u64::MAX;
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.uploads_begun == Results::ALL_BEGUN
+    }
+
     /// The record of the delta with this ordinal after what the journal says of it.
-    fn apply(&mut self, record: Record, ordinal: u64) -> Result<Option<Record>> {
+    pub(super) fn apply(&mut self, record: Record, ordinal: u64) -> Result<Option<Record>> {
         let wanted = ordinal.to_be_bytes();
         while self.is_on && self.sorted.key() < &wanted[..] {
             self.is_on = self.sorted.advance()?;
@@ -91,8 +98,15 @@ impl Known {
         }
     }
 
-    /// To the next key, at first to the first; false behind the last.
+    /// To the next key, at first to the first, with its record; false behind the last.
     pub fn advance(&mut self) -> Result<bool> {
+        let is_on = self.step()?;
+        self.load()?;
+        Ok(is_on)
+    }
+
+    /// To the next key alone: its record is there after [`Known::load`].
+    pub(crate) fn step(&mut self) -> Result<bool> {
         match self.at {
             At::Start => {
                 self.base.advance()?;
@@ -116,6 +130,12 @@ impl Known {
                 Ordering::Equal => At::Both,
             },
         };
+        self.record = None;
+        Ok(self.at != At::End)
+    }
+
+    /// Reads the record of the key.
+    pub(crate) fn load(&mut self) -> Result<()> {
         self.record = match self.at {
             At::Start | At::End => None,
             At::Base => self.decode(self.base.reader.value())?,
@@ -127,7 +147,12 @@ impl Known {
                 None => None,
             },
         };
-        Ok(self.at != At::End)
+        Ok(())
+    }
+
+    /// The record as it is stored, where the base says all that is known of the key.
+    pub(crate) fn stored(&self) -> Option<&[u8]> {
+        (self.at == At::Base).then(|| self.base.reader.value())
     }
 
     fn decode(&self, value: &[u8]) -> Result<Option<Record>> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! MANIFEST        names the files of this generation; replaced in one step
+//! MANIFEST.copy   the same once more, for a repair
 //! base-N.run      a record of every key, as of generation N; never changes
 //! delta-N.run     what differs from the base, and all that is to be done; never changes
 //! journal-N.log   what came of it since
@@ -12,12 +13,16 @@
 //! the delta has grown beyond a tenth of the base, a new base too. Nothing that is there changes until
 //! the manifest is replaced, so a scan that breaks off costs only the scan. All files have mode 0600.
 //!
+//! What damage leaves is told by [`condition`] and made whole by [`repair`].
+//!
 //! Memory: about 0.5 MiB, and 1 MiB for sorting the journal; no figure grows with the number of keys.
 
+pub mod condition;
 mod generation;
 pub mod journal;
 mod known;
 mod manifest;
+pub mod repair;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -28,6 +33,7 @@ use anyhow::{Context, Result, bail};
 use plimsoll::runs::{Run, SortOptions, SortedEntries, Sorter};
 use plimsoll::stream::{TempSpace, remove_leftovers};
 
+use crate::listing::KeyRange;
 pub use generation::Generation;
 use journal::{Belongs, JournalWriter};
 pub use known::Known;
@@ -59,6 +65,14 @@ impl Lock {
     /// # Errors
     /// Another run holds it: the message says which.
     pub fn take(folder: &Path) -> Result<Lock> {
+        if folder.is_file() {
+            bail!(
+                "{} is a file, and a state is a folder; a cache of yomins-sync is taken over by \
+                 `mirror import-bbolt {} --state FOLDER`",
+                folder.display(),
+                folder.display()
+            );
+        }
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -100,13 +114,18 @@ impl State {
     ///
     /// # Errors
     /// A state of another pair; files that are damaged, foreign or missing.
-    pub fn open(folder: &Path, pair: &Pair, _lock: &Lock) -> Result<State> {
+    pub fn open(folder: &Path, pair: &Pair, lock: &Lock) -> Result<State> {
+        State::open_range(folder, pair, "", lock)
+    }
+
+    /// The same of a part of the bucket; `range` as [`Manifest::range_text`] has it.
+    ///
+    /// # Errors
+    /// As [`State::open`]; a state of another range.
+    pub fn open_range(folder: &Path, pair: &Pair, range: &str, lock: &Lock) -> Result<State> {
         let manifest = match Manifest::read(folder)? {
             Some(manifest) => manifest,
-            None => {
-                let new = Manifest::new(pair.clone(), 0);
-                Generation::begin(folder, &new, None)?.publish(0)?
-            }
+            None => State::begin(folder, pair, range, lock)?.publish(0)?,
         };
         if manifest.pair != *pair {
             bail!(
@@ -118,9 +137,61 @@ impl State {
                 pair.destination
             );
         }
+        if manifest.range != range {
+            let shown = |range: &str| match range {
+                "" => "all keys".to_owned(),
+                range => format!("the keys {range}"),
+            };
+            bail!(
+                "the state in {} is of {}, not of {}: what it does not list would be deleted; give the same \
+                 --range, or another folder, or cut it by `mirror split`",
+                folder.display(),
+                shown(&manifest.range),
+                shown(range)
+            );
+        }
         remove_leftovers(folder)?;
         remove_others(folder, &manifest)?;
         State::with(folder, manifest)
+    }
+
+    /// Begins the first generation of a state where there is none; it is one once it is published.
+    ///
+    /// # Errors
+    /// There is a state, or files of one.
+    pub fn create(folder: &Path, pair: &Pair, range: &str, lock: &Lock) -> Result<Generation> {
+        remove_leftovers(folder)?;
+        let failed = || format!("make a state in {}", folder.display());
+        for entry in fs::read_dir(folder).with_context(failed)? {
+            let name = entry.with_context(failed)?.file_name();
+            let is_state = |name: &str| name == manifest::NAME || generation::is_ours(name);
+            if name.to_str().is_some_and(is_state) {
+                bail!(
+                    "{}: there is one, or a part of one ({}), and nothing is written over it; give another \
+                     folder",
+                    failed(),
+                    name.display()
+                );
+            }
+        }
+        State::begin(folder, pair, range, lock)
+    }
+
+    fn begin(folder: &Path, pair: &Pair, range: &str, _lock: &Lock) -> Result<Generation> {
+        let mut new = Manifest::new(pair.clone(), 0);
+        new.range = range.to_owned();
+        Generation::begin(folder, &new, None)
+    }
+
+    /// The keys that it is of.
+    ///
+    /// # Errors
+    /// A manifest that somebody changed.
+    pub fn range(&self) -> Result<KeyRange> {
+        match &*self.manifest.range {
+            "" => Ok(KeyRange::default()),
+            text => text.parse(),
+        }
     }
 
     /// Opens the state for reading, while another process may be changing it.
@@ -149,8 +220,8 @@ impl State {
             let run = Run::open(folder.join(&file.name))?;
             if !file.matches(run.figures()) {
                 bail!(
-                    "open {}: it is a whole run, but not the one that {} names; take the folder from a \
-                     copy",
+                    "open {}: it is a whole run, but not the one that {} names; `mirror check --repair` \
+                     keeps what is known",
                     folder.join(&file.name).display(),
                     manifest::NAME
                 );

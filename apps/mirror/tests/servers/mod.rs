@@ -1,22 +1,32 @@
-//! A real S3 and a real FTP server, and the program run against them.
+//! A real S3 and a real FTP server of a test's own, and the program run between them.
+
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+pub(crate) mod certificate;
+pub(crate) mod ftpd;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod radosgw;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
 use crate::folder::Folder;
+use ftpd::Ftpd;
 
 pub(crate) struct Servers {
-    child: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
+    site: u64,
     pub(crate) folder: Folder,
-    s3: u64,
-    ftp: u64,
+    /// Where the S3 server and the FTP server are spoken to.
+    pub(crate) s3: u64,
+    pub(crate) ftp: u64,
+    user: &'static str,
+    /// What the FTP server shows as its root.
+    pub(crate) root: PathBuf,
     more: Vec<String>,
 }
 
@@ -28,35 +38,34 @@ impl Servers {
 
     pub(crate) fn start_with(name: &str, certificate: Option<&Path>) -> Option<Servers> {
         let folder = Folder::new(name);
-        fs::create_dir(folder.path("ftp")).unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/servers.py");
-        let mut command = Command::new("python3");
-        command
-            .arg(script)
-            .arg(folder.path("ftp"))
-            .args(certificate);
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let Ok(mut child) = child else {
-            println!("SKIPPED: no python3");
-            return None;
-        };
-        let mut from = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        from.read_line(&mut line).unwrap();
-        let Ok(ports) = serde_json::from_str::<Value>(&line) else {
-            println!("SKIPPED: python3 has no moto[server], boto3, pyftpdlib or pyOpenSSL");
-            let _ = child.wait();
-            return None;
-        };
+        let root = folder.path("ftp");
+        fs::create_dir(&root).unwrap();
+        let site = process::tell(&json!({"open": &root, "certificate": certificate}))?;
         Some(Servers {
-            to: child.stdin.take().unwrap(),
-            child,
-            from,
+            site: site["site"].as_u64().unwrap(),
             folder,
-            s3: ports["s3"].as_u64().unwrap(),
-            ftp: ports["ftp"].as_u64().unwrap(),
+            s3: site["s3"].as_u64().unwrap(),
+            ftp: site["ftp"].as_u64().unwrap(),
+            user: "user",
+            root,
             more: Vec::new(),
         })
+    }
+
+    /// With another S3 server in place of the usual one, to which no faults can be ordered.
+    pub(crate) fn start_before(name: &str, s3: u16) -> Option<Servers> {
+        let mut servers = Servers::start(name)?;
+        servers.s3 = u64::from(s3);
+        servers.tell(json!({"endpoint": format!("http://127.0.0.1:{s3}")}));
+        Some(servers)
+    }
+
+    /// Another FTP server in place of the usual one.
+    pub(crate) fn to(mut self, ftpd: &Ftpd) -> Servers {
+        self.ftp = u64::from(ftpd.port);
+        self.user = ftpd.user;
+        self.root.clone_from(&ftpd.root);
+        self
     }
 
     /// Flags that every run gets from now on.
@@ -65,36 +74,49 @@ impl Servers {
         self
     }
 
-    fn tell(&mut self, command: &Value) -> Value {
-        writeln!(self.to, "{command}").unwrap();
-        let mut line = String::new();
-        self.from.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
+    fn tell(&mut self, mut command: Value) -> Value {
+        command["site"] = json!(self.site);
+        process::tell(&command).expect("the servers were started")
     }
 
     pub(crate) fn put(&mut self, key: &str, text: &str) {
-        self.tell(&json!({"put": key, "text": text}));
+        self.tell(json!({"put": key, "text": text}));
     }
 
     pub(crate) fn delete(&mut self, key: &str) {
-        self.tell(&json!({"delete": key}));
+        self.tell(json!({"delete": key}));
     }
 
     pub(crate) fn faults(&mut self, faults: Value) {
-        self.tell(&json!({"faults": faults}));
+        self.tell(json!({"faults": faults}));
     }
 
     /// Requests since faults were ordered last.
     pub(crate) fn count(&mut self, name: &str) -> u64 {
-        self.tell(&json!({"counts": true}))["counts"][name]
+        self.tell(json!({"counts": true}))["counts"][name]
             .as_u64()
             .unwrap()
     }
 
+    /// Faults that were ordered so many times and have not happened so often.
+    pub(crate) fn faults_left(&mut self) -> Vec<String> {
+        serde_json::from_value(self.tell(json!({"counts": true}))["left"].take()).unwrap()
+    }
+
+    /// Keys of one page of the bucket, as the server sends them.
+    pub(crate) fn page(&mut self) -> u64 {
+        self.tell(json!({"page": true}))["page"].as_u64().unwrap()
+    }
+
     pub(crate) fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mirror"));
+        self.command_of(Command::new(env!("CARGO_BIN_EXE_mirror")), verb)
+    }
+
+    /// The program with its settings, started by another that is given.
+    pub(crate) fn command_of(&self, mut command: Command, verb: &str) -> Command {
         command
-            .args([verb, "--s3-bucket=bucket", "--ftp-username=user"])
+            .args([verb, "--s3-bucket=bucket"])
+            .arg(format!("--ftp-username={}", self.user))
             .arg(format!("--state={}", self.folder.path("state").display()))
             .arg(format!("--s3-endpoint=http://127.0.0.1:{}", self.s3))
             .arg(format!("--ftp-port={}", self.ftp))
@@ -120,7 +142,14 @@ impl Servers {
     /// Every file that the FTP server has, hidden ones too, by its path below the base.
     pub(crate) fn files(&self) -> BTreeMap<String, String> {
         let mut files = BTreeMap::new();
-        gather(&self.folder.path("ftp"), "", &mut files);
+        gather(&self.root, "", &mut files);
+        files
+    }
+
+    /// Those that have their own names already.
+    pub(crate) fn whole_files(&self) -> BTreeMap<String, String> {
+        let mut files = self.files();
+        files.retain(|name, _| !name.contains(".mirror-part-"));
         files
     }
 }
@@ -141,13 +170,6 @@ fn gather(folder: &Path, below: &str, files: &mut BTreeMap<String, String>) {
     }
 }
 
-impl Drop for Servers {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// What a run said, and how it ended.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -156,7 +178,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn of(output: Output) -> Run {
+    pub(crate) fn of(output: Output) -> Run {
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8(text).unwrap();
         assert!(!text.contains("unseen-secret"), "a secret is shown: {text}");

@@ -266,17 +266,12 @@ fn processes(page: &mut Page<'_>, recorded: &Recorded, options: &TextOptions) ->
         ("process", Align::Name),
     ]);
     for process in &processes[..shown] {
-        let command = if process.command.is_empty() {
-            process.name.clone()
-        } else {
-            process.command.join(" ")
-        };
         table.push(Row::new(vec![
             process.id.pid.to_string(),
             process.rss_peak.to_string(),
             span(process.first_seen),
             process.ended.map_or_else(|| "-".to_owned(), span),
-            printable(&command).into_owned(),
+            printable(&command_line(process)).into_owned(),
         ]));
     }
     table.write(page)?;
@@ -285,6 +280,17 @@ fn processes(page: &mut Page<'_>, recorded: &Recorded, options: &TextOptions) ->
         "smaller process",
         "smaller processes",
     )
+}
+
+/// The program without its folders, which are long where a tool chain has its own, and its arguments.
+fn command_line(process: &ProcessRecord) -> String {
+    let Some((program, arguments)) = process.command.split_first() else {
+        return process.name.clone();
+    };
+    let name = program.rsplit('/').next().filter(|name| !name.is_empty());
+    let mut words = vec![name.unwrap_or(program)];
+    words.extend(arguments.iter().map(String::as_str));
+    words.join(" ")
 }
 
 /// Interruptions only: starts and ends of processes are in their table.

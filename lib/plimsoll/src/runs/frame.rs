@@ -50,7 +50,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    fn parse(bytes: &[u8; HEAD_BYTES]) -> Head {
+    pub(super) fn parse(bytes: &[u8; HEAD_BYTES]) -> Head {
         Head {
             level: bytes[0],
             raw: number(&bytes[1..4]) as usize,
@@ -66,6 +66,14 @@ impl Head {
         bytes[4..8].copy_from_slice(&(self.stored as u32).to_le_bytes());
         bytes[8..].copy_from_slice(&self.checksum.to_le_bytes());
         bytes
+    }
+
+    /// Whether a frame that some writer wrote can begin so, with so many bytes behind its start.
+    pub(super) fn is_possible(self, left: u64, longest_raw: usize) -> bool {
+        u32::from(self.level) <= LEVELS_MAX
+            && (1..=self.raw).contains(&self.stored)
+            && self.raw <= longest_raw
+            && (HEAD_BYTES + self.stored) as u64 <= left
     }
 
     /// What the checksum has to be when these are the bytes, at this place.
@@ -204,6 +212,17 @@ impl Trailer {
         bytes.extend_from_slice(&sum_of(&bytes).to_le_bytes());
         bytes.extend_from_slice(MAGIC);
         bytes.try_into().expect("the parts add up to the constant")
+    }
+
+    /// Whether its numbers are those of some run.
+    pub(super) fn is_possible(&self) -> bool {
+        let Some(at) = self.file_bytes.checked_sub(TRAILER_BYTES as u64) else {
+            return false;
+        };
+        self.levels <= LEVELS_MAX
+            && self.longest_raw as usize <= RAW_BYTES_MAX
+            && (self.entries == 0) == (self.levels == 0)
+            && (self.levels == 0 || (HEADER_BYTES as u64..at).contains(&self.root))
     }
 
     pub(super) fn parse(bytes: &[u8; TRAILER_BYTES]) -> Result<Trailer, ReadError> {

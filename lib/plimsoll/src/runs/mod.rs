@@ -5,12 +5,13 @@
 //! run, it is read beside what is new, also sorted, in one pass ([`Merge`], or a join by hand over two
 //! [`SortedEntries`]s), and what changed is written as another, small run. A [`RunWriter`] takes entries in
 //! rising order of their keys and puts the file in place whole or not at all. A [`Run`] is open in
-//! O(1), finds a key by an index that stays in the file, and is cut into even ranges by
-//! [`Run::split_keys`]. A [`Sorter`] takes entries in any order, and spills sorted runs to temporary
+//! O(1), finds a key by an index that stays in the file, is cut into even ranges by
+//! [`Run::split_keys`], and into small ones as it is read by [`Run::frame_starts`]. A [`Sorter`] takes entries in any order, and spills sorted runs to temporary
 //! files when its memory is full.
 //!
 //! Keys are compressed by what they share with the key before, frames by LZ4. Every byte is under a
-//! checksum: damage is told with the place of the frame that it is in, never as entries.
+//! checksum: damage is told with the place of the frame that it is in, never as entries. What is left of a
+//! damaged run, and between which keys some are lost, is read by a [`Salvage`].
 //!
 //! **Cost.** Writing: [`RunOptions::frame_bytes`] twice and 16 KiB an index level (of which there are
 //! three for 100 million entries), some 200 KiB with the default. Reading: [`Run::reader_bytes`],
@@ -53,7 +54,9 @@ mod merge;
 mod pages;
 mod reader;
 mod run;
+mod salvage;
 mod sort;
+mod starts;
 mod writer;
 
 use crate::error::{Error, ErrorKind};
@@ -61,7 +64,9 @@ use crate::error::{Error, ErrorKind};
 pub use merge::Merge;
 pub use reader::RunReader;
 pub use run::{Run, RunFigures};
+pub use salvage::{Gap, Salvage, SalvageFigures};
 pub use sort::{SortFigures, SortOptions, Sorted, Sorter};
+pub use starts::FrameStarts;
 pub use writer::RunWriter;
 
 /// Four times the longest key of S3, so that names with a prefix or a suffix fit too.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::entries::Position;
 use super::frame::{
-    self, ENTRIES, Frame, HEADER_BYTES, LEVELS_MAX, RAW_BYTES_MAX, ReadError, TRAILER_BYTES,
-    Trailer, VERSION,
+    self, ENTRIES, Frame, HEADER_BYTES, ReadError, TRAILER_BYTES, Trailer, VERSION,
 };
 use super::reader::RunReader;
+use super::starts::FrameStarts;
 use super::{KEY_BYTES_MAX, SortedEntries, pages};
 use crate::error::{Error, ErrorKind};
 use crate::stream::TempFile;
@@ -186,9 +186,19 @@ impl Run {
         Ok(keys)
     }
 
+    /// The frames of entries in order: the first key of each, and how many entries are before it. Reads
+    /// the index only, as it goes.
+    #[must_use]
+    pub fn frame_starts(&self) -> FrameStarts {
+        FrameStarts::new(self.clone())
+    }
+
     /// Goes down the index by the last name of each frame that `is_before` holds for; the place and
     /// ordinal of the frame of entries. None of an empty run, and where it holds for no name.
-    fn descend(&self, is_before: impl Fn(&[u8], u64) -> bool) -> Result<Option<(u64, u64)>, Error> {
+    pub(super) fn descend(
+        &self,
+        is_before: impl Fn(&[u8], u64) -> bool,
+    ) -> Result<Option<(u64, u64)>, Error> {
         self.descend_noting(is_before, &mut Vec::new())
     }
 
@@ -266,11 +276,7 @@ fn read_ends(file: &File, path: &Path) -> Result<Trailer, Error> {
     if trailer.file_bytes != length {
         return damaged("it has another length than its end says");
     }
-    let is_possible = trailer.levels <= LEVELS_MAX
-        && trailer.longest_raw as usize <= RAW_BYTES_MAX
-        && (trailer.entries == 0) == (trailer.levels == 0)
-        && (trailer.levels == 0 || (HEADER_BYTES as u64..at).contains(&trailer.root));
-    if !is_possible {
+    if !trailer.is_possible() {
         return damaged("its end tells numbers that no run has");
     }
     Ok(trailer)

@@ -1,0 +1,89 @@
+//! What else images can be asked for, as one set of images each: sources, pools, endings, relations,
+//! favourites. Memory: 1 to 2 bytes an image and set, a bit where a set has most images.
+
+use std::collections::BTreeMap;
+
+use plimsoll::postings::Postings;
+
+/// Sets of images by what they have.
+#[derive(Debug, Default)]
+pub struct Facets {
+    /// By name in lower case.
+    pub(crate) sources: BTreeMap<Box<str>, Postings>,
+    pub(crate) pools: Vec<Pool>,
+    /// By the end of the file name behind its last dot, in lower case.
+    pub(crate) extensions: BTreeMap<Box<str>, Postings>,
+    pub(crate) parents: Postings,
+    pub(crate) children: Postings,
+    pub(crate) upscaled: Postings,
+    pub(crate) favourites: Postings,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    /// In lower case.
+    pub(crate) name: Box<str>,
+    pub(crate) images: Postings,
+}
+
+/// The source that is none: what our own models said.
+pub(crate) const LOCAL_TAGGER: &str = "local_tagger";
+
+/// What is behind the last dot of a file name.
+pub(crate) fn extension(path: &str) -> Option<String> {
+    let name = path.rsplit('/').next()?;
+    let (_, extension) = name.rsplit_once('.')?;
+    Some(extension.to_lowercase())
+}
+
+impl Facets {
+    pub(crate) fn add_path(&mut self, image: u32, path: &str) {
+        if let Some(extension) = extension(path) {
+            match self.extensions.get_mut(extension.as_str()) {
+                Some(images) => images.insert(image),
+                None => {
+                    let images = self.extensions.entry(extension.into()).or_default();
+                    images.insert(image)
+                }
+            };
+        }
+    }
+
+    pub(crate) fn compact(&mut self) {
+        self.sets_mut().for_each(Postings::compact);
+    }
+
+    fn sets_mut(&mut self) -> impl Iterator<Item = &mut Postings> {
+        let single = [
+            &mut self.parents,
+            &mut self.children,
+            &mut self.upscaled,
+            &mut self.favourites,
+        ];
+        let sources = self
+            .sources
+            .values_mut()
+            .chain(self.extensions.values_mut());
+        let pools = self.pools.iter_mut().map(|pool| &mut pool.images);
+        single.into_iter().chain(sources).chain(pools)
+    }
+
+    /// Bytes held, without the nodes of the two small maps.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let single = [
+            &self.parents,
+            &self.children,
+            &self.upscaled,
+            &self.favourites,
+        ];
+        let named = self.sources.iter().chain(&self.extensions);
+        let named = named.map(|(name, images)| name.len() + 16 + images.size_bytes());
+        let pools = self
+            .pools
+            .iter()
+            .map(|pool| pool.name.len() + 16 + pool.images.size_bytes());
+        let single = single.into_iter().map(Postings::size_bytes);
+        single.sum::<usize>() + named.sum::<usize>() + pools.sum::<usize>()
+    }
+}

@@ -1,0 +1,403 @@
+//! What each command does and prints. Output is data; it ends where its reader has gone.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use crate::board::Board;
+use crate::config::{BoardArguments, Command, FormArguments, TagCommand};
+use crate::doctor::{Depth, Diagnosis, diagnose};
+use crate::edit::{Edited, OldName};
+use crate::memory::{Component, Memory};
+use crate::query::{Category, Order, Query};
+use crate::search::Page;
+use crate::store::{self, Access, Store};
+
+/// `booru` could not do what it was asked.
+pub const FAILED: u8 = 2;
+/// `booru doctor` has found a fault.
+const UNHEALTHY: u8 = 1;
+
+/// # Errors
+/// Whatever keeps a command from being done.
+pub fn execute(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Create { board } => {
+            let path = board.join("data").join("booru.db");
+            Store::create(&path)?;
+            say(&format!("made {}\n", path.display()))?;
+        }
+        Command::Search {
+            board,
+            query,
+            page,
+            images_per_page,
+            form,
+            ..
+        } => {
+            let query: Query = query.parse()?;
+            let page = Page {
+                number: page as usize,
+                images: board.images_per_page(images_per_page)?,
+            };
+            search(&open(&board, Access::ReadOnly)?, &query, page, &form)?;
+        }
+        Command::Suggest {
+            board, text, form, ..
+        } => {
+            suggest(&open(&board, Access::ReadOnly)?, &text, &form)?;
+        }
+        Command::Stats { board, form } => stats(&open(&board, Access::ReadOnly)?, &form)?,
+        Command::Memory { board, form } => memory(&open(&board, Access::ReadOnly)?, &form)?,
+        Command::Doctor { board, deep, form } => return doctor(&board, deep, &form),
+        Command::Tag {
+            board,
+            read_only,
+            act,
+        } => {
+            let access = match read_only {
+                true => Access::ReadOnly,
+                false => Access::InPlace,
+            };
+            let edited = edit(&mut open(&board, access)?, act)?;
+            say(&format!(
+                "{} tags changed, {} put on images, {} taken off\n",
+                edited.tags, edited.added, edited.removed
+            ))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(board: &BoardArguments, access: Access) -> Result<Board> {
+    Board::open(&board.board, board.store_options(access)?)
+}
+
+/// Foreign text moves no terminal: control characters are shown as what they are.
+fn shown(text: &str) -> String {
+    let escape = |one: char| match one.is_control() {
+        true => one.escape_default().collect::<Vec<_>>(),
+        false => vec![one],
+    };
+    text.chars().flat_map(escape).collect()
+}
+
+fn say(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("write the answer"),
+    }
+}
+
+fn say_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).context("write the answer")?;
+    say(&format!("{text}\n"))
+}
+
+#[derive(Serialize)]
+struct FoundImage {
+    id: u32,
+    path: String,
+}
+
+/// Keys of the original's answer where it has them.
+#[derive(Serialize)]
+struct FoundPage {
+    query: String,
+    images: Vec<FoundImage>,
+    page: usize,
+    total_pages: usize,
+    total_results: usize,
+    has_more: bool,
+}
+
+fn search(board: &Board, query: &Query, page: Page, form: &FormArguments) -> Result<()> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seed = now.map_or(0, |now| now.subsec_nanos().into());
+    let found = board.search(query, page, seed)?;
+    let mut images = Vec::with_capacity(found.ids.len());
+    for id in &found.ids {
+        images.push(FoundImage {
+            id: *id,
+            path: board.path_of(*id)?,
+        });
+    }
+    // With the seed of a random order: the next page is asked for by this.
+    let query = Query {
+        expression: query.expression.clone(),
+        order: found.order,
+    };
+    if form.json {
+        return say_json(&FoundPage {
+            query: query.to_string(),
+            images,
+            page: page.number,
+            total_pages: found.pages,
+            total_results: found.total,
+            has_more: page.number < found.pages,
+        });
+    }
+    let mut text = String::new();
+    for image in &images {
+        writeln!(text, "{:>10}  {}", image.id, shown(&image.path))?;
+    }
+    let pages = found.pages.max(1);
+    writeln!(
+        text,
+        "{} images, page {} of {pages}",
+        found.total, page.number
+    )?;
+    if matches!(found.order, Order::Random(_)) {
+        writeln!(text, "more of this order: {}", shown(&query.to_string()))?;
+    }
+    say(&text)
+}
+
+fn suggest(board: &Board, text: &str, form: &FormArguments) -> Result<()> {
+    let groups = board.suggest(text);
+    if form.json {
+        return say_json(&serde_json::json!({ "groups": groups }));
+    }
+    let mut lines = String::new();
+    for group in groups {
+        writeln!(lines, "{}", group.name)?;
+        for item in group.items {
+            let count = item.count.map_or(String::new(), |count| count.to_string());
+            let category = item.category.unwrap_or("");
+            writeln!(
+                lines,
+                "{count:>10}  {category:<9}  {}",
+                shown(&item.display)
+            )?;
+        }
+    }
+    say(&lines)
+}
+
+#[derive(Serialize)]
+struct Stats {
+    images: usize,
+    tags: usize,
+    pairs: u64,
+    tags_without_images: u64,
+    categories: Vec<CategoryStats>,
+}
+
+#[derive(Serialize)]
+struct CategoryStats {
+    category: &'static str,
+    tags: u64,
+    pairs: u64,
+}
+
+fn stats(board: &Board, form: &FormArguments) -> Result<()> {
+    let catalog = board.catalog();
+    let named = Category::ALL.map(|category| (category.name(), Some(category)));
+    let mut categories: Vec<CategoryStats> = Vec::new();
+    let mut unused = 0;
+    for (name, category) in named.into_iter().chain([("rating", None)]) {
+        let of_category = catalog
+            .tags()
+            .terms()
+            .filter(|(_, kind)| kind.category() == category);
+        let counts: Vec<u64> = of_category
+            .map(|(term, _)| catalog.count_of(term))
+            .collect();
+        unused += counts.iter().filter(|count| **count == 0).count() as u64;
+        categories.push(CategoryStats {
+            category: name,
+            tags: counts.len() as u64,
+            pairs: counts.iter().sum(),
+        });
+    }
+    let stats = Stats {
+        images: catalog.images().len(),
+        tags: catalog.tags().len(),
+        pairs: categories.iter().map(|category| category.pairs).sum(),
+        tags_without_images: unused,
+        categories,
+    };
+    if form.json {
+        return say_json(&stats);
+    }
+    let mut text = String::new();
+    writeln!(text, "{:>12}  images", stats.images)?;
+    writeln!(
+        text,
+        "{:>12}  tags, {} of them on no image",
+        stats.tags, stats.tags_without_images
+    )?;
+    writeln!(text, "{:>12}  pairs of image and tag", stats.pairs)?;
+    for category in &stats.categories {
+        let (tags, pairs) = (category.tags, category.pairs);
+        writeln!(
+            text,
+            "{tags:>12}  {} tags, on images {pairs} times",
+            category.category
+        )?;
+    }
+    say(&text)
+}
+
+fn memory(board: &Board, form: &FormArguments) -> Result<()> {
+    let memory = Memory::read(board.catalog())?;
+    if form.json {
+        return say_json(&memory);
+    }
+    let mut text = String::new();
+    let line =
+        |text: &mut String, name: &str, bytes: u64| writeln!(text, "{:>12}  {name}", mib(bytes));
+    let list = |text: &mut String, parts: &[Component]| {
+        parts
+            .iter()
+            .try_for_each(|part| line(text, &part.name, part.bytes))
+    };
+    writeln!(text, "Data in memory, by its own account")?;
+    list(&mut text, &memory.components)?;
+    line(&mut text, "sum of what is of tags", memory.tags_bytes)?;
+    line(
+        &mut text,
+        "SQLite: page cache, statements",
+        memory.sqlite_bytes,
+    )?;
+    writeln!(
+        text,
+        "Live bytes that the allocator gave, by the ledger, without SQLite"
+    )?;
+    list(&mut text, &memory.ledger)?;
+    writeln!(text, "The process, by the kernel")?;
+    line(&mut text, "RSS", memory.rss_bytes)?;
+    line(&mut text, "of it anonymous", memory.anonymous_bytes)?;
+    line(
+        &mut text,
+        "of it of files: the program, libraries",
+        memory.file_bytes,
+    )?;
+    line(
+        &mut text,
+        "RSS at its peak, while loading",
+        memory.rss_peak_bytes,
+    )?;
+    say(&text)
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.2} MiB", bytes as f64 / (1 << 20) as f64)
+}
+
+fn doctor(board: &BoardArguments, deep: bool, form: &FormArguments) -> Result<ExitCode> {
+    let options = board.store_options(Access::ReadOnly)?;
+    let store = Store::open(&store::find(&board.board)?, options)?;
+    let depth = match deep {
+        true => Depth::File,
+        false => Depth::Tables,
+    };
+    let diagnosis = diagnose(&store, depth)?;
+    match form.json {
+        true => say_json(&diagnosis)?,
+        false => say(&diagnosis_text(&diagnosis)?)?,
+    }
+    Ok(match diagnosis.is_healthy() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(UNHEALTHY),
+    })
+}
+
+/// The first three lines are the original's.
+fn diagnosis_text(diagnosis: &Diagnosis) -> Result<String> {
+    let mut text = String::new();
+    writeln!(text, "Total tags: {}", diagnosis.tags)?;
+    writeln!(text, "Valid IDs: {}", diagnosis.valid_ids)?;
+    writeln!(text, "Duplicate names: {}", diagnosis.duplicate_names)?;
+    writeln!(text, "Names alike but for case: {}", diagnosis.names_alike)?;
+    let counted = [
+        (
+            "Tags of images that lead nowhere",
+            diagnosis.pairs_without_end,
+        ),
+        (
+            "Other rows that lead nowhere",
+            diagnosis.other_rows_without_end,
+        ),
+    ];
+    for (what, rows) in counted {
+        match rows {
+            Some(rows) => writeln!(text, "{what}: {rows}")?,
+            None => writeln!(text, "{what}: not known, the board can't be loaded")?,
+        }
+    }
+    writeln!(text, "Images: {}", diagnosis.images)?;
+    match diagnosis.full_text_rows {
+        Some(rows) => writeln!(text, "Rows of the full-text table: {rows}")?,
+        None => writeln!(text, "Rows of the full-text table: there is no such table")?,
+    }
+    if let Some(bytes) = diagnosis.tag_structures_bytes {
+        writeln!(text, "Tag structures in memory: {}", mib(bytes))?;
+    }
+    if let Some(deep) = &diagnosis.deep {
+        writeln!(text, "Problems of the file: {}", deep.problems.len())?;
+        deep.problems
+            .iter()
+            .try_for_each(|line| writeln!(text, "  {}", shown(line)))?;
+        if let (Some(lacking), Some(other)) =
+            (deep.images_lacking_words, deep.images_with_other_words)
+        {
+            writeln!(text, "Images with a tag that no text column has: {lacking}")?;
+            writeln!(
+                text,
+                "Images with a text column that has another word: {other}"
+            )?;
+        }
+    }
+    if let Some(error) = &diagnosis.load_error {
+        writeln!(text, "Can't be loaded: {}", shown(error))?;
+    }
+    match diagnosis.is_healthy() {
+        true => writeln!(text, "All is well.")?,
+        false => writeln!(text, "Not all is well.")?,
+    }
+    Ok(text)
+}
+
+fn edit(board: &mut Board, act: TagCommand) -> Result<Edited> {
+    let old_name = |is_kept| match is_kept {
+        true => OldName::BecomesAlias,
+        false => OldName::IsForgotten,
+    };
+    match act {
+        TagCommand::Create { name, category } => board.create_tag(&name, category_of(&category)?),
+        TagCommand::Rename { old, new, alias } => board.rename_tag(&old, &new, old_name(alias)),
+        TagCommand::Merge { into, tags, alias } => board.merge_tags(&tags, &into, old_name(alias)),
+        TagCommand::Delete { tags } => board.delete_tags(&tags),
+        TagCommand::Categorize { category, tags } => {
+            board.categorize_tags(&tags, category_of(&category)?)
+        }
+        TagCommand::Add { tag, query, .. } => {
+            let images = board.all_matches(&query.parse()?)?;
+            board.add_tags(&images, &[tag])
+        }
+        TagCommand::Remove { tag, query, .. } => {
+            let images = board.all_matches(&query.parse()?)?;
+            board.remove_tags(&images, &[tag])
+        }
+        TagCommand::Alias { alias, tag } => board.create_alias(&alias, &tag),
+        TagCommand::Unalias { alias } => board.delete_alias(&alias),
+        TagCommand::Imply { tag, implied } => board.create_rule(&tag, &implied),
+        TagCommand::Unimply { tag, implied } => board.delete_rule(&tag, &implied),
+        TagCommand::ApplyRules => board.apply_rules(),
+    }
+}
+
+fn category_of(name: &str) -> Result<Category> {
+    match Category::of(name) {
+        Some(category) => Ok(category),
+        None => {
+            let known = Category::ALL.map(Category::name);
+            bail!("{name:?} is no category: {} are", known.join(", "))
+        }
+    }
+}

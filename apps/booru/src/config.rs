@@ -1,0 +1,286 @@
+//! Settings: flags, the original's environment variables, and a file `booru.toml` in the folder of the
+//! board. A flag comes before a variable, a variable before the file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use serde::Deserialize;
+
+use crate::search::PAGE_IMAGES_MAX;
+use crate::store::{Access, StoreOptions};
+
+/// An image board whose memory is its data.
+#[derive(Debug, Parser)]
+#[command(name = "booru", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new board: a folder with an empty database.
+    Create {
+        /// The folder.
+        board: PathBuf,
+    },
+    /// Tell the images that match a query, newest first.
+    ///
+    /// Words are tags, and all must match; `or`, `-`, `~`, `( )` and `*` are understood, and filters as
+    /// `score:>10` or `order:score`. The README has them all.
+    #[command(disable_help_flag = true)]
+    Search {
+        #[command(flatten)]
+        board: BoardArguments,
+        #[arg(allow_hyphen_values = true)]
+        query: String,
+        /// Which page, from 1.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        page: u32,
+        /// Images a page, 1 to 500; 150 if nothing else is set.
+        #[arg(long, env = "IMAGES_PER_PAGE", value_parser = parse_per_page)]
+        images_per_page: Option<usize>,
+        #[command(flatten)]
+        form: FormArguments,
+        #[command(flatten)]
+        help: HelpArguments,
+    },
+    /// Tell what may be meant by the last word of a query.
+    #[command(disable_help_flag = true)]
+    Suggest {
+        #[command(flatten)]
+        board: BoardArguments,
+        #[arg(allow_hyphen_values = true)]
+        text: String,
+        #[command(flatten)]
+        form: FormArguments,
+        #[command(flatten)]
+        help: HelpArguments,
+    },
+    /// Tell how much there is of what.
+    Stats {
+        #[command(flatten)]
+        board: BoardArguments,
+        #[command(flatten)]
+        form: FormArguments,
+    },
+    /// Tell which part holds how many bytes, once a board is loaded.
+    Memory {
+        #[command(flatten)]
+        board: BoardArguments,
+        #[command(flatten)]
+        form: FormArguments,
+    },
+    /// Look for tags without a valid id, names that are there twice, rows that lead nowhere, and text
+    /// columns that do not say what the tables say.
+    ///
+    /// Exit codes: 0 all is well, 1 something is not, 2 it could not be looked at.
+    Doctor {
+        #[command(flatten)]
+        board: BoardArguments,
+        /// Also read every page of the file and compare all indexes; takes minutes where it is large.
+        #[arg(long)]
+        deep: bool,
+        #[command(flatten)]
+        form: FormArguments,
+    },
+    /// Change tags and who has them.
+    Tag {
+        #[command(flatten)]
+        board: BoardArguments,
+        /// Refuse to change anything.
+        #[arg(long)]
+        read_only: bool,
+        #[command(subcommand)]
+        act: TagCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TagCommand {
+    /// Make a tag that no image has.
+    Create {
+        name: String,
+        #[arg(long, default_value = "general")]
+        category: String,
+    },
+    /// Give a tag another name; its id, images and rules stay.
+    Rename {
+        old: String,
+        new: String,
+        /// Keep the old name as another name of it.
+        #[arg(long)]
+        alias: bool,
+    },
+    /// Give all images of some tags another one instead, and delete those.
+    Merge {
+        /// The tag that stays.
+        #[arg(long)]
+        into: String,
+        #[arg(required = true)]
+        tags: Vec<String>,
+        /// Keep their names as other names of it.
+        #[arg(long)]
+        alias: bool,
+    },
+    /// Delete tags and take them off all images. Unknown ones are skipped.
+    Delete {
+        #[arg(required = true)]
+        tags: Vec<String>,
+    },
+    /// Put tags into another category.
+    Categorize {
+        category: String,
+        #[arg(required = true)]
+        tags: Vec<String>,
+    },
+    /// Put a tag on all images that match a query.
+    #[command(disable_help_flag = true)]
+    Add {
+        tag: String,
+        #[arg(allow_hyphen_values = true)]
+        query: String,
+        #[command(flatten)]
+        help: HelpArguments,
+    },
+    /// Take a tag off all images that match a query.
+    #[command(disable_help_flag = true)]
+    Remove {
+        tag: String,
+        #[arg(allow_hyphen_values = true)]
+        query: String,
+        #[command(flatten)]
+        help: HelpArguments,
+    },
+    /// Give a tag another name by which it is found.
+    Alias { alias: String, tag: String },
+    /// Take away such a name.
+    Unalias { alias: String },
+    /// Make a rule: who has the one tag is to have the other.
+    Imply { tag: String, implied: String },
+    /// Take away a rule; images keep their tags.
+    Unimply { tag: String, implied: String },
+    /// Put implied tags on all images that lack them.
+    ApplyRules,
+}
+
+#[derive(Debug, Args)]
+pub struct BoardArguments {
+    /// The folder of a board, or its database.
+    pub board: PathBuf,
+    /// Of SQLite's page cache.
+    #[arg(long, env = "DB_CACHE_SIZE_MB", value_name = "MIB")]
+    pub db_cache_size_mb: Option<u64>,
+    /// How long to wait for another program that holds the database, in seconds.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    pub patience: u64,
+}
+
+/// Help without `-h`, as which `-hat` would be taken.
+#[derive(Debug, Args)]
+pub struct HelpArguments {
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+}
+
+#[derive(Debug, Args)]
+pub struct FormArguments {
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `booru.toml`; names are those of the environment in lower case.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    db_cache_size_mb: Option<u64>,
+    images_per_page: Option<usize>,
+}
+
+/// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.
+const CACHE_MIB: u64 = 4;
+const IMAGES_PER_PAGE: usize = 150;
+
+impl File {
+    /// # Errors
+    /// A file that can't be read or has something else in it.
+    pub fn read(board: &Path) -> Result<File> {
+        let folder = match board.is_dir() {
+            true => board,
+            false => board.parent().unwrap_or(board),
+        };
+        let path = folder.join("booru.toml");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(File::default());
+            }
+            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+        };
+        let file: File =
+            toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
+        if let Some(images) = file.images_per_page {
+            check_per_page(images).with_context(|| format!("read {}", path.display()))?;
+        }
+        Ok(file)
+    }
+}
+
+impl BoardArguments {
+    /// # Errors
+    /// As [`File::read`] says.
+    pub fn store_options(&self, access: Access) -> Result<StoreOptions> {
+        let file = File::read(&self.board)?;
+        let cache_mib = self
+            .db_cache_size_mb
+            .or(file.db_cache_size_mb)
+            .unwrap_or(CACHE_MIB);
+        Ok(StoreOptions {
+            access,
+            cache_bytes: cache_mib.saturating_mul(1 << 20),
+            patience: Duration::from_secs(self.patience),
+        })
+    }
+
+    /// # Errors
+    /// As [`File::read`] says.
+    pub fn images_per_page(&self, flag: Option<usize>) -> Result<usize> {
+        let file = File::read(&self.board)?;
+        Ok(flag.or(file.images_per_page).unwrap_or(IMAGES_PER_PAGE))
+    }
+}
+
+fn check_per_page(images: usize) -> Result<()> {
+    if (1..=PAGE_IMAGES_MAX).contains(&images) {
+        return Ok(());
+    }
+    anyhow::bail!("a page has 1 to {PAGE_IMAGES_MAX} images, not {images}")
+}
+
+fn parse_per_page(text: &str) -> Result<usize> {
+    let images = text.parse()?;
+    check_per_page(images)?;
+    Ok(images)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_says_only_what_is_known() {
+        let file: File = toml::from_str("images_per_page = 40\n").unwrap();
+        assert_eq!(
+            (file.images_per_page, file.db_cache_size_mb),
+            (Some(40), None)
+        );
+        let error = toml::from_str::<File>("images_per_pag = 40\n").unwrap_err();
+        assert!(error.to_string().contains("images_per_pag"), "{error}");
+        assert!(parse_per_page("0").is_err() && parse_per_page("501").is_err());
+    }
+}

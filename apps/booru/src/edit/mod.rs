@@ -1,0 +1,304 @@
+//! Edits of tags and of who has them: each one transaction, with the text columns of `images`, the
+//! full-text table and `tag_deltas` following, and the catalog after it.
+//!
+//! A crash before the commit leaves the database as it was, one behind it leaves it whole, and what is
+//! in memory is read anew at the next start. Another program may write between two edits: the catalog is
+//! then read anew before the next one.
+//!
+//! Memory: the images that change, as sets (a byte or two each); texts of one image at a time.
+
+mod columns;
+mod full_text;
+mod images;
+mod name;
+mod rules;
+mod tags;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use plimsoll::dictionary::TermId;
+use plimsoll::postings::Postings;
+use rusqlite::Transaction;
+
+use crate::board::Board;
+use crate::catalog::{Catalog, Change, Kind, RATING};
+use crate::query::Category;
+use crate::store::{Explain, Schema, statement_of};
+
+pub use images::CategorizedTags;
+pub use name::{TAG_BYTES_MAX, check_name};
+
+/// Whether a name that a tag had goes on leading to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldName {
+    BecomesAlias,
+    IsForgotten,
+}
+
+/// What an edit has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Edited {
+    pub tags: u64,
+    /// Pairs of image and tag.
+    pub added: u64,
+    pub removed: u64,
+}
+
+/// Tries of an edit that finds the database changed by others since the catalog was read.
+const TRIES_MAX: usize = 3;
+
+/// One edit while it is done.
+pub(crate) struct Edit<'a> {
+    transaction: &'a Transaction<'a>,
+    catalog: &'a Catalog,
+    schema: &'a Schema,
+    changes: Vec<Change>,
+    added: BTreeMap<u32, Postings>,
+    removed: BTreeMap<u32, Postings>,
+    /// Images, by number, whose text columns have changed.
+    touched: Postings,
+    edited: Edited,
+    has_made_table: Cell<bool>,
+}
+
+impl Board {
+    /// Does an edit in one transaction, and has the catalog follow it.
+    pub(crate) fn edit(&mut self, act: impl Fn(&mut Edit<'_>) -> Result<()>) -> Result<Edited> {
+        self.store.check_writable()?;
+        for _ in 0..TRIES_MAX {
+            let Some(done) = self.try_edit(&act)? else {
+                self.reload()?;
+                continue;
+            };
+            if done.has_made_table {
+                self.store.refresh_schema()?;
+            }
+            if let Err(error) = self.catalog.apply(done.changes) {
+                // The database has it: what is in memory is at fault.
+                self.reload().with_context(|| format!("after {error:#}"))?;
+            }
+            return Ok(done.edited);
+        }
+        bail!(
+            "edit {}: another program changed it {TRIES_MAX} times in between; try again",
+            self.store.path().display()
+        );
+    }
+
+    /// `None` where others have changed the database since the catalog was read.
+    fn try_edit(&self, act: impl Fn(&mut Edit<'_>) -> Result<()>) -> Result<Option<Done>> {
+        let transaction = self.store.begin()?;
+        if self.store.data_version()? != self.data_version {
+            return Ok(None);
+        }
+        let upkeep = full_text::Upkeep::begin(&self.store)?;
+        let mut edit = Edit {
+            transaction: &transaction,
+            catalog: &self.catalog,
+            schema: &self.store.schema,
+            changes: Vec::new(),
+            added: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            touched: Postings::new(),
+            edited: Edited::default(),
+            has_made_table: Cell::new(false),
+        };
+        act(&mut edit)?;
+        upkeep.follow(&transaction, &self.catalog, &edit.touched)?;
+        let done = edit.finish();
+        transaction
+            .commit()
+            .explain(|| "put an edit into the database".to_owned())?;
+        Ok(Some(done))
+    }
+}
+
+/// An edit that is done, for the catalog to follow.
+struct Done {
+    changes: Vec<Change>,
+    edited: Edited,
+    has_made_table: bool,
+}
+
+impl Edit<'_> {
+    fn finish(self) -> Done {
+        let mut changes = self.changes;
+        // Tags that are deleted take their images with them.
+        let is_gone = |tag: &u32, changes: &[Change]| {
+            changes
+                .iter()
+                .any(|change| matches!(change, Change::Deleted { tag: gone } if gone == tag))
+        };
+        let removed = self
+            .removed
+            .into_iter()
+            .filter(|(tag, _)| !is_gone(tag, &changes));
+        let removed: Vec<_> = removed
+            .map(|(tag, images)| Change::Removed { tag, images })
+            .collect();
+        let added = self
+            .added
+            .into_iter()
+            .filter(|(tag, _)| !is_gone(tag, &changes));
+        let added: Vec<_> = added
+            .map(|(tag, images)| Change::Added { tag, images })
+            .collect();
+        changes.extend(removed);
+        changes.extend(added);
+        Done {
+            changes,
+            edited: self.edited,
+            has_made_table: self.has_made_table.get(),
+        }
+    }
+
+    /// A statement that changes rows; how many.
+    fn execute(&self, what: &str, sql: &str, values: impl rusqlite::Params) -> Result<usize> {
+        let failing = || what.to_owned();
+        let mut statement = self.transaction.prepare_cached(sql).explain(failing)?;
+        statement.execute(values).explain(failing)
+    }
+
+    /// The tag of a name, or of the name that this is an alias of.
+    fn find(&self, name: &str) -> Option<TermId> {
+        let tags = &self.catalog.tags;
+        tags.term(name)
+            .or_else(|| tags.named(&name.to_lowercase()).first().copied())
+    }
+
+    fn expect(&self, name: &str) -> Result<TermId> {
+        match self.find(name) {
+            Some(term) => Ok(term),
+            None => bail!("there is no tag {name:?}"),
+        }
+    }
+
+    /// Makes a table of the original where an older database lacks it.
+    fn ensure_table(&self, table: &str) -> Result<()> {
+        if self.schema.has_table(table) {
+            return Ok(());
+        }
+        let sql = statement_of(table).expect("only tables of the schema are asked for");
+        let sql = sql.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
+        self.execute(&format!("make table {table}"), &sql, [])?;
+        self.has_made_table.set(true);
+        Ok(())
+    }
+
+    /// Makes a tag that is not there; its id and what it is.
+    fn insert_tag(&mut self, name: &str, category: Category) -> Result<(u32, Kind)> {
+        let what = format!("make tag {name:?}");
+        let stored = self
+            .schema
+            .has("tags", "category")
+            .then(|| category_name(name, category));
+        match stored {
+            Some(category) => self.execute(
+                &what,
+                "INSERT INTO tags (name, category) VALUES (?1, ?2)",
+                (name, category),
+            )?,
+            None => self.execute(&what, "INSERT INTO tags (name) VALUES (?1)", [name])?,
+        };
+        let Ok(tag) = u32::try_from(self.transaction.last_insert_rowid()) else {
+            bail!("{what}: no ids are left below {}", u32::MAX);
+        };
+        let kind = Kind::of(stored, name);
+        self.changes.push(Change::Created {
+            tag,
+            name: name.to_owned(),
+            kind,
+        });
+        self.edited.tags += 1;
+        Ok((tag, kind))
+    }
+
+    /// Gives an image, by number, a tag; whether it is new to it.
+    fn link(&mut self, image: u32, tag: u32, source: &str) -> Result<bool> {
+        let id = self.catalog.images.id(image);
+        let what = "put a tag on an image";
+        let new = match self.schema.has("image_tags", "source") {
+            true => self.execute(
+                what,
+                "INSERT INTO image_tags (image_id, tag_id, source) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                (id, tag, source),
+            )?,
+            false => self.execute(
+                what,
+                "INSERT INTO image_tags (image_id, tag_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                (id, tag),
+            )?,
+        };
+        if new == 0 {
+            return Ok(false);
+        }
+        if let Some(removed) = self.removed.get_mut(&tag) {
+            removed.remove(image);
+        }
+        self.added.entry(tag).or_default().insert(image);
+        self.edited.added += 1;
+        Ok(true)
+    }
+
+    /// Takes a tag off an image; whether it had it.
+    fn unlink(&mut self, image: u32, tag: u32) -> Result<bool> {
+        let id = self.catalog.images.id(image);
+        let sql = "DELETE FROM image_tags WHERE image_id = ?1 AND tag_id = ?2";
+        if self.execute("take a tag off an image", sql, [id, tag])? == 0 {
+            return Ok(false);
+        }
+        if let Some(added) = self.added.get_mut(&tag) {
+            added.remove(image);
+        }
+        self.removed.entry(tag).or_default().insert(image);
+        self.edited.removed += 1;
+        Ok(true)
+    }
+
+    /// Writes down an edit by hand, so that it outlives a rebuild of the tags by the original: adding
+    /// and removing cancel each other.
+    fn record_delta(
+        &self,
+        image: u32,
+        name: &str,
+        category: Option<&str>,
+        delta: Delta,
+    ) -> Result<()> {
+        self.ensure_table("tag_deltas")?;
+        let what = "write down an edit by hand";
+        let md5 = "(SELECT md5 FROM images WHERE id = ?1)";
+        let id = self.catalog.images.id(image);
+        let (operation, opposite) = match delta {
+            Delta::Add => ("add", "remove"),
+            Delta::Remove => ("remove", "add"),
+        };
+        let sql = format!(
+            "DELETE FROM tag_deltas WHERE image_md5 = {md5} AND tag_name = ?2 AND operation = ?3"
+        );
+        if self.execute(what, &sql, (id, name, opposite))? > 0 {
+            return Ok(());
+        }
+        let sql = format!(
+            "INSERT INTO tag_deltas (image_md5, tag_name, tag_category, operation) \
+             VALUES ({md5}, ?2, ?3, ?4) ON CONFLICT DO NOTHING"
+        );
+        self.execute(what, &sql, (id, name, category, operation))?;
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delta {
+    Add,
+    Remove,
+}
+
+/// Ratings are tags of a category of their own, whatever is asked for.
+fn category_name(name: &str, category: Category) -> &'static str {
+    match name.starts_with(RATING) {
+        true => "rating",
+        false => category.name(),
+    }
+}

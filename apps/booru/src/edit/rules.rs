@@ -1,0 +1,172 @@
+//! Implications: who has one tag is to have another. Rules are kept by id of tags; only active ones count.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, bail};
+use plimsoll::postings::Query;
+
+use super::columns::Words;
+use super::{Edit, Edited};
+use crate::board::Board;
+use crate::store::Explain;
+
+/// Implied tags by the tag that implies them directly.
+type Rules = BTreeMap<u32, BTreeSet<u32>>;
+
+impl Board {
+    /// Makes a rule, or makes one active again. Images get the tag by [`Board::apply_rules`].
+    ///
+    /// # Errors
+    /// A tag that is not there, or that would imply itself; what SQLite says.
+    pub fn create_rule(&mut self, tag: &str, implied: &str) -> Result<Edited> {
+        self.edit(|edit| {
+            let tags = &edit.catalog.tags;
+            let (tag, implied) = (tags.id(edit.expect(tag)?), tags.id(edit.expect(implied)?));
+            if tag == implied {
+                bail!("a tag can't imply itself");
+            }
+            edit.ensure_table("tag_implications")?;
+            let created = match edit.schema.has("tag_implications", "created_at") {
+                true => (", created_at", ", CURRENT_TIMESTAMP"),
+                false => ("", ""),
+            };
+            // A table just made has all columns.
+            let is_new = !edit.schema.has_table("tag_implications");
+            let active = match is_new || edit.schema.has("tag_implications", "status") {
+                true => "UPDATE SET status = 'active'",
+                false => "NOTHING",
+            };
+            let sql = format!(
+                "INSERT INTO tag_implications (source_tag_id, implied_tag_id{}) VALUES (?1, ?2{}) \
+                 ON CONFLICT (source_tag_id, implied_tag_id) DO {active}",
+                created.0, created.1
+            );
+            edit.execute("make a rule", &sql, [tag, implied])?;
+            Ok(())
+        })
+    }
+
+    /// Takes away a rule. Images keep their tags.
+    ///
+    /// # Errors
+    /// A tag or a rule that is not there; what SQLite says.
+    pub fn delete_rule(&mut self, tag: &str, implied: &str) -> Result<Edited> {
+        self.edit(|edit| {
+            let tags = &edit.catalog.tags;
+            let ids = [tags.id(edit.expect(tag)?), tags.id(edit.expect(implied)?)];
+            let sql =
+                "DELETE FROM tag_implications WHERE source_tag_id = ?1 AND implied_tag_id = ?2";
+            let has_rules = edit.schema.has_table("tag_implications");
+            if !has_rules || edit.execute("take away a rule", sql, ids)? == 0 {
+                bail!("there is no rule that {tag:?} implies {implied:?}");
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts on every image the tags that its tags imply, directly or over others, with the source
+    /// `implication`. What an image has already stays as it is. O(images that gain a tag), and for
+    /// each pair of tags one query.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn apply_rules(&mut self) -> Result<Edited> {
+        self.edit(|edit| {
+            let rules = edit.read_rules()?;
+            for tag in rules.keys() {
+                for implied in closure(&rules, *tag) {
+                    edit.apply(*tag, implied)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// All that a tag implies, itself left out; cycles end where they began.
+fn closure(rules: &Rules, tag: u32) -> BTreeSet<u32> {
+    let mut all = BTreeSet::new();
+    let mut next = vec![tag];
+    while let Some(one) = next.pop() {
+        for implied in rules.get(&one).into_iter().flatten() {
+            if *implied != tag && all.insert(*implied) {
+                next.push(*implied);
+            }
+        }
+    }
+    all
+}
+
+impl Edit<'_> {
+    fn read_rules(&self) -> Result<Rules> {
+        let mut rules = Rules::new();
+        if !self.schema.has_table("tag_implications") {
+            return Ok(rules);
+        }
+        let failing = || "read the rules".to_owned();
+        let active = match self.schema.has("tag_implications", "status") {
+            true => "WHERE status = 'active'",
+            false => "",
+        };
+        let sql = format!("SELECT source_tag_id, implied_tag_id FROM tag_implications {active}");
+        let mut statement = self.transaction.prepare(&sql).explain(failing)?;
+        let mut rows = statement.query([]).explain(failing)?;
+        while let Some(row) = rows.next().explain(failing)? {
+            let (tag, implied): (Option<u32>, Option<u32>) = (row.get(0)?, row.get(1)?);
+            if let (Some(tag), Some(implied)) = (tag, implied) {
+                rules.entry(tag).or_default().insert(implied);
+            }
+        }
+        Ok(rules)
+    }
+
+    fn apply(&mut self, tag: u32, implied: u32) -> Result<()> {
+        let tags = &self.catalog.tags;
+        let (Some(term), Some(of)) = (tags.term_of_id(tag), tags.term_of_id(implied)) else {
+            return Ok(());
+        };
+        let (name, category) = (tags.name(of), tags.kind(of).category());
+        let lacking = Query::All(vec![Query::Term(term), Query::Term(of).negated()]);
+        for image in self.catalog.postings.matches(&lacking)? {
+            if self.link(image, implied, "implication")? {
+                self.edit_words(image, &[Words::Add(&name, category)])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rules of one tag become rules of another; of itself it needs none.
+    pub(super) fn repoint_rules(&self, tag: u32, into: u32) -> Result<()> {
+        if !self.schema.has_table("tag_implications") {
+            return Ok(());
+        }
+        for column in ["source_tag_id", "implied_tag_id"] {
+            let sql =
+                format!("UPDATE OR IGNORE tag_implications SET {column} = ?1 WHERE {column} = ?2");
+            self.execute("keep the rules of a tag", &sql, [into, tag])?;
+        }
+        let sql = "DELETE FROM tag_implications WHERE source_tag_id = implied_tag_id";
+        self.execute("keep the rules of a tag", sql, [])?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closure_goes_over_others_and_ends_in_cycles() {
+        let rules: Rules = [
+            (1, [2].into()),
+            (2, [3, 4].into()),
+            (4, [1].into()),
+            (5, [5].into()),
+        ]
+        .into();
+        assert_eq!(closure(&rules, 1), [2, 3, 4].into());
+        assert_eq!(closure(&rules, 4), [1, 2, 3].into());
+        assert_eq!(closure(&rules, 3), [].into());
+        assert_eq!(closure(&rules, 5), [].into());
+    }
+}

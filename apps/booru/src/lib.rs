@@ -1,0 +1,17 @@
+//! An image board whose memory is its data: search, autocomplete and edits of tags over a ChibiBooru
+//! database, or a new one like it.
+//!
+//! A [`board`] is a [`store`], the truth, and a [`catalog`] of it in memory that follows each [`edit`]. A
+//! [`query`] is text parsed without a database; [`search`] and [`suggest`] answer from the catalog alone.
+
+pub mod board;
+pub mod catalog;
+pub mod command;
+pub mod config;
+pub mod doctor;
+pub mod edit;
+pub mod memory;
+pub mod query;
+pub mod search;
+pub mod store;
+pub mod suggest;

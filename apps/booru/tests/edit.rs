@@ -1,0 +1,270 @@
+//! Edits against a plain model, in any order: the tables, the text columns, the full-text table, and the
+//! catalog, which has to answer as one that is read anew.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
+
+mod collection;
+mod model;
+mod oracle;
+
+use collection::{Era, Folder, Random, SMALL, make, open, options, tag_name};
+use model::Model;
+use oracle::{Maker, check};
+use plimsoll_booru::board::Board;
+use plimsoll_booru::edit::OldName;
+use plimsoll_booru::query::Category;
+use plimsoll_booru::search::Page;
+use plimsoll_booru::store::Access;
+use rusqlite::Connection;
+
+const STEPS: usize = 60;
+
+fn check_edits(era: Era, seed: u64) {
+    let folder = Folder::new("edits");
+    let path = make(&folder, era, SMALL, seed);
+    let mut random = Random(seed);
+    let mut model = Model::read(&Connection::open(&path).unwrap(), era);
+    let mut board = open(&path);
+    let mut done = Vec::new();
+    for step in 0..STEPS {
+        done.push(model.step(&mut board, era, &mut random));
+        let what = done[done.len().saturating_sub(3)..].join("; ");
+        {
+            let connection = Connection::open(&path).unwrap();
+            model.check(&connection, era, &what);
+            // The check of the full-text table writes: to the board it is another program.
+            board.refresh().unwrap();
+        }
+        if step % 15 == 14 && era != Era::Old {
+            check_answers(&mut board, &path, &model, &mut random);
+        }
+    }
+}
+
+/// Answers of the board that followed all edits, and of one that is read anew.
+fn check_answers(board: &mut Board, path: &std::path::Path, model: &Model, random: &mut Random) {
+    let names = model.tags.keys().chain(model.aliases.keys()).cloned();
+    // Ratings in one list mean any of them, which the oracle asks for by itself.
+    let names = names.filter(|name| !name.starts_with("rating:"));
+    let others = (0..SMALL.tags).map(tag_name);
+    let connection = Connection::open(path).unwrap();
+    let mut maker = Maker::new(&connection, names.chain(others).collect(), random.next());
+    let fresh = open(path);
+    for _ in 0..150 {
+        let asked = maker.query();
+        check(board, &connection, &asked, random);
+        check(&fresh, &connection, &asked, random);
+    }
+    for typed in ["ha", "lon", "new", "o_", "re:", "zzz", "x'"] {
+        assert_eq!(board.suggest(typed), fresh.suggest(typed), "{typed}");
+    }
+}
+
+#[test]
+fn a_database_of_now_follows_any_edits() {
+    check_edits(Era::Now, 11);
+    check_edits(Era::Now, 12);
+}
+
+#[test]
+fn a_database_with_other_columns_and_no_triggers_follows_any_edits() {
+    check_edits(Era::Reordered, 13);
+}
+
+#[test]
+fn an_old_database_follows_any_edits() {
+    check_edits(Era::Old, 14);
+}
+
+/// As above, but nobody else writes, so that the catalog is never read anew.
+#[test]
+fn the_catalog_follows_edits_without_being_read_anew() {
+    let folder = Folder::new("follow");
+    let path = make(&folder, Era::Now, SMALL, 15);
+    let mut random = Random(15);
+    let mut model = Model::read(&Connection::open(&path).unwrap(), Era::Now);
+    let mut board = open(&path);
+    for step in 0..150 {
+        model.step(&mut board, Era::Now, &mut random);
+        if step % 30 == 29 {
+            check_answers(&mut board, &path, &model, &mut random);
+        }
+    }
+    assert!(!board.refresh().unwrap(), "nobody else has written");
+}
+
+const ALL: Page = Page {
+    number: 1,
+    images: 500,
+};
+
+fn total(board: &Board, query: &str) -> usize {
+    board.search(&query.parse().unwrap(), ALL, 0).unwrap().total
+}
+
+#[test]
+fn what_another_program_writes_is_seen_before_the_next_edit() {
+    let folder = Folder::new("beside");
+    let path = make(&folder, Era::Now, SMALL, 16);
+    let mut board = open(&path);
+    let before = total(&board, "solo");
+    let other = Connection::open(&path).unwrap();
+    let sql = "INSERT INTO image_tags (image_id, tag_id, source) \
+               SELECT images.id, tags.id, 'user' FROM images, tags WHERE tags.name = 'solo' ON CONFLICT DO NOTHING";
+    other.execute(sql, []).unwrap();
+    other
+        .execute("UPDATE tags SET name = 'other' WHERE name = 'hair'", [])
+        .unwrap();
+    assert_eq!(total(&board, "solo"), before, "not before it is asked for");
+    // An edit does: it meets the tag by its new name, on all its images.
+    board
+        .merge_tags(&["solo".to_owned()], "other", OldName::IsForgotten)
+        .unwrap();
+    assert_eq!(total(&board, "other"), SMALL.images);
+    let sql = "SELECT count(*) FROM images WHERE ' ' || tags_general || ' ' LIKE '% other %'";
+    let count: usize = other.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(count, SMALL.images);
+    assert!(!board.refresh().unwrap());
+    other.execute("DELETE FROM image_tags", []).unwrap();
+    assert!(board.refresh().unwrap());
+    assert_eq!(total(&board, "tagcount:0"), SMALL.images);
+}
+
+#[test]
+fn an_edit_that_fails_changes_nothing() {
+    let folder = Folder::new("fails");
+    let path = make(&folder, Era::Now, SMALL, 17);
+    let before = Model::read(&Connection::open(&path).unwrap(), Era::Now);
+    let mut board = open(&path);
+    // The first tag is there and merged, the second is not.
+    let tags = ["hair".to_owned(), "nobody".to_owned()];
+    let error = board
+        .merge_tags(&tags, "solo", OldName::BecomesAlias)
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("there is no tag \"nobody\""),
+        "{error}"
+    );
+    let error = board.add_tags(&[3, 4], &["solo".to_owned()]).unwrap_err();
+    assert!(error.to_string().contains("there is no image 4"), "{error}");
+    let error = board.add_tags(&[3], &["a b".to_owned()]).unwrap_err();
+    assert!(error.to_string().contains("no name of a tag"), "{error}");
+    assert_eq!(
+        Model::read(&Connection::open(&path).unwrap(), Era::Now),
+        before
+    );
+    assert!(total(&board, "hair") > 0);
+
+    let mut board = Board::open(&path, options(Access::ReadOnly)).unwrap();
+    let error = board.create_tag("new", Category::General).unwrap_err();
+    assert!(error.to_string().contains("read-only"), "{error}");
+}
+
+#[test]
+fn rules_fire_over_others_once_and_only_while_active() {
+    let folder = Folder::new("rules");
+    let path = make(&folder, Era::Now, SMALL, 18);
+    let mut board = open(&path);
+    for tag in ["a", "b", "c", "d"] {
+        board.create_tag(tag, Category::Character).unwrap();
+    }
+    board.add_tags(&[3, 5], &["a".to_owned()]).unwrap();
+    board.add_tags(&[5], &["c".to_owned()]).unwrap();
+    for (tag, implied) in [("a", "b"), ("b", "c"), ("c", "a"), ("a", "d")] {
+        board.create_rule(tag, implied).unwrap();
+    }
+    let other = Connection::open(&path).unwrap();
+    let sql = "UPDATE tag_implications SET status = 'rejected' WHERE implied_tag_id = \
+               (SELECT id FROM tags WHERE name = 'd')";
+    other.execute(sql, []).unwrap();
+    assert_eq!(
+        board.apply_rules().unwrap().added,
+        3,
+        "b and c for one, b for the other"
+    );
+    assert_eq!(board.apply_rules().unwrap().added, 0);
+    assert_eq!((total(&board, "a b c"), total(&board, "d")), (2, 0));
+    let source = |image: u32, tag: &str| -> String {
+        let sql = "SELECT source FROM image_tags JOIN tags ON tags.id = tag_id WHERE image_id = ?1 AND name = ?2";
+        other
+            .query_row(sql, (image, tag), |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(
+        (source(5, "c").as_str(), source(3, "c").as_str()),
+        ("user", "implication")
+    );
+    // What is implied is in the text columns too, where the original's own search looks.
+    let sql = "SELECT count(*) FROM images_fts WHERE images_fts MATCH 'tags_character : c'";
+    assert_eq!(
+        other
+            .query_row(sql, [], |row| row.get::<_, u32>(0))
+            .unwrap(),
+        2
+    );
+}
+
+/// More tags than are looked at one by one: the names are put in order anew.
+#[test]
+fn suggestions_are_right_after_more_new_tags_than_are_kept_aside() {
+    let folder = Folder::new("many");
+    let path = make(&folder, Era::Now, SMALL, 19);
+    let mut board = open(&path);
+    for (round, image) in [3, 5, 7].into_iter().enumerate() {
+        let tags: Vec<String> = (0..200)
+            .map(|tag| format!("many_{}", tag * (round + 1)))
+            .collect();
+        board.add_tags(&[image], &tags).unwrap();
+        for typed in ["many", "_18", "hair", "_399", "_9"] {
+            assert_eq!(
+                board.suggest(typed),
+                open(&path).suggest(typed),
+                "{typed} in round {round}"
+            );
+        }
+    }
+    let groups = board.suggest("many_6");
+    let first = &groups[0].items[0];
+    // 6 in all three, as often as 0 and multiples of 6; it comes first among those that begin so.
+    assert_eq!((first.tag.as_str(), first.count), ("many_6", Some(3)));
+    assert_eq!(total(&board, "many_*"), 3);
+}
+
+#[test]
+fn an_older_full_text_table_and_triggers_of_others_go_on() {
+    let folder = Folder::new("older");
+    let path = make(&folder, Era::Reordered, SMALL, 20);
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute_batch(
+            "DROP TABLE images_fts;
+             CREATE VIRTUAL TABLE images_fts USING fts5(filepath, tags_all);
+             INSERT INTO images_fts SELECT filepath, '' FROM images;",
+        )
+        .unwrap();
+    let mut board = open(&path);
+    board.add_tags(&[3, 5], &["brand_new".to_owned()]).unwrap();
+    let found = || -> u32 {
+        let sql = "SELECT count(*) FROM images_fts WHERE images_fts MATCH 'tags_all : brand'";
+        other.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let count = |table: &str| -> usize {
+        other
+            .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+                row.get(0)
+            })
+            .unwrap()
+    };
+    assert_eq!((found(), count("images_fts")), (2, SMALL.images));
+    // Somebody's own trigger runs: then all of them do, and none is left out.
+    other
+        .execute_batch(
+            "CREATE TABLE seen (image_id INTEGER);
+             CREATE TRIGGER mine AFTER INSERT ON image_tags BEGIN INSERT INTO seen VALUES (new.image_id); END;",
+        )
+        .unwrap();
+    board
+        .add_tags(&[7, 9, 11], &["brand_new".to_owned()])
+        .unwrap();
+    assert_eq!(count("seen"), 3);
+}

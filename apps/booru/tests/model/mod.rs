@@ -1,0 +1,524 @@
+//! What edits do, in the plainest way: sets of names. The database is compared with it in all its parts.
+
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plimsoll_booru::board::Board;
+use plimsoll_booru::edit::{CategorizedTags, OldName};
+use plimsoll_booru::query::Category;
+use rusqlite::Connection;
+
+use crate::collection::{Era, Random};
+
+const COLUMNS: [&str; 6] = [
+    "character",
+    "copyright",
+    "artist",
+    "species",
+    "meta",
+    "general",
+];
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Model {
+    /// Names of tags with their ids and categories.
+    pub(crate) tags: BTreeMap<String, (u32, Option<String>)>,
+    pub(crate) images: BTreeMap<u32, BTreeSet<String>>,
+    pub(crate) aliases: BTreeMap<String, String>,
+    rules: BTreeSet<(String, String)>,
+    /// Image, name, operation.
+    deltas: BTreeSet<(u32, String, String)>,
+    made: usize,
+}
+
+fn rows<T, F>(connection: &Connection, sql: &str, read: F) -> Vec<T>
+where
+    F: FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+{
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map([], read).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+impl Model {
+    pub(crate) fn read(connection: &Connection, era: Era) -> Model {
+        let category = match era {
+            Era::Old => "NULL",
+            _ => "category",
+        };
+        let tags = format!("SELECT name, id, {category} FROM tags");
+        let tags = rows(connection, &tags, |row| {
+            Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
+        });
+        let images = rows(connection, "SELECT id FROM images", |row| row.get(0));
+        let mut model = Model {
+            tags: tags.into_iter().collect(),
+            images: images.into_iter().map(|id| (id, BTreeSet::new())).collect(),
+            ..Model::default()
+        };
+        let sql = "SELECT image_id, name FROM image_tags JOIN tags ON tags.id = tag_id";
+        for (id, name) in rows(connection, sql, |row| {
+            Ok((row.get::<_, u32>(0)?, row.get(1)?))
+        }) {
+            model.images.get_mut(&id).unwrap().insert(name);
+        }
+        let has = |table: &str| {
+            let sql = format!("SELECT count(*) FROM sqlite_master WHERE name = '{table}'");
+            connection
+                .query_row(&sql, [], |row| row.get::<_, u32>(0))
+                .unwrap()
+                > 0
+        };
+        if has("booru_aliases") {
+            let sql =
+                "SELECT a.name, t.name FROM booru_aliases AS a JOIN tags AS t ON t.id = a.tag_id";
+            model.aliases = rows(connection, sql, |row| Ok((row.get(0)?, row.get(1)?)))
+                .into_iter()
+                .collect();
+        }
+        if has("tag_implications") {
+            let sql = "SELECT a.name, b.name FROM tag_implications JOIN tags AS a ON a.id = source_tag_id \
+                       JOIN tags AS b ON b.id = implied_tag_id";
+            model.rules = rows(connection, sql, |row| Ok((row.get(0)?, row.get(1)?)))
+                .into_iter()
+                .collect();
+        }
+        if has("tag_deltas") {
+            let sql = "SELECT images.id, tag_name, operation FROM tag_deltas JOIN images ON md5 = image_md5";
+            let read = rows(connection, sql, |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            });
+            model.deltas = read.into_iter().collect();
+        }
+        model
+    }
+
+    /// The name of the tag that a name leads to.
+    fn find(&self, name: &str) -> Option<String> {
+        if self.tags.contains_key(name) {
+            return Some(name.to_owned());
+        }
+        let lower = name.to_lowercase();
+        let alike = self
+            .tags
+            .iter()
+            .filter(|(other, _)| other.to_lowercase() == lower);
+        // The lower-case one itself, or else that of the least id.
+        let alike = alike.min_by_key(|(other, (id, _))| (**other != lower, *id));
+        alike
+            .map(|(other, _)| other.clone())
+            .or_else(|| self.aliases.get(&lower).cloned())
+    }
+
+    fn category(&self, name: &str) -> Option<&str> {
+        match self.tags[name].1.as_deref() {
+            Some("rating") => None,
+            Some(category) => Some(category),
+            None if name.starts_with("rating:") => None,
+            None => Some("general"),
+        }
+    }
+
+    fn with_tag(&self, name: &str) -> Vec<u32> {
+        let with = self.images.iter().filter(|(_, tags)| tags.contains(name));
+        with.map(|(id, _)| *id).collect()
+    }
+
+    fn delta(&mut self, image: u32, name: &str, operation: &str) {
+        let opposite = match operation {
+            "add" => "remove",
+            _ => "add",
+        };
+        if !self
+            .deltas
+            .remove(&(image, name.to_owned(), opposite.to_owned()))
+        {
+            self.deltas
+                .insert((image, name.to_owned(), operation.to_owned()));
+        }
+    }
+
+    fn add(&mut self, image: u32, name: &str) {
+        if self.images.get_mut(&image).unwrap().insert(name.to_owned()) {
+            self.delta(image, name, "add");
+        }
+    }
+
+    fn remove(&mut self, image: u32, name: &str) {
+        if self.images.get_mut(&image).unwrap().remove(name) {
+            self.delta(image, name, "remove");
+        }
+    }
+
+    /// A tag, made with this category if there is none; ids are compared with the database's later.
+    fn find_or_make(&mut self, name: &str, category: &str, era: Era) -> String {
+        self.find(name).unwrap_or_else(|| {
+            let category = (era != Era::Old).then(|| category.to_owned());
+            self.tags.insert(name.to_owned(), (0, category));
+            name.to_owned()
+        })
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.tags.remove(name);
+        self.aliases.retain(|_, of| of != name);
+        self.rules.retain(|(a, b)| a != name && b != name);
+    }
+
+    fn rename_deltas(&mut self, old: &str, new: &str) {
+        let renamed =
+            std::mem::take(&mut self.deltas)
+                .into_iter()
+                .map(|(image, name, operation)| {
+                    let name = if name == old { new.to_owned() } else { name };
+                    (image, name, operation)
+                });
+        self.deltas = renamed.collect();
+    }
+
+    fn any_tag(&self, random: &mut Random) -> String {
+        let names: Vec<&String> = self.tags.keys().collect();
+        (*random.pick(&names)).clone()
+    }
+
+    fn any_images(&self, random: &mut Random) -> Vec<u32> {
+        let ids: Vec<u32> = self.images.keys().copied().collect();
+        let count = *random.pick(&[1, 3, 30, 150]);
+        (0..count).map(|_| *random.pick(&ids)).collect()
+    }
+
+    fn new_name(&mut self) -> String {
+        self.made += 1;
+        format!("new_{}", self.made)
+    }
+
+    /// Does one edit to both; what it was.
+    pub(crate) fn step(&mut self, board: &mut Board, era: Era, random: &mut Random) -> String {
+        match random.below(11) {
+            0 => self.create(board, era),
+            1 => self.rename(board, random),
+            2 => self.merge(board, random),
+            3 => self.delete(board, random),
+            4 | 5 => self.add_many(board, era, random),
+            6 => self.remove_many(board, random),
+            7 => self.edit_one(board, era, random),
+            8 if era != Era::Old => self.categorize(board, random),
+            9 => self.alias(board, random),
+            _ => self.rule(board, random),
+        }
+    }
+
+    fn create(&mut self, board: &mut Board, era: Era) -> String {
+        let name = self.new_name();
+        board.create_tag(&name, Category::Artist).unwrap();
+        self.find_or_make(&name, "artist", era);
+        assert!(
+            board
+                .create_tag(&name.to_uppercase(), Category::Artist)
+                .is_err()
+        );
+        format!("create {name}")
+    }
+
+    fn rename(&mut self, board: &mut Board, random: &mut Random) -> String {
+        let (old, other) = (self.any_tag(random), self.any_tag(random));
+        if old.starts_with("rating:") {
+            assert!(board.rename_tag(&old, "x", OldName::IsForgotten).is_err());
+            return format!("refuse to rename {old}");
+        }
+        if other != old && other == other.to_lowercase() {
+            assert!(
+                board
+                    .rename_tag(&old, &other, OldName::IsForgotten)
+                    .is_err()
+            );
+        }
+        let new = self.new_name();
+        let becomes_alias = random.one_in(2);
+        let old_name = match becomes_alias {
+            true => OldName::BecomesAlias,
+            false => OldName::IsForgotten,
+        };
+        board
+            .rename_tag(&old, &new.to_uppercase(), old_name)
+            .unwrap();
+        let tag = self.tags.remove(&old).unwrap();
+        self.tags.insert(new.clone(), tag);
+        for tags in self.images.values_mut() {
+            if tags.remove(&old) {
+                tags.insert(new.clone());
+            }
+        }
+        let renamed = |name: &String| {
+            if *name == old {
+                new.clone()
+            } else {
+                name.clone()
+            }
+        };
+        self.aliases.values_mut().for_each(|of| *of = renamed(of));
+        self.rules = self
+            .rules
+            .iter()
+            .map(|(a, b)| (renamed(a), renamed(b)))
+            .collect();
+        self.rename_deltas(&old, &new);
+        if becomes_alias {
+            self.aliases.insert(old.clone(), new.clone());
+        }
+        format!("rename {old} {new} {old_name:?}")
+    }
+
+    fn merge(&mut self, board: &mut Board, random: &mut Random) -> String {
+        let into = self.any_tag(random);
+        let from: Vec<String> = (0..1 + random.below(3))
+            .map(|_| self.any_tag(random))
+            .collect();
+        board
+            .merge_tags(&from, &into, OldName::BecomesAlias)
+            .unwrap();
+        for old in &from {
+            if *old == into || !self.tags.contains_key(old) {
+                continue;
+            }
+            for image in self.with_tag(old) {
+                let tags = self.images.get_mut(&image).unwrap();
+                tags.remove(old);
+                tags.insert(into.clone());
+            }
+            let moved = |name: &String| {
+                if name == old {
+                    into.clone()
+                } else {
+                    name.clone()
+                }
+            };
+            self.rules = self
+                .rules
+                .iter()
+                .map(|(a, b)| (moved(a), moved(b)))
+                .collect();
+            self.rules.retain(|(a, b)| a != b);
+            self.aliases.values_mut().for_each(|of| *of = moved(of));
+            self.rename_deltas(old, &into);
+            self.forget(old);
+            self.aliases.insert(old.clone(), into.clone());
+        }
+        format!("merge {from:?} into {into}")
+    }
+
+    fn delete(&mut self, board: &mut Board, random: &mut Random) -> String {
+        let names = [
+            self.any_tag(random),
+            "never_there".to_owned(),
+            self.any_tag(random),
+        ];
+        board.delete_tags(&names).unwrap();
+        for name in &names {
+            self.images.values_mut().for_each(|tags| {
+                tags.remove(name);
+            });
+            if self.tags.contains_key(name) {
+                self.forget(name);
+                self.deltas
+                    .retain(|(_, of, operation)| of != name || operation == "remove");
+            }
+        }
+        format!("delete {names:?}")
+    }
+
+    fn add_many(&mut self, board: &mut Board, era: Era, random: &mut Random) -> String {
+        let images = self.any_images(random);
+        let names = match random.one_in(3) {
+            true => vec![self.new_name(), self.any_tag(random)],
+            false => vec![self.any_tag(random)],
+        };
+        board.add_tags(&images, &names).unwrap();
+        for name in &names {
+            // A name is taken in lower case: `Hat` is found by `hat`.
+            let name = self.find_or_make(&name.to_lowercase(), "general", era);
+            images.iter().for_each(|image| self.add(*image, &name));
+        }
+        format!("add {names:?} to {}", images.len())
+    }
+
+    fn remove_many(&mut self, board: &mut Board, random: &mut Random) -> String {
+        let images = self.any_images(random);
+        let name = self.any_tag(random);
+        board
+            .remove_tags(&images, &[name.clone(), "never_there".to_owned()])
+            .unwrap();
+        images.iter().for_each(|image| self.remove(*image, &name));
+        format!("remove {name} from {}", images.len())
+    }
+
+    fn edit_one(&mut self, board: &mut Board, era: Era, random: &mut Random) -> String {
+        let image = self.any_images(random)[0];
+        let mut names: Vec<String> = (0..3)
+            .map(|_| self.any_tag(random).to_lowercase())
+            .collect();
+        names.push(self.new_name());
+        let categorized: CategorizedTags = [(Category::Species, names.clone())].into();
+        board.edit_image(image, &categorized).unwrap();
+        let wanted: BTreeSet<String> = names
+            .iter()
+            .map(|name| self.find_or_make(name, "species", era))
+            .collect();
+        wanted.iter().for_each(|name| self.add(image, name));
+        let is_rated = wanted.iter().any(|name| name.starts_with("rating:"));
+        for name in self.images[&image].clone() {
+            let is_kept = !is_rated && self.category(&name).is_none();
+            if !wanted.contains(&name) && !is_kept {
+                self.remove(image, &name);
+            }
+        }
+        format!("edit {image}: {names:?}")
+    }
+
+    fn categorize(&mut self, board: &mut Board, random: &mut Random) -> String {
+        let name = self.any_tag(random);
+        let category = *random.pick(&Category::ALL);
+        if self.category(&name).is_none() {
+            assert!(
+                board
+                    .categorize_tags(std::slice::from_ref(&name), category)
+                    .is_err()
+            );
+            return format!("refuse to categorize {name}");
+        }
+        board
+            .categorize_tags(std::slice::from_ref(&name), category)
+            .unwrap();
+        self.tags.get_mut(&name).unwrap().1 = Some(category.name().to_owned());
+        format!("categorize {name} as {category:?}")
+    }
+
+    fn alias(&mut self, board: &mut Board, random: &mut Random) -> String {
+        if let Some(alias) = self.aliases.keys().next().cloned()
+            && random.one_in(3)
+        {
+            board.delete_alias(&alias).unwrap();
+            self.aliases.remove(&alias);
+            return format!("no alias {alias}");
+        }
+        let (alias, of) = (self.new_name(), self.any_tag(random));
+        board.create_alias(&alias, &of).unwrap();
+        self.aliases.insert(alias.clone(), of.clone());
+        assert!(board.create_alias(&of.to_lowercase(), &of).is_err() || of != of.to_lowercase());
+        format!("alias {alias} of {of}")
+    }
+
+    fn rule(&mut self, board: &mut Board, random: &mut Random) -> String {
+        if random.one_in(3) {
+            board.apply_rules().unwrap();
+            // Again and again until nothing is new: closures by the plainest means.
+            loop {
+                let before = self.images.clone();
+                for (tag, implied) in &self.rules {
+                    for tags in self.images.values_mut().filter(|tags| tags.contains(tag)) {
+                        tags.insert(implied.clone());
+                    }
+                }
+                if self.images == before {
+                    return "apply rules".to_owned();
+                }
+            }
+        }
+        if let Some((tag, implied)) = self.rules.iter().next().cloned()
+            && random.one_in(3)
+        {
+            board.delete_rule(&tag, &implied).unwrap();
+            self.rules.remove(&(tag, implied));
+            return "no rule".to_owned();
+        }
+        let (tag, implied) = (self.any_tag(random), self.any_tag(random));
+        assert_eq!(board.create_rule(&tag, &implied).is_ok(), tag != implied);
+        if tag != implied {
+            self.rules.insert((tag.clone(), implied.clone()));
+        }
+        format!("rule {tag} -> {implied}")
+    }
+
+    /// Whether the database says the same, its text columns and its full-text table included.
+    pub(crate) fn check(&mut self, connection: &Connection, era: Era, what: &str) {
+        let read = Model::read(connection, era);
+        for (name, (id, _)) in &mut self.tags {
+            // Ids of tags made by edits are the database's; others never change.
+            if *id == 0 {
+                *id = read.tags[name].0;
+            }
+        }
+        let expected = Model {
+            made: 0,
+            ..self.clone()
+        };
+        assert_eq!(read.tags, expected.tags, "{what}");
+        assert_eq!(read.images, expected.images, "{what}");
+        assert_eq!(read.aliases, expected.aliases, "{what}");
+        assert_eq!(read.rules, expected.rules, "{what}");
+        assert_eq!(read.deltas, expected.deltas, "{what}");
+        self.check_columns(connection, era, what);
+        if era != Era::Old {
+            check_full_text(connection, what);
+        }
+    }
+
+    fn check_columns(&self, connection: &Connection, era: Era, what: &str) {
+        let columns: &[&str] = match era {
+            Era::Old => &["general"],
+            _ => &COLUMNS,
+        };
+        for category in columns {
+            let sql = format!("SELECT id, COALESCE(tags_{category}, '') FROM images");
+            for (id, text) in rows(connection, &sql, |row| {
+                Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?))
+            }) {
+                let words: Vec<&str> = text.split_whitespace().collect();
+                let set: BTreeSet<&str> = words.iter().copied().collect();
+                let tags = self.images[&id].iter().map(String::as_str);
+                let expected: BTreeSet<&str> = tags
+                    .filter(|name| self.category(name) == Some(*category))
+                    .collect();
+                assert_eq!(set, expected, "tags_{category} of {id} after {what}");
+                assert_eq!(
+                    words.len(),
+                    set.len(),
+                    "tags_{category} of {id} after {what}"
+                );
+            }
+        }
+    }
+}
+
+/// One row an image, with what the original's trigger would have written.
+fn check_full_text(connection: &Connection, what: &str) {
+    let own = COLUMNS.map(|category| format!("COALESCE(tags_{category}, '')"));
+    let row = format!(
+        "SELECT filepath, {}, {}",
+        own.join(" || ' ' || "),
+        own.join(", ")
+    );
+    let names = COLUMNS.map(|category| format!("tags_{category}"));
+    let expected = format!("{row} FROM images ORDER BY filepath");
+    let held = format!(
+        "SELECT filepath, tags_all, {} FROM images_fts ORDER BY filepath",
+        names.join(", ")
+    );
+    let read = |sql: &str| {
+        rows(connection, sql, |row| {
+            (0..8)
+                .map(|column| row.get::<_, String>(column))
+                .collect::<Result<Vec<_>, _>>()
+        })
+    };
+    assert_eq!(read(&held), read(&expected), "images_fts after {what}");
+    let check = "INSERT INTO images_fts (images_fts) VALUES ('integrity-check')";
+    connection
+        .execute(check, [])
+        .unwrap_or_else(|error| panic!("images_fts after {what}: {error}"));
+    let state: String = connection
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(state, "ok", "{what}");
+}
