@@ -1,7 +1,7 @@
 //! Upscales by the id of their request: a second request of the same id and content, sent again over a
 //! new connection, waits for the first or gets its result. It lasts as long as the process.
 //!
-//! **Cost.** Some 500 bytes an entry, at most [`REMEMBERED_MAX`] that are done.
+//! **Cost.** Some 500 bytes an entry, at most `REMEMBERED_MAX` (64) that are done.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

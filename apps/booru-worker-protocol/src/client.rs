@@ -275,11 +275,8 @@ impl Session<'_> {
     }
 }
 
-/// The outcome that `answer` is; `None` for progress.
-#[expect(
-    clippy::type_complexity,
-    reason = "the outer error is of the connection, the inner one the worker's answer"
-)]
+/// The outcome that `answer` is; `None` for progress. The outer error is of the connection, the inner one
+/// the worker's answer.
 fn judge(
     id: &str,
     answer: &[u8],
