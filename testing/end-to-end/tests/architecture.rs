@@ -35,6 +35,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Programs use the library alone, as anybody's do.
     ("plimsoll-booru", &["plimsoll"]),
     ("plimsoll-mirror", &["plimsoll"]),
+    // The board links this, and no model runtime behind it.
+    ("plimsoll-booru-worker-protocol", &[]),
+    (
+        "plimsoll-booru-tagger",
+        &["plimsoll", "plimsoll-booru-worker-protocol"],
+    ),
     ("plimsoll-subjects", &["plimsoll"]),
     ("plimsoll-subjects-jemalloc", &["plimsoll-subjects"]),
     ("plimsoll-tutorial", &["plimsoll"]),

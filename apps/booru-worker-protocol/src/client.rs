@@ -1,0 +1,320 @@
+//! The board's side: starts a worker when one is needed, asks, tries again.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::error::ClientError;
+use crate::frame;
+use crate::message::{ID_UNKNOWN, Progress, Request, Response, Status, Task};
+use crate::peer::Peer;
+use crate::start::Started;
+
+/// Connections at once; further calls wait for one, as in the original.
+pub const CONNECTIONS_MAX: usize = 10;
+/// Tries of one call, as in the original.
+pub const TRIES_MAX: u32 = 3;
+
+/// How the worker is started and how long it may take.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// The worker's program, found as a shell finds it.
+    pub program: PathBuf,
+    /// Its arguments; `["serve", "--end-with-stdin"]`: its standard input is a pipe from here.
+    pub args: Vec<OsString>,
+    /// Environment variables beside those of this process.
+    pub env: Vec<(OsString, OsString)>,
+    /// Where it listens.
+    pub socket: PathBuf,
+    /// From the start to the first connection; 10 s.
+    pub ready_timeout: Duration,
+    /// A worker that says nothing for so long while it is asked is killed; 300 s. A progress
+    /// message is something said, so a long upscale has its time.
+    pub silence_timeout: Duration,
+    /// Between two tries; 0.5 s.
+    pub retry_pause: Duration,
+}
+
+impl ClientOptions {
+    /// `program` at `socket`, with the original's times.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>, socket: impl Into<PathBuf>) -> ClientOptions {
+        ClientOptions {
+            program: program.into(),
+            args: vec!["serve".into(), "--end-with-stdin".into()],
+            env: Vec::new(),
+            socket: socket.into(),
+            ready_timeout: Duration::from_secs(10),
+            silence_timeout: Duration::from_secs(300),
+            retry_pause: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Asks the worker at a socket and starts it when nobody is there; shared by reference. A worker
+/// that it started ends when it is dropped.
+pub struct Client {
+    options: ClientOptions,
+    /// Held while a worker starts: one start at a time.
+    started: Mutex<Option<Started>>,
+    connections: Arc<Connections>,
+    next_id: AtomicU64,
+}
+
+#[derive(Default)]
+struct Connections {
+    open: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Client {
+    /// Starts nothing yet.
+    #[must_use]
+    pub fn new(options: ClientOptions) -> Client {
+        Client {
+            options,
+            started: Mutex::new(None),
+            connections: Arc::default(),
+            next_id: AtomicU64::new(0),
+        }
+    }
+
+    /// Has the worker do `task`, on a connection of its own.
+    ///
+    /// # Errors
+    /// [`ClientError`], after up to [`TRIES_MAX`] tries.
+    pub fn call(&self, task: &Task) -> Result<Value, ClientError> {
+        self.call_with(task, |_| {})
+    }
+
+    /// The same; `heed` gets each progress message, on this thread. After a retry they begin anew.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_with(
+        &self,
+        task: &Task,
+        heed: impl FnMut(&Progress),
+    ) -> Result<Value, ClientError> {
+        self.session().call_with(task, heed)
+    }
+
+    /// A place for one connection that is kept between calls: a round trip without connecting.
+    /// Waits while [`CONNECTIONS_MAX`] are in use. Connects at its first call.
+    #[must_use]
+    pub fn session(&self) -> Session<'_> {
+        let mut open = lock(&self.connections.open);
+        while *open >= CONNECTIONS_MAX {
+            let woken = self.connections.changed.wait(open);
+            open = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        *open += 1;
+        Session {
+            client: self,
+            stream: None,
+        }
+    }
+
+    /// Whether a worker that this client started runs now. Starts nothing.
+    pub fn has_worker(&self) -> bool {
+        let mut started = lock(&self.started);
+        started.as_mut().is_some_and(Started::is_running)
+    }
+
+    /// Ends the worker that this client started, if it runs, without waiting for its work.
+    pub fn stop(&self) {
+        lock(&self.started).take();
+    }
+
+    fn connect(&self) -> Result<UnixStream, ClientError> {
+        if let Ok(stream) = UnixStream::connect(&self.options.socket) {
+            return Ok(stream);
+        }
+        let mut started = lock(&self.started);
+        // Another thread may have started one while this one waited.
+        if let Ok(stream) = UnixStream::connect(&self.options.socket) {
+            return Ok(stream);
+        }
+        // One that does not answer at its socket is of no use: it is on its way out, or hangs.
+        *started = None;
+        let options = &self.options;
+        *started = Some(Started::start(
+            &options.program,
+            &options.args,
+            &options.env,
+            &options.socket,
+            options.ready_timeout,
+        )?);
+        UnixStream::connect(&options.socket).map_err(|source| self.broken(source))
+    }
+
+    fn broken(&self, source: io::Error) -> ClientError {
+        ClientError::Connection {
+            socket: self.options.socket.clone(),
+            source,
+        }
+    }
+
+    /// An id that no other request of this board has: the worker remembers those of upscales.
+    fn make_id(&self) -> String {
+        let number = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let nanos = since.map_or(0, |since| since.as_nanos());
+        format!("{:x}-{nanos:x}-{number:x}", std::process::id())
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One connection, kept between calls; see [`Client::session`].
+#[derive(Debug)]
+pub struct Session<'client> {
+    client: &'client Client,
+    stream: Option<UnixStream>,
+}
+
+impl Session<'_> {
+    /// As [`Client::call`], on this connection.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call(&mut self, task: &Task) -> Result<Value, ClientError> {
+        self.call_with(task, |_| {})
+    }
+
+    /// As [`Client::call_with`], on this connection.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_with(
+        &mut self,
+        task: &Task,
+        mut heed: impl FnMut(&Progress),
+    ) -> Result<Value, ClientError> {
+        let request = Request {
+            // The same in each try: an upscale that a lost connection hid is not done again.
+            id: self.client.make_id(),
+            task: task.clone(),
+        };
+        let body = request
+            .to_body()
+            .map_err(|error| ClientError::Invalid(error.to_string()))?;
+        if body.len() > frame::BODY_MAX {
+            let text = format!("{} bytes, the maximum is {}", body.len(), frame::BODY_MAX);
+            return Err(ClientError::Invalid(text));
+        }
+        let mut tries = 1;
+        loop {
+            let outcome = self.attempt(&request.id, &body, &mut heed);
+            let Err(error) = outcome else { return outcome };
+            self.stream = None;
+            if !error.is_worth_a_retry() || tries == TRIES_MAX {
+                return Err(error);
+            }
+            tries += 1;
+            thread::sleep(self.client.options.retry_pause);
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        id: &str,
+        body: &[u8],
+        heed: &mut impl FnMut(&Progress),
+    ) -> Result<Value, ClientError> {
+        let client = self.client;
+        let broken = |error| client.broken(error);
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => none.insert(client.connect()?),
+        };
+        let peer = Peer::of(stream).map_err(broken)?;
+        let timeout = client.options.silence_timeout;
+        stream.set_read_timeout(Some(timeout)).map_err(broken)?;
+        stream.set_write_timeout(Some(timeout)).map_err(broken)?;
+        let late = |error: io::Error| {
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+            ) {
+                return match error.kind() {
+                    io::ErrorKind::InvalidData => ClientError::Malformed(error.to_string()),
+                    _ => client.broken(error),
+                };
+            }
+            if let Some(peer) = &peer {
+                peer.kill();
+            }
+            ClientError::Timeout(timeout)
+        };
+        frame::write(&mut *stream, body).map_err(late)?;
+        stream.flush().map_err(broken)?;
+        loop {
+            let answer = frame::read(&mut *stream).map_err(late)?.ok_or_else(|| {
+                let text = "the worker ended before it answered";
+                client.broken(io::Error::new(io::ErrorKind::UnexpectedEof, text))
+            })?;
+            if let Some(outcome) = judge(id, &answer, heed)? {
+                return outcome;
+            }
+        }
+    }
+}
+
+/// The outcome that `answer` is; `None` for progress. The outer error is of the connection, the inner one
+/// the worker's answer.
+fn judge(
+    id: &str,
+    answer: &[u8],
+    heed: &mut impl FnMut(&Progress),
+) -> Result<Option<Result<Value, ClientError>>, ClientError> {
+    let response: Response = serde_json::from_slice(answer)
+        .map_err(|error| ClientError::Malformed(error.to_string()))?;
+    // Answers come in order and one request is open, so this is about ours even where the worker
+    // could not read its id.
+    if response.id != id && response.id != ID_UNKNOWN {
+        let text = format!("it answers {:?}, asked was {id:?}", response.id);
+        return Err(ClientError::Malformed(text));
+    }
+    Ok(match response.status {
+        Status::Success => Some(Ok(response.data)),
+        Status::Error => {
+            let message = response
+                .error
+                .unwrap_or_else(|| "without a reason".to_owned());
+            Some(Err(ClientError::Refused { message }))
+        }
+        Status::Progress => {
+            if let Ok(progress) = serde_json::from_value(response.data) {
+                heed(&progress);
+            }
+            None
+        }
+    })
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        *lock(&self.client.connections.open) -= 1;
+        self.client.connections.changed.notify_one();
+    }
+}
+
+/// A panic elsewhere leaves nothing half done behind these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
