@@ -1,5 +1,9 @@
 //! The verbs: what is done in which order, what is said of it, and the exit code.
 
+mod left;
+mod lines;
+mod list;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,27 +11,24 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use plimsoll::beacon::{Beacon, BeaconOptions};
-use plimsoll::runs::SortOptions;
 use plimsoll::stage::Stage;
-use plimsoll::stream::TempSpace;
 
 use crate::bandwidth::Bandwidth;
 use crate::config::{Command, LogLevel, RunArguments};
 use crate::divide;
 use crate::import;
-use crate::listing::{
-    BucketListing, Hints, IgnoresStartAfter, KnownHints, Lister, Options, SortedListing, Strategy,
-    Unordered,
-};
 use crate::look;
-use crate::memory::{self, LISTER_BYTES, Memory, PAGE_BYTES};
+use crate::memory::{self, Memory};
 use crate::metrics::Metrics;
 use crate::remote::{Place, Remote};
 use crate::report::Log;
 use crate::s3::Client;
-use crate::scan::{Cancelled, ScanCounts, UntilCancelled, scan};
-use crate::state::{Generation, Lock, Manifest, State};
+use crate::scan::{Cancelled, ScanCounts};
+use crate::state::{Lock, Manifest, State};
 use crate::work::{Phase, Progress, SideAtFault, Work, now};
+use left::{Left, withheld};
+use lines::{tell_scan, tell_uploads};
+use list::list;
 
 /// Both sides are equal; something is left.
 pub(crate) const EQUAL: u8 = 0;
@@ -233,93 +234,6 @@ fn set_by_signals() -> Result<Arc<AtomicBool>> {
     Ok(cancel)
 }
 
-/// What that may take on disk: more than the listing of any bucket.
-const SORT_DISK_BYTES: u64 = 1 << 40;
-
-/// The listing beside what is known. Where the source does not begin a listing where it is asked to, it
-/// is listed once more without that; where it does not list in order, once more, and sorted.
-fn list(
-    arguments: &RunArguments,
-    log: &Log,
-    client: &Arc<Client>,
-    state: &State,
-    cancel: &AtomicBool,
-) -> Result<(ScanCounts, Generation)> {
-    let memory = Memory::begin(&arguments.plan)?;
-    let held = memory.listing.reserve(arguments.plan.listing_bytes())?;
-    let mut options = arguments.listing()?;
-    let lister: Arc<dyn Lister> = client.clone();
-    let mut listed = list_ranges(&lister, &options, log, state, cancel);
-    if let Err(error) = &listed
-        && error.is::<IgnoresStartAfter>()
-    {
-        log.error(format!(
-            "{error}: it is listed again, one page after the other"
-        ));
-        (options.strategy, options.is_from_start) = (Strategy::Flat, true);
-        listed = list_ranges(&lister, &options, log, state, cancel);
-    }
-    let unordered = match listed {
-        Err(error) if error.is::<Unordered>() => error,
-        ended => return ended,
-    };
-    log.error(format!(
-        "{unordered}: it is listed again and sorted, and deletes nothing"
-    ));
-    drop(held);
-    let _page = memory.listing.reserve(LISTER_BYTES + PAGE_BYTES)?;
-    let _held = memory.sort.reserve(arguments.plan.sort_bytes)?;
-    let sort = SortOptions {
-        memory_bytes: arguments.plan.sort_bytes as usize,
-        space: TempSpace::new(&arguments.state.state, SORT_DISK_BYTES)?,
-    };
-    let mut listing = SortedListing::read(&**client, &options.prefix, &options.range, sort)?;
-    let listing = &mut UntilCancelled {
-        listing: &mut listing,
-        cancel,
-        listed: 0,
-        each: &|batches| log.memory(&format!("AFTER_BATCH_{batches}")),
-    };
-    let mut next = state.next()?;
-    let mut counts = scan(state.known()?, listing, &mut next)?;
-    counts.is_unordered = true;
-    Ok((counts, next))
-}
-
-fn list_ranges(
-    lister: &Arc<dyn Lister>,
-    options: &Options,
-    log: &Log,
-    state: &State,
-    cancel: &AtomicBool,
-) -> Result<(ScanCounts, Generation)> {
-    let base = state.base();
-    let known = KnownHints::new(base.frame_starts(), base.figures().entries);
-    let known: Option<Box<dyn Hints>> = match base.figures().entries {
-        0 => None,
-        _ => Some(Box::new(known)),
-    };
-    let rate = *log;
-    let tell = move |each| rate.info(format!("S3 listing: current RPS = {each} req/s"));
-    let mut listing = BucketListing::start(lister, options, known, Box::new(tell))?;
-    let mut next = state.next()?;
-    let until = &mut UntilCancelled {
-        listing: &mut listing,
-        cancel,
-        listed: 0,
-        each: &|batches| log.memory(&format!("AFTER_BATCH_{batches}")),
-    };
-    let mut counts = scan(state.known()?, until, &mut next)?;
-    counts.doubt = listing.doubt();
-    if let Some(doubt) = &counts.doubt {
-        log.error(format!(
-            "{doubt}: what is missing may be there all the same"
-        ));
-    }
-    log.debug(format!("{:?}", listing.figures()));
-    Ok((counts, next))
-}
-
 /// Deletes, where the listing and the limits allow it.
 fn delete(
     arguments: &RunArguments,
@@ -347,133 +261,6 @@ fn delete(
     ));
     left.add(&deleted);
     Ok(())
-}
-
-/// Why nothing may be deleted, if that is so. That the listing is whole was made sure of before.
-fn withheld(arguments: &RunArguments, counts: &ScanCounts) -> Option<String> {
-    let wanted = counts.after.deleted_in_source;
-    if arguments.allow_mass_delete {
-        return None;
-    }
-    if counts.is_unordered {
-        return Some(
-            "the source does not list in order, so what it leaves out can't be told; \
-             --allow-mass-delete to trust it"
-                .to_owned(),
-        );
-    }
-    if let Some(doubt) = &counts.doubt {
-        return Some(format!("{doubt}; --allow-mass-delete to trust it"));
-    }
-    if counts.listed == 0 {
-        return Some(
-            "the bucket is empty, which is more often a mistake; --allow-mass-delete if it is none"
-                .to_owned(),
-        );
-    }
-    let known = counts.before.total();
-    let allowed = arguments.deletions_max(known);
-    (wanted > allowed).then(|| {
-        format!(
-            "{allowed} are allowed of {known} files known; look whether the bucket is right, then raise \
-             --max-delete or give --allow-mass-delete"
-        )
-    })
-}
-
-/// What a run leaves undone.
-#[derive(Debug, Default)]
-struct Left {
-    failed: u64,
-    waiting: u64,
-    skipped: u64,
-    refused: u64,
-    withheld: u64,
-    is_cancelled: bool,
-}
-
-impl Left {
-    fn cancelled() -> Left {
-        Left {
-            is_cancelled: true,
-            ..Left::default()
-        }
-    }
-
-    fn add(&mut self, progress: &Progress) {
-        self.failed += progress.failed;
-        self.waiting += progress.waiting;
-        self.skipped += progress.skipped;
-    }
-
-    fn tell(&self, log: &Log) -> u8 {
-        let all = self.failed + self.waiting + self.skipped + self.refused + self.withheld;
-        if all == 0 && !self.is_cancelled {
-            log.info("Synchronization run completed successfully");
-            return EQUAL;
-        }
-        let ended = match self.is_cancelled {
-            true => "was ended by a signal",
-            false => "completed in part",
-        };
-        log.error(format!(
-            "Synchronization run {ended}: failed={}, waiting={}, skipped={}, refused_keys={}, \
-             withheld_deletions={}",
-            self.failed, self.waiting, self.skipped, self.refused, self.withheld
-        ));
-        PARTIAL
-    }
-}
-
-fn tell_scan(log: &Log, counts: &ScanCounts) {
-    let before = &counts.before;
-    log.info(format!(
-        "PrepareForScan: processed={}, SYNCED→TEMP_DELETED={}, NEW={}, DELETED_ON_S3={}, TEMP_DELETED=0, \
-         ERROR={}",
-        before.total(),
-        before.synced,
-        before.new,
-        before.deleted_in_source,
-        before.error
-    ));
-    log.info(format!(
-        "ProcessSource: total={}, new={}, TEMP_DELETED→SYNCED={}, TEMP_DELETED→NEW={}, \
-         DELETED_ON_S3→NEW={}, DELETED_ON_S3→SYNCED={}, NEW(updated)={}",
-        counts.listed,
-        counts.new,
-        counts.synced_to_synced,
-        counts.synced_to_new,
-        counts.deleted_to_new,
-        counts.deleted_to_synced,
-        counts.new_again
-    ));
-    log.info(format!(
-        "FinalizeStates: TEMP_DELETED→DELETED_ON_S3={}, dropped={}; {}",
-        counts.to_deleted,
-        counts.dropped,
-        counts.after.line()
-    ));
-    if counts.folder_markers > 0 {
-        log.info(format!(
-            "{} folder markers (keys that end in /) are no files",
-            counts.folder_markers
-        ));
-    }
-    for (refusal, count) in &counts.refused {
-        log.error(format!("{count} keys are not mirrored: {refusal}"));
-    }
-}
-
-fn tell_uploads(log: &Log, counts: &ScanCounts, uploaded: &Progress) {
-    log.info(format!(
-        "SyncNewFiles: scanned={}, NEW_files={}, synced={}, failed={}, waiting={}, total_size={}",
-        uploaded.looked_at,
-        counts.after.new + counts.after.error,
-        uploaded.done,
-        uploaded.failed,
-        uploaded.waiting,
-        uploaded.bytes
-    ));
 }
 
 /// The scan of a run, which is then dropped. It takes the lock, as its files are written beside.
