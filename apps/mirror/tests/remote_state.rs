@@ -6,10 +6,14 @@
 mod folder;
 mod servers;
 
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
+use plimsoll_mirror::s3::objects::{Condition, Swap};
+use plimsoll_mirror::s3::{Client, Credentials, Settings};
 use serde_json::json;
 use servers::{Run, Servers};
 
@@ -222,4 +226,52 @@ fn what_can_not_have_a_state_is_told() {
     let gone = request(&servers, "DELETE", &format!("/state-{name}/{first}"));
     assert!(gone.contains("204"), "{first}: {gone}");
     run(&servers, name, "two").expect(1, &["a segment of the journal", "is missing at byte 0"]);
+}
+
+#[test]
+fn long_files_are_put_in_parts() {
+    let name = "parts";
+    let Some(servers) = filled(name) else {
+        return;
+    };
+    let client = Client::new(Settings {
+        endpoint: format!("http://127.0.0.1:{}", servers.s3),
+        bucket: format!("state-{name}"),
+        credentials: Credentials {
+            access_key_id: "key".to_owned(),
+            secret_access_key: "secret".to_owned(),
+            region: "us-east-1".to_owned(),
+        },
+        idle: Duration::from_secs(30),
+        tries: 3,
+        requests_per_second: 0,
+        connections: 1,
+        certificates: Vec::new(),
+    });
+    let client = client.unwrap();
+    let bytes: Vec<u8> = (0..12_000_000_u32).map(|n| (n / 1000) as u8).collect();
+    let path = servers.folder.path("long");
+    fs::write(&path, &bytes).unwrap();
+    let file = File::open(&path).unwrap();
+    // 5 MiB is the least that a part may have.
+    client.put_file("a/long", &file, 5 << 20).unwrap();
+    let mut back = Vec::new();
+    let mut object = client.open_object("a/long").unwrap();
+    object.read_to_end(&mut back).unwrap();
+    assert!(back == bytes, "{} bytes came back", back.len());
+    let listed = request(&servers, "GET", &format!("/state-{name}?uploads"));
+    assert!(!listed.contains("<UploadId>"), "{listed}");
+    let swap = |bytes: &[u8], condition| client.swap_object("a/one", bytes, condition).unwrap();
+    let Swap::Done(etag) = swap(b"1", Condition::Absent) else {
+        panic!("nothing was there");
+    };
+    // The same once more is what a try whose answer was lost looks like.
+    assert_eq!(swap(b"1", Condition::Absent), Swap::Done(etag.clone()));
+    assert_eq!(swap(b"2", Condition::Absent), Swap::Conflict);
+    assert!(matches!(swap(b"2", Condition::Is(&etag)), Swap::Done(_)));
+    assert_eq!(swap(b"3", Condition::Is(&etag)), Swap::Conflict);
+    client.delete_object("a/one").unwrap();
+    client.delete_object("a/one").unwrap();
+    assert!(client.read_object("a/one").unwrap().is_none());
+    assert_eq!(swap(b"3", Condition::Is(&etag)), Swap::Conflict);
 }

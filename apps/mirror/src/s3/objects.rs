@@ -170,7 +170,7 @@ impl Client {
             text_of(self.exchange("POST", path, &query, &[], body)?)
         })?;
         // Also a failure may come with status 200, behind blanks that keep the connection.
-        match answer.contains("CompleteMultipartUploadResult") {
+        match answer.contains("<ETag>") && !answer.contains("<Error>") {
             true => Ok(()),
             false => Err(failed(format!("POST {path}: {}", answer.trim()))),
         }
