@@ -10,8 +10,11 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Barrier};
+use std::thread;
 use std::time::Duration;
 
+use plimsoll_mirror::remote::lease::Lease;
 use plimsoll_mirror::s3::objects::{Condition, Swap};
 use plimsoll_mirror::s3::{Client, Credentials, Settings};
 use serde_json::json;
@@ -172,6 +175,83 @@ fn who_slept_through_its_lease_does_no_harm() {
     assert!(files.values().all(|text| text == "second"), "{files:?}");
     let third = run(&servers, name, "two");
     third.expect(0, &["TEMP_DELETED→SYNCED=60", "completed successfully"]);
+}
+
+#[test]
+fn one_of_two_that_look_alike_takes_a_lease() {
+    let Some(mut servers) = Servers::start("alike") else {
+        return;
+    };
+    servers.put(
+        "LEASE",
+        r#"{"holder":"gone","epoch":4,"term_seconds":1,"beat":9}"#,
+    );
+    let client = Arc::new(
+        Client::new(Settings {
+            endpoint: format!("http://127.0.0.1:{}", servers.s3),
+            bucket: "bucket".to_owned(),
+            credentials: Credentials {
+                access_key_id: "key".to_owned(),
+                secret_access_key: "secret".to_owned(),
+                region: "us-east-1".to_owned(),
+            },
+            idle: Duration::from_secs(10),
+            tries: 2,
+            requests_per_second: 0,
+            connections: 2,
+            certificates: Vec::new(),
+        })
+        .unwrap(),
+    );
+    // One process, so the same machine and number; both have seen the same lease when they swap it.
+    let both = Barrier::new(2);
+    let take = || {
+        Lease::take(&client, "LEASE", Duration::from_secs(3), &|text| {
+            if text.contains("was not heard of: its lease") {
+                both.wait();
+            }
+        })
+    };
+    let (one, other) = thread::scope(|scope| {
+        let other = scope.spawn(take);
+        (take(), other.join().unwrap())
+    });
+    let error = match (&one, &other) {
+        (Ok(lease), Err(error)) | (Err(error), Ok(lease)) => {
+            assert_eq!(lease.epoch, 5);
+            error
+        }
+        _ => panic!("{one:?}, {other:?}"),
+    };
+    assert!(
+        format!("{error:#}").contains("another run was faster"),
+        "{error:#}"
+    );
+}
+
+#[test]
+fn what_others_have_beside_a_state_stays() {
+    let name = "beside";
+    let Some(mut servers) = Servers::start(name) else {
+        return;
+    };
+    servers.put("photos/a", "a");
+    for key in ["e.jpg", "e-books/a", "e0000/a"] {
+        servers.put(key, "of somebody else");
+    }
+    // The second removes what the first put.
+    for _ in 0..2 {
+        let mut run = servers.command("run");
+        run.arg("--state=s3://bucket").arg("--s3-prefix=photos/");
+        run.arg(format!(
+            "--state-cache={}",
+            servers.folder.path("one").display()
+        ));
+        Run::of(run.output().unwrap()).expect(0, &["completed successfully"]);
+    }
+    let page = servers.page();
+    // Theirs, the photo, the lease, the manifest, and three files of one holder.
+    assert_eq!(page, 3 + 1 + 5);
 }
 
 #[test]

@@ -53,6 +53,10 @@ impl Segments {
         let Some((first, rest)) = offsets.split_first() else {
             return;
         };
+        // Who has taken over may be reading them.
+        if !self.fence.holds() {
+            return;
+        }
         let key = segment(&self.journal, *first);
         if self.client.put_object(&key, &bytes).is_ok() {
             for offset in rest {

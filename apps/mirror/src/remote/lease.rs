@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
 use crate::s3::Client;
@@ -31,6 +32,10 @@ struct Held {
     term_seconds: u64,
     /// Rises with each renewal, so that no two objects have the same bytes.
     beat: u64,
+    /// By chance: a swap whose answer was lost is known by its bytes, and containers share names of machines
+    /// and numbers of processes.
+    #[serde(default)]
+    id: String,
 }
 
 /// Whether the lease is still there, to be asked before anything that lasts.
@@ -115,6 +120,7 @@ impl Lease {
             epoch: before.as_ref().map_or(1, |before| before.epoch + 1),
             term_seconds: term.as_secs(),
             beat: 0,
+            id: by_chance()?,
         };
         let condition = match &etag {
             Some(etag) => Condition::Is(etag),
@@ -254,7 +260,7 @@ fn free(client: &Client, key: &str, tell: &dyn Fn(&str)) -> Result<(Option<Held>
 
 /// Makes sure that the server honours conditions: without them two runs could change a state at once.
 fn probe(client: &Client, key: &str) -> Result<()> {
-    let probe = format!("{key}.probe-{}", std::process::id());
+    let probe = format!("{key}.probe-{}", by_chance()?);
     let honours = || -> Result<bool> {
         let first = client.swap_object(&probe, b"1", Condition::Absent)?;
         let again = client.swap_object(&probe, b"2", Condition::Absent)?;
@@ -270,6 +276,14 @@ fn probe(client: &Client, key: &str) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// 128 bits that nobody else has.
+fn by_chance() -> Result<String> {
+    let mut bytes = [0; 16];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| anyhow!("the system gives no random bytes"))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// This process, for people.

@@ -302,7 +302,7 @@ impl Remote {
             let name = key.strip_prefix(&self.place.prefix).unwrap_or(key);
             let is_in = |all: &[String]| all.iter().any(|one| name.starts_with(one.as_str()));
             let is_past = name < own.as_str() || is_in(&before);
-            if is_past && !is_in(kept) {
+            if is_past && is_of_state(name) && !is_in(kept) {
                 old.push(key.to_owned());
             }
             Ok(())
@@ -323,6 +323,26 @@ impl Remote {
     }
 }
 
+/// Whether a name below the prefix is one that [`Remote`] gives: others may have objects there as well.
+fn is_of_state(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is = |name: &str, begin: &str, end: &str| {
+        let rest = name.strip_prefix(begin);
+        let number = rest.and_then(|rest| rest.strip_suffix(end));
+        number.is_some_and(is_number)
+    };
+    let Some((holder, file)) = name.split_once('/') else {
+        return false;
+    };
+    let is_file = match file.split_once('/') {
+        None => is(file, "base-", ".run") || is(file, "delta-", ".run"),
+        Some((journal, offset)) => {
+            is(journal, "journal-", ".log") && offset.len() == 16 && is_number(offset)
+        }
+    };
+    is(holder, "e", "") && holder.len() > 6 && is_file
+}
+
 /// In the current folder, one for each place.
 fn default_folder(place: &Place) -> PathBuf {
     let name: String = format!("{}-{}", place.bucket, place.prefix.trim_end_matches('/'))
@@ -336,6 +356,30 @@ fn default_folder(place: &Place) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_names_of_a_state_are_its_own() {
+        for own in [
+            "e000001/base-1.run",
+            "e1000000/delta-20.run",
+            "e000002/journal-3.log/0000000000000064",
+        ] {
+            assert!(is_of_state(own), "{own}");
+        }
+        for other in [
+            "e.jpg",
+            "e-books/a.pdf",
+            "e0000/base-1.run",
+            "e000001/base-1.run.gz",
+            "e000001/base-.run",
+            "e000001/x/base-1.run",
+            "e000001/journal-3.log",
+            "e000001/journal-3.log/64",
+            "e000001/journal-3.log/0000000000000064/x",
+        ] {
+            assert!(!is_of_state(other), "{other}");
+        }
+    }
 
     #[test]
     fn places() {
