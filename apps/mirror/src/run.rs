@@ -55,8 +55,10 @@ fn enter(command: &mut Command) -> Result<Option<Remote>> {
     let mut source = None;
     if let Some(run) = command.run_mut() {
         log = Log::plain(run);
-        if Place::parse(&run.state.state)?.is_some() {
-            source = Some(run.source()?);
+        if let Some(place) = Place::parse(&run.state.state)? {
+            let of_source = run.source()?;
+            place.refuse_within(run, &of_source)?;
+            source = Some(of_source);
         }
     }
     let Some(state) = command.state_mut() else {

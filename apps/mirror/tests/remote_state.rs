@@ -292,6 +292,9 @@ fn what_can_not_have_a_state_is_told() {
     let mut nowhere = servers.command("run");
     nowhere.arg("--state=s3://");
     Run::of(nowhere.output().unwrap()).expect(1, &["a state on S3 is s3://BUCKET/PREFIX"]);
+    let mut among = servers.command("run");
+    among.arg("--state=s3://bucket/state");
+    Run::of(among.output().unwrap()).expect(1, &["is among the keys that are mirrored"]);
     let mut unknown = Command::new(env!("CARGO_BIN_EXE_mirror"));
     unknown.args(["status", "--state=s3://b/p"]).env_clear();
     Run::of(unknown.output().unwrap()).expect(1, &["give --state-s3-endpoint, or set S3_ENDPOINT"]);

@@ -29,7 +29,7 @@ use plimsoll::runs::Run;
 use plimsoll::stream::AtomicFile;
 use serde::{Deserialize, Serialize};
 
-use crate::config::StateArguments;
+use crate::config::{RunArguments, StateArguments};
 use crate::s3::objects::{Condition, PART_BYTES, Swap};
 use crate::s3::{Client, Settings};
 use crate::state::journal::JournalWriter;
@@ -39,6 +39,9 @@ use lease::{Fence, Lease};
 const SCHEME: &str = "s3://";
 const MANIFEST: &str = "MANIFEST";
 const LEASE: &str = "LEASE";
+
+/// A run publishes once in its life: no three do while one file is read.
+const PULLS_MAX: usize = 3;
 
 /// Where a state on S3 is: `s3://BUCKET/PREFIX`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +75,24 @@ impl Place {
                 prefix => format!("{prefix}/"),
             },
         }))
+    }
+}
+
+impl Place {
+    /// # Errors
+    /// It is among what is mirrored: the state would be mirrored with it, and change with each run.
+    pub fn refuse_within(&self, run: &RunArguments, source: &Settings) -> Result<()> {
+        let endpoint = run.state.state_s3_endpoint.as_ref();
+        let is_there = endpoint
+            .is_none_or(|own| own.trim_end_matches('/') == source.endpoint.trim_end_matches('/'));
+        if is_there && self.bucket == source.bucket && self.prefix.starts_with(&run.s3_prefix) {
+            bail!(
+                "--state s3://{}/{}: that is among the keys that are mirrored; give it a bucket of its own, or                  a prefix that --s3-prefix leaves out",
+                self.bucket,
+                self.prefix
+            );
+        }
+        Ok(())
     }
 }
 
@@ -149,8 +170,15 @@ impl Remote {
             lease,
             index: None,
         };
-        remote
-            .pull(access)
+        let mut pulled = remote.pull(access);
+        // Without the lease, what was named may be replaced before it is read.
+        for _ in 1..PULLS_MAX {
+            if pulled.is_ok() || access == Access::Change {
+                break;
+            }
+            pulled = remote.pull(access);
+        }
+        pulled
             .with_context(|| format!("pull the state {shown} into {}", remote.folder.display()))?;
         arguments.state = remote.folder.clone();
         Ok(Some(remote))
@@ -287,8 +315,10 @@ impl Remote {
             );
         };
         let kept = [&index.base, &index.delta, &index.journal].map(Clone::clone);
-        self.remove_old(&kept, epoch, before.map(|(index, ..)| index.clone()))?;
+        let before = before.map(|(index, ..)| index.clone());
         self.index = Some((index, manifest, etag));
+        // It is published; what is left of the one before is removed by the next run.
+        let _ = self.remove_old(&kept, epoch, before);
         Ok(())
     }
 
