@@ -64,7 +64,15 @@ fn enter(command: &mut Command) -> Result<Option<Remote>> {
     let Some(state) = command.state_mut() else {
         return Ok(None);
     };
-    Remote::enter(state, source, access, &|text| log.error(text))
+    let is_run = source.is_some();
+    let remote = Remote::enter(state, source, access, &|text| log.error(text))?;
+    if remote.is_some() && is_run {
+        log.info(format!(
+            "the state is pulled into {}",
+            state.state.display()
+        ));
+    }
+    Ok(remote)
 }
 
 fn verb(command: Command, remote: &mut Option<Remote>) -> Result<ExitCode> {

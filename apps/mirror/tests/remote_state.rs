@@ -100,7 +100,14 @@ fn another_machine_goes_on_where_one_was_killed() {
     first.kill().unwrap();
     first.wait().unwrap();
     let second = run(&servers, name, "two");
-    second.expect(0, &["its lease is taken over", "failed=0"]);
+    second.expect(
+        0,
+        &[
+            "its lease is taken over",
+            "failed=0",
+            "the state is pulled into ",
+        ],
+    );
     let expected = servers.files();
     assert_eq!(expected.len(), FILES);
     let synced = second.text.split("synced=").nth(1).unwrap();
