@@ -1,6 +1,7 @@
 //! A board: the database and what of it is in memory, kept equal.
 
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use anyhow::{Context, Result};
 use rusqlite::OptionalExtension;
@@ -8,14 +9,15 @@ use rusqlite::OptionalExtension;
 use crate::catalog::Catalog;
 use crate::query::Query;
 use crate::search::{self, Found, Page};
-use crate::store::{self, Explain, Store, StoreOptions};
+use crate::store::{self, Access, Explain, Store, StoreOptions};
 use crate::suggest::{self, Group};
 
-/// An open board, of one thread at a time: its connection is. The catalog alone can be shared.
+/// An open board, of one thread at a time: its connection is. Its catalog is shared with its readers.
 #[derive(Debug)]
 pub struct Board {
     pub(crate) store: Store,
-    pub(crate) catalog: Catalog,
+    catalog: Arc<RwLock<Catalog>>,
+    options: StoreOptions,
     /// Of the database when the catalog was read, or last followed it.
     pub(crate) data_version: i64,
 }
@@ -30,8 +32,27 @@ impl Board {
         let (catalog, data_version) = read_catalog(&store)?;
         Ok(Board {
             store,
-            catalog,
+            catalog: Arc::new(RwLock::new(catalog)),
+            options,
             data_version,
+        })
+    }
+
+    /// Another connection to the same database, to be read only, with the same catalog: for another thread.
+    /// It follows the edits of this board, and is not to be asked for a refresh of its own.
+    ///
+    /// # Errors
+    /// As [`Store::open`] says.
+    pub fn reader(&self) -> Result<Board> {
+        let options = StoreOptions {
+            access: Access::ReadOnly,
+            ..self.options
+        };
+        Ok(Board {
+            store: Store::open(self.store.path(), options)?,
+            catalog: Arc::clone(&self.catalog),
+            options,
+            data_version: self.data_version,
         })
     }
 
@@ -40,9 +61,15 @@ impl Board {
         &self.store
     }
 
+    /// The catalog as it is now. Edits wait until it is let go, and this thread must not ask for it twice.
     #[must_use]
-    pub fn catalog(&self) -> &Catalog {
-        &self.catalog
+    pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the catalog, once no reader looks at it.
+    pub(crate) fn change_catalog<T>(&self, act: impl FnOnce(&mut Catalog) -> T) -> T {
+        act(&mut self.catalog.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads the catalog anew if another program has changed the database; says whether.
@@ -59,7 +86,10 @@ impl Board {
 
     pub(crate) fn reload(&mut self) -> Result<()> {
         self.store.refresh_schema()?;
-        (self.catalog, self.data_version) = read_catalog(&self.store)?;
+        let (catalog, data_version) = read_catalog(&self.store)?;
+        self.change_catalog(|old| *old = catalog);
+        self.data_version = data_version;
+        give_back();
         Ok(())
     }
 
@@ -68,7 +98,9 @@ impl Board {
     /// # Errors
     /// As [`search::search`] says.
     pub fn search(&self, query: &Query, page: Page, seed: u64) -> Result<Found> {
-        search::search(&self.catalog, query, page, seed, &|sum| self.id_of_md5(sum))
+        search::search(&self.catalog(), query, page, seed, &|sum| {
+            self.id_of_md5(sum)
+        })
     }
 
     /// The ids of all images that match, ascending.
@@ -76,13 +108,13 @@ impl Board {
     /// # Errors
     /// As [`search::search`] says.
     pub fn all_matches(&self, query: &Query) -> Result<Vec<u32>> {
-        search::all_matches(&self.catalog, query, &|sum| self.id_of_md5(sum))
+        search::all_matches(&self.catalog(), query, &|sum| self.id_of_md5(sum))
     }
 
     /// What may be meant by the last word of `text`.
     #[must_use]
     pub fn suggest(&self, text: &str) -> Vec<Group> {
-        suggest::suggest(&self.catalog, text)
+        suggest::suggest(&self.catalog(), text)
     }
 
     fn id_of_md5(&self, sum: &[u8; 16]) -> Result<Option<u32>> {

@@ -244,7 +244,7 @@ fn stats(board: &Board, form: &FormArguments) -> Result<()> {
 }
 
 fn memory(board: &Board, form: &FormArguments) -> Result<()> {
-    let memory = Memory::read(board.catalog())?;
+    let memory = Memory::read(&board.catalog())?;
     if form.json {
         return say_json(&memory);
     }

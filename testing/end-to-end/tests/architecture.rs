@@ -33,13 +33,25 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("plimsoll", &[]),
     // Programs use the library alone, as anybody's do.
-    ("plimsoll-booru", &["plimsoll"]),
+    (
+        "plimsoll-booru",
+        &[
+            "plimsoll",
+            "plimsoll-booru-picture",
+            "plimsoll-booru-worker-protocol",
+        ],
+    ),
+    ("plimsoll-booru-picture", &["plimsoll"]),
     ("plimsoll-mirror", &["plimsoll"]),
     // The board links this, and no model runtime behind it.
     ("plimsoll-booru-worker-protocol", &[]),
     (
         "plimsoll-booru-tagger",
-        &["plimsoll", "plimsoll-booru-worker-protocol"],
+        &[
+            "plimsoll",
+            "plimsoll-booru-picture",
+            "plimsoll-booru-worker-protocol",
+        ],
     ),
     ("plimsoll-subjects", &["plimsoll"]),
     ("plimsoll-subjects-jemalloc", &["plimsoll-subjects"]),

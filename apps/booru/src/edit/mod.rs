@@ -75,7 +75,7 @@ impl Board {
             if done.has_made_table {
                 self.store.refresh_schema()?;
             }
-            if let Err(error) = self.catalog.apply(done.changes) {
+            if let Err(error) = self.change_catalog(|catalog| catalog.apply(done.changes)) {
                 // The database has it: what is in memory is at fault.
                 self.reload().with_context(|| format!("after {error:#}"))?;
             }
@@ -93,10 +93,11 @@ impl Board {
         if self.store.data_version()? != self.data_version {
             return Ok(None);
         }
+        let catalog = self.catalog();
         let upkeep = full_text::Upkeep::begin(&self.store)?;
         let mut edit = Edit {
             transaction: &transaction,
-            catalog: &self.catalog,
+            catalog: &catalog,
             schema: &self.store.schema,
             changes: Vec::new(),
             added: BTreeMap::new(),
@@ -106,7 +107,7 @@ impl Board {
             has_made_table: Cell::new(false),
         };
         act(&mut edit)?;
-        upkeep.follow(&transaction, &self.catalog, &edit.touched)?;
+        upkeep.follow(&transaction, &catalog, &edit.touched)?;
         let done = edit.finish();
         transaction
             .commit()

@@ -5,6 +5,7 @@
 //! not mapped.
 
 mod schema;
+mod sql;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, TransactionBehavior};
 
 pub(crate) use schema::{SCHEMA, Schema, TAG_COLUMNS, statement_of};
+pub use sql::{Row, Value};
 
 /// Whether the database may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
