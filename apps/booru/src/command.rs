@@ -15,7 +15,9 @@ use crate::edit::{Edited, OldName};
 use crate::memory::{Component, Memory};
 use crate::query::{Category, Order, Query};
 use crate::search::Page;
+use crate::stats::Stats;
 use crate::store::{self, Access, Store};
+use crate::web;
 
 /// `booru` could not do what it was asked.
 pub const FAILED: u8 = 2;
@@ -54,6 +56,8 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Stats { board, form } => stats(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Memory { board, form } => memory(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Doctor { board, deep, form } => return doctor(&board, deep, &form),
+        Command::Serve(arguments) => web::serve(&arguments)?,
+        Command::Passwd { board, remove } => web::password::set(&board, remove)?,
         Command::Tag {
             board,
             read_only,
@@ -178,49 +182,8 @@ fn suggest(board: &Board, text: &str, form: &FormArguments) -> Result<()> {
     say(&lines)
 }
 
-#[derive(Serialize)]
-struct Stats {
-    images: usize,
-    tags: usize,
-    pairs: u64,
-    tags_without_images: u64,
-    categories: Vec<CategoryStats>,
-}
-
-#[derive(Serialize)]
-struct CategoryStats {
-    category: &'static str,
-    tags: u64,
-    pairs: u64,
-}
-
 fn stats(board: &Board, form: &FormArguments) -> Result<()> {
-    let catalog = board.catalog();
-    let named = Category::ALL.map(|category| (category.name(), Some(category)));
-    let mut categories: Vec<CategoryStats> = Vec::new();
-    let mut unused = 0;
-    for (name, category) in named.into_iter().chain([("rating", None)]) {
-        let of_category = catalog
-            .tags()
-            .terms()
-            .filter(|(_, kind)| kind.category() == category);
-        let counts: Vec<u64> = of_category
-            .map(|(term, _)| catalog.count_of(term))
-            .collect();
-        unused += counts.iter().filter(|count| **count == 0).count() as u64;
-        categories.push(CategoryStats {
-            category: name,
-            tags: counts.len() as u64,
-            pairs: counts.iter().sum(),
-        });
-    }
-    let stats = Stats {
-        images: catalog.images().len(),
-        tags: catalog.tags().len(),
-        pairs: categories.iter().map(|category| category.pairs).sum(),
-        tags_without_images: unused,
-        categories,
-    };
+    let stats = Stats::of(&board.catalog());
     if form.json {
         return say_json(&stats);
     }

@@ -87,6 +87,16 @@ pub enum Command {
         #[command(flatten)]
         form: FormArguments,
     },
+    /// Serve a board to browsers until it is told to end.
+    Serve(crate::web::ServeArguments),
+    /// Set the password of a board that is served, asked for or read from the first line of the input.
+    Passwd {
+        /// The folder of the board.
+        board: PathBuf,
+        /// Take the password away.
+        #[arg(long)]
+        remove: bool,
+    },
     /// Change tags and who has them.
     Tag {
         #[command(flatten)]
@@ -167,7 +177,7 @@ pub enum TagCommand {
     ApplyRules,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct BoardArguments {
     /// The folder of a board, or its database.
     pub board: PathBuf,
@@ -200,6 +210,16 @@ pub struct FormArguments {
 pub struct File {
     db_cache_size_mb: Option<u64>,
     images_per_page: Option<usize>,
+    pub(crate) host: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) behind_proxy: Option<bool>,
+    pub(crate) public_read: Option<bool>,
+    pub(crate) app_name: Option<String>,
+    pub(crate) image_directory: Option<PathBuf>,
+    pub(crate) thumb_dir: Option<PathBuf>,
+    pub(crate) upscaled_images_dir: Option<PathBuf>,
+    pub(crate) ingest_directory: Option<PathBuf>,
 }
 
 /// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.
@@ -262,7 +282,7 @@ fn check_per_page(images: usize) -> Result<()> {
     anyhow::bail!("a page has 1 to {PAGE_IMAGES_MAX} images, not {images}")
 }
 
-fn parse_per_page(text: &str) -> Result<usize> {
+pub(crate) fn parse_per_page(text: &str) -> Result<usize> {
     let images = text.parse()?;
     check_per_page(images)?;
     Ok(images)

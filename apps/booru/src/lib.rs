@@ -3,6 +3,7 @@
 //!
 //! A [`board`] is a [`store`], the truth, and a [`catalog`] of it in memory that follows each [`edit`]. A
 //! [`query`] is text parsed without a database; [`search`] and [`suggest`] answer from the catalog alone.
+//! [`web`] serves it all to browsers.
 
 pub mod board;
 pub mod catalog;
@@ -10,8 +11,12 @@ pub mod command;
 pub mod config;
 pub mod doctor;
 pub mod edit;
+pub mod image;
 pub mod memory;
 pub mod query;
+pub mod refusal;
 pub mod search;
+pub mod stats;
 pub mod store;
 pub mod suggest;
+pub mod web;

@@ -22,7 +22,7 @@ const NEEDED: &[(&str, &[&str])] = &[
 ];
 
 /// Tables with their columns, in lower case, as SQLite compares them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Schema {
     tables: BTreeMap<String, BTreeSet<String>>,
     triggers: BTreeSet<String>,

@@ -1,0 +1,319 @@
+//! One image as it is shown: its tags, where it comes from, what it belongs to. Read by a few indexed
+//! queries when it is asked for; nothing of it is kept.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::board::Board;
+use crate::catalog::Kind;
+use crate::missing;
+use crate::query::Category;
+use crate::store::{Row, Value};
+
+/// Relations of a kind that are told; a family of more is looked at by a search.
+pub const RELATIVES_MAX: usize = 200;
+
+/// What is known of an image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Image {
+    #[serde(flatten)]
+    pub link: Link,
+    /// As it stands in the database, below the folder of images.
+    pub filepath: String,
+    pub md5: String,
+    pub width: Option<i64>,
+    pub height: Option<i64>,
+    pub upscaled_width: Option<i64>,
+    pub upscaled_height: Option<i64>,
+    pub score: Option<i64>,
+    pub fav_count: Option<i64>,
+    pub post_id: Option<i64>,
+    pub parent_id: Option<i64>,
+    /// Which of the sources its tags are of.
+    pub active_source: Option<String>,
+    /// UTC.
+    pub ingested_at: Option<String>,
+    pub is_favourite: bool,
+    /// By category, `rating` among them; in a category by name.
+    pub tags: BTreeMap<&'static str, Vec<ImageTag>>,
+    pub sources: Vec<String>,
+    pub pools: Vec<ImagePool>,
+    pub parents: Vec<Link>,
+    pub children: Vec<Link>,
+    pub siblings: Vec<Link>,
+}
+
+/// An image as others name it. Paths are those that the server has the files under.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Link {
+    pub id: u32,
+    pub path: String,
+    pub thumb: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageTag {
+    pub name: String,
+    /// How many images have it.
+    pub count: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImagePool {
+    pub id: i64,
+    pub name: String,
+}
+
+impl Link {
+    #[must_use]
+    pub fn new(id: u32, filepath: &str) -> Link {
+        Link {
+            id,
+            path: format!("images/{filepath}"),
+            thumb: format!("thumbnails/{}", thumbnail(filepath)),
+        }
+    }
+}
+
+/// Where the small picture of an image lies, below the folder of these: `a/b.webp` for `a/b.png`.
+#[must_use]
+pub fn thumbnail(filepath: &str) -> String {
+    let (folder, name) = match filepath.rsplit_once('/') {
+        Some((folder, name)) => (Some(folder), name),
+        None => (None, filepath),
+    };
+    // As the original's: a name that begins with its only dot has no ending.
+    let stem = match name.rsplit_once('.') {
+        Some((stem, _)) if !stem.is_empty() => stem,
+        _ => name,
+    };
+    match folder {
+        Some(folder) => format!("{folder}/{stem}.webp"),
+        None => format!("{stem}.webp"),
+    }
+}
+
+impl Board {
+    /// Where the file of an image lies below the folder of images, if there is such an image.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn find_path(&self, id: u32) -> Result<Option<String>> {
+        let sql = "SELECT filepath FROM images WHERE id = ?1";
+        let path =
+            self.store()
+                .query_row("read the path of an image", sql, &[id.into()], |row| {
+                    row.text(0)
+                })?;
+        Ok(path.flatten())
+    }
+
+    /// The image of this very path.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn find_image(&self, filepath: &str) -> Result<Option<u32>> {
+        let sql = "SELECT id FROM images WHERE filepath = ?1";
+        let id = self
+            .store()
+            .query_row("look for an image", sql, &[filepath.into()], |row| {
+                row.id(0)
+            })?;
+        Ok(id.flatten())
+    }
+
+    /// Tags of an image by name, with what they are.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn tags_of_image(&self, id: u32) -> Result<Vec<(String, Kind, u64)>> {
+        let mut ids = Vec::new();
+        let sql = "SELECT tag_id FROM image_tags WHERE image_id = ?1";
+        self.store()
+            .each_row("read the tags of an image", sql, &[id.into()], |row| {
+                ids.extend(row.id(0)?);
+                Ok(())
+            })?;
+        let catalog = self.catalog();
+        let tags = catalog.tags();
+        // One that another program has just made is not known yet.
+        let terms = ids.into_iter().filter_map(|id| tags.term_of_id(id));
+        let named = terms.map(|term| (tags.name(term), tags.kind(term), catalog.count_of(term)));
+        let mut named: Vec<_> = named.collect();
+        named.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        Ok(named)
+    }
+
+    /// Some ten queries, each by an index.
+    ///
+    /// # Errors
+    /// No such image; what the database says.
+    pub fn image(&self, id: u32) -> Result<Image> {
+        let Some(mut image) = self.image_row(id)? else {
+            missing!("there is no image {id}");
+        };
+        for (name, kind, count) in self.tags_of_image(id)? {
+            let category = match kind {
+                Kind::Rating => "rating",
+                kind => kind.category().unwrap_or(Category::General).name(),
+            };
+            let of_category = image.tags.entry(category).or_default();
+            of_category.push(ImageTag { name, count });
+        }
+        let schema = &self.store().schema;
+        if schema.has_table("sources") && schema.has_table("image_sources") {
+            let sql = "SELECT sources.name FROM image_sources JOIN sources ON sources.id = image_sources.source_id \
+                       WHERE image_sources.image_id = ?1 ORDER BY sources.name";
+            self.of_image("sources", sql, id, |row| {
+                image.sources.extend(row.text(0)?);
+                Ok(())
+            })?;
+        }
+        if schema.has_table("pools") && schema.has_table("pool_images") {
+            let sql = "SELECT pools.id, pools.name FROM pool_images JOIN pools ON pools.id = pool_images.pool_id \
+                       WHERE pool_images.image_id = ?1 ORDER BY pools.name";
+            self.of_image("pools", sql, id, |row| {
+                image.pools.push(ImagePool {
+                    id: row.integer(0)?.unwrap_or(0),
+                    name: row.text(1)?.unwrap_or_default(),
+                });
+                Ok(())
+            })?;
+        }
+        if schema.has_table("favourites") {
+            let sql = "SELECT 1 FROM favourites WHERE image_id = ?1";
+            self.of_image("favourites", sql, id, |_| {
+                image.is_favourite = true;
+                Ok(())
+            })?;
+        }
+        self.read_relatives(&mut image)?;
+        Ok(image)
+    }
+
+    fn image_row(&self, id: u32) -> Result<Option<Image>> {
+        let schema = &self.store().schema;
+        let columns = [
+            "filepath",
+            "md5",
+            "image_width",
+            "image_height",
+            "upscaled_width",
+            "upscaled_height",
+            "score",
+            "fav_count",
+            "post_id",
+            "parent_id",
+            "active_source",
+            "ingested_at",
+        ];
+        let columns = columns.map(|column| schema.column("images", column));
+        let sql = format!("SELECT {} FROM images WHERE id = ?1", columns.join(", "));
+        self.store()
+            .query_row("read an image", &sql, &[id.into()], |row| {
+                let filepath = row.text(0)?.unwrap_or_default();
+                Ok(Image {
+                    link: Link::new(id, &filepath),
+                    filepath,
+                    md5: row.text(1)?.unwrap_or_default(),
+                    width: row.integer(2)?,
+                    height: row.integer(3)?,
+                    upscaled_width: row.integer(4)?,
+                    upscaled_height: row.integer(5)?,
+                    score: row.integer(6)?,
+                    fav_count: row.integer(7)?,
+                    post_id: row.integer(8)?,
+                    parent_id: row.integer(9)?,
+                    active_source: row.text(10)?,
+                    ingested_at: row.text(11)?,
+                    is_favourite: false,
+                    tags: BTreeMap::new(),
+                    sources: Vec::new(),
+                    pools: Vec::new(),
+                    parents: Vec::new(),
+                    children: Vec::new(),
+                    siblings: Vec::new(),
+                })
+            })
+    }
+
+    fn of_image(
+        &self,
+        what: &str,
+        sql: &str,
+        id: u32,
+        act: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let what = format!("read the {what} of an image");
+        self.store().each_row(&what, sql, &[id.into()], act)
+    }
+
+    /// By the ids that posts have where they come from, and by what was said by hand.
+    fn read_relatives(&self, image: &mut Image) -> Result<()> {
+        let schema = &self.store().schema;
+        let id = image.link.id;
+        if schema.has("images", "post_id") && schema.has("images", "parent_id") {
+            let by = |column: &str| format!("images WHERE {column} = ?1 AND id <> ?2");
+            let of = |post: Option<i64>| post.filter(|post| *post != 0);
+            if let Some(parent) = of(image.parent_id) {
+                let parameters = [parent.into(), id.into()];
+                self.add_links(&by("post_id"), &parameters, &mut image.parents)?;
+            }
+            if let Some(post) = of(image.post_id) {
+                let parameters = [post.into(), id.into()];
+                self.add_links(&by("parent_id"), &parameters, &mut image.children)?;
+            }
+        }
+        if schema.has_table("image_relations") {
+            let other = |own: &str, other: &str, kind: &str| {
+                format!(
+                    "image_relations JOIN images ON images.id = {other} \
+                     WHERE {own} = ?1 AND relation_type = '{kind}'"
+                )
+            };
+            let (a, b) = ("image_id_a", "image_id_b");
+            let parameters = [id.into()];
+            let add = |from: &str, to: &mut Vec<Link>| self.add_links(from, &parameters, to);
+            add(&other(b, a, "parent_child"), &mut image.parents)?;
+            add(&other(a, b, "parent_child"), &mut image.children)?;
+            add(&other(a, b, "sibling"), &mut image.siblings)?;
+            add(&other(b, a, "sibling"), &mut image.siblings)?;
+        }
+        Ok(())
+    }
+
+    fn add_links(&self, from: &str, parameters: &[Value<'_>], to: &mut Vec<Link>) -> Result<()> {
+        let sql = format!(
+            "SELECT images.id, images.filepath FROM {from} ORDER BY images.id LIMIT {RELATIVES_MAX}"
+        );
+        self.store()
+            .each_row("read the relatives of an image", &sql, parameters, |row| {
+                if let (Some(id), Some(path)) = (row.id(0)?, row.text(1)?)
+                    && !to.iter().any(|link| link.id == id)
+                {
+                    to.push(Link::new(id, &path));
+                }
+                Ok(())
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thumbnail_has_the_name_of_its_image() {
+        for (path, expected) in [
+            ("0ab/x.png", "0ab/x.webp"),
+            ("0ab/x.y.png", "0ab/x.y.webp"),
+            ("x", "x.webp"),
+            ("a.b/x", "a.b/x.webp"),
+            ("a/.png", "a/.png.webp"),
+        ] {
+            assert_eq!(thumbnail(path), expected);
+        }
+    }
+}
