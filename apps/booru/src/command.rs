@@ -5,15 +5,15 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::board::Board;
 use crate::config::{BoardArguments, Command, FormArguments, TagCommand};
 use crate::doctor::{Depth, Diagnosis, diagnose};
-use crate::edit::{Edited, OldName};
+use crate::edit::{Edited, OldName, check_category};
 use crate::memory::{Component, Memory};
-use crate::query::{Category, Order, Query};
+use crate::query::{Order, Query};
 use crate::search::Page;
 use crate::stats::Stats;
 use crate::store::{self, Access, Store};
@@ -332,12 +332,14 @@ fn edit(board: &mut Board, act: TagCommand) -> Result<Edited> {
         false => OldName::IsForgotten,
     };
     match act {
-        TagCommand::Create { name, category } => board.create_tag(&name, category_of(&category)?),
+        TagCommand::Create { name, category } => {
+            board.create_tag(&name, check_category(&category)?)
+        }
         TagCommand::Rename { old, new, alias } => board.rename_tag(&old, &new, old_name(alias)),
         TagCommand::Merge { into, tags, alias } => board.merge_tags(&tags, &into, old_name(alias)),
         TagCommand::Delete { tags } => board.delete_tags(&tags),
         TagCommand::Categorize { category, tags } => {
-            board.categorize_tags(&tags, category_of(&category)?)
+            board.categorize_tags(&tags, check_category(&category)?)
         }
         TagCommand::Add { tag, query, .. } => {
             let images = board.all_matches(&query.parse()?)?;
@@ -352,15 +354,5 @@ fn edit(board: &mut Board, act: TagCommand) -> Result<Edited> {
         TagCommand::Imply { tag, implied } => board.create_rule(&tag, &implied),
         TagCommand::Unimply { tag, implied } => board.delete_rule(&tag, &implied),
         TagCommand::ApplyRules => board.apply_rules(),
-    }
-}
-
-fn category_of(name: &str) -> Result<Category> {
-    match Category::of(name) {
-        Some(category) => Ok(category),
-        None => {
-            let known = Category::ALL.map(Category::name);
-            bail!("{name:?} is no category: {} are", known.join(", "))
-        }
     }
 }

@@ -24,11 +24,12 @@ use rusqlite::Transaction;
 
 use crate::board::Board;
 use crate::catalog::{Catalog, Change, Kind, RATING};
+use crate::missing;
 use crate::query::Category;
 use crate::store::{Explain, Schema, statement_of};
 
 pub use images::CategorizedTags;
-pub use name::{TAG_BYTES_MAX, check_name};
+pub use name::{TAG_BYTES_MAX, check_category, check_name};
 
 /// Whether a name that a tag had goes on leading to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +173,7 @@ impl Edit<'_> {
     fn expect(&self, name: &str) -> Result<TermId> {
         match self.find(name) {
             Some(term) => Ok(term),
-            None => bail!("there is no tag {name:?}"),
+            None => missing!("there is no tag {name:?}"),
         }
     }
 

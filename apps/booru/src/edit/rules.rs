@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::postings::Query;
 
 use super::columns::Words;
 use super::{Edit, Edited};
 use crate::board::Board;
 use crate::store::Explain;
+use crate::{missing, refuse};
 
 /// Implied tags by the tag that implies them directly.
 type Rules = BTreeMap<u32, BTreeSet<u32>>;
@@ -23,7 +24,7 @@ impl Board {
             let tags = &edit.catalog.tags;
             let (tag, implied) = (tags.id(edit.expect(tag)?), tags.id(edit.expect(implied)?));
             if tag == implied {
-                bail!("a tag can't imply itself");
+                refuse!("a tag can't imply itself");
             }
             edit.ensure_table("tag_implications")?;
             let created = match edit.schema.has("tag_implications", "created_at") {
@@ -58,7 +59,7 @@ impl Board {
                 "DELETE FROM tag_implications WHERE source_tag_id = ?1 AND implied_tag_id = ?2";
             let has_rules = edit.schema.has_table("tag_implications");
             if !has_rules || edit.execute("take away a rule", sql, ids)? == 0 {
-                bail!("there is no rule that {tag:?} implies {implied:?}");
+                missing!("there is no rule that {tag:?} implies {implied:?}");
             }
             Ok(())
         })

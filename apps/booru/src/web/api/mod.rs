@@ -3,9 +3,11 @@
 //! A reply is an object with `success: true`, or `{success: false, error}` with a status that says whose
 //! fault it is. One file a subject, each with a router of its own.
 
+mod image;
 mod images;
 mod login;
 mod state;
+mod tags;
 
 use std::sync::Arc;
 
@@ -21,17 +23,20 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::error::Failure;
+use crate::edit::Edited;
 
 pub fn router() -> Router<Arc<App>> {
     Router::new()
+        .merge(image::router())
         .merge(images::router())
         .merge(login::router())
         .merge(state::router())
+        .merge(tags::router())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
 /// The longest JSON. Read, it takes at most fourteen times as much: a list of texts of one letter.
-pub const BODY_BYTES_MAX: usize = 256 << 10;
+pub const BODY_BYTES_MAX: usize = 128 << 10;
 /// A longer one is read where there is room: two at once.
 const SMALL_BODY_BYTES: u64 = 16 << 10;
 
@@ -51,6 +56,26 @@ pub fn reply<T: Serialize>(reply: T) -> Json<Reply<T>> {
         success: true,
         reply,
     })
+}
+
+/// What an edit has changed.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Changed {
+    /// Tags made, renamed, deleted or put elsewhere.
+    tags_changed: u64,
+    /// Tags put on images, each image counted.
+    pairs_added: u64,
+    pairs_removed: u64,
+}
+
+impl From<Edited> for Changed {
+    fn from(edited: Edited) -> Changed {
+        Changed {
+            tags_changed: edited.tags,
+            pairs_added: edited.added,
+            pairs_removed: edited.removed,
+        }
+    }
 }
 
 /// What stands behind the `?` of an address.
