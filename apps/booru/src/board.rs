@@ -62,7 +62,6 @@ impl Board {
     }
 
     /// The catalog as it is now. Edits wait until it is let go, and this thread must not ask for it twice.
-    #[must_use]
     pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
         self.catalog.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,7 +116,7 @@ impl Board {
         suggest::suggest(&self.catalog(), text)
     }
 
-    fn id_of_md5(&self, sum: &[u8; 16]) -> Result<Option<u32>> {
+    pub(crate) fn id_of_md5(&self, sum: &[u8; 16]) -> Result<Option<u32>> {
         let text: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
         let reading = || format!("look for the image with MD5 {text}");
         let sql = "SELECT id FROM images WHERE md5 = ?1";

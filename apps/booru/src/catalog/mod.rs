@@ -8,6 +8,7 @@ mod column;
 mod facets;
 mod images;
 mod load;
+mod room;
 mod tags;
 mod texts;
 
@@ -17,6 +18,7 @@ use plimsoll::postings::{Postings, PostingsIndex};
 
 pub use facets::Facets;
 pub(crate) use facets::LOCAL_TAGGER;
+pub(crate) use images::Numbers;
 pub use images::{ImageBytes, Images};
 pub(crate) use tags::RATING;
 pub use tags::{Kind, TagBytes, Tags};
@@ -85,6 +87,32 @@ pub(crate) enum Change {
     AliasGone {
         name: String,
     },
+    /// An image behind all others, without tags so far.
+    ImageAdded(Box<ImageAdded>),
+    /// Images by number, whose tags are taken off by other changes.
+    ImagesDeleted {
+        images: Postings,
+    },
+    /// By number: whether another image says that this is its parent.
+    Child {
+        image: u32,
+        is: bool,
+    },
+    /// By number: there is an upscaled file of it.
+    Upscaled {
+        image: u32,
+        is: bool,
+    },
+}
+
+/// A row of `images` that is new.
+#[derive(Debug)]
+pub(crate) struct ImageAdded {
+    pub(crate) id: u32,
+    pub(crate) path: String,
+    pub(crate) numbers: Numbers,
+    pub(crate) sources: Vec<String>,
+    pub(crate) has_parent: bool,
 }
 
 impl Catalog {
@@ -180,7 +208,28 @@ impl Catalog {
             }
             Change::Alias { name, tag } => self.tags.set_alias(&name, self.term(tag)?),
             Change::AliasGone { name } => self.tags.remove_alias(&name),
+            Change::ImageAdded(added) => self.add_image(&added)?,
+            Change::ImagesDeleted { images } => {
+                for image in &images {
+                    self.postings.remove_document_of(image, []);
+                    self.images.remove(image);
+                    self.facets.remove(image);
+                }
+            }
+            Change::Child { image, is } => facets::set(&mut self.facets.children, image, is),
+            Change::Upscaled { image, is } => facets::set(&mut self.facets.upscaled, image, is),
         }
+        Ok(())
+    }
+
+    fn add_image(&mut self, added: &ImageAdded) -> Result<()> {
+        let image = self.images.add(added.id, &added.path, added.numbers)?;
+        self.postings.insert_document(image, []);
+        self.facets.add_path(image, &added.path);
+        for source in &added.sources {
+            self.facets.add_source(image, source);
+        }
+        facets::set(&mut self.facets.parents, image, added.has_parent);
         Ok(())
     }
 
