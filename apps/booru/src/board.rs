@@ -127,7 +127,7 @@ impl Board {
         suggest::suggest(&self.catalog(), text)
     }
 
-    fn id_of_md5(&self, sum: &[u8; 16]) -> Result<Option<u32>> {
+    pub(crate) fn id_of_md5(&self, sum: &[u8; 16]) -> Result<Option<u32>> {
         let text: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
         let reading = || format!("look for the image with MD5 {text}");
         let sql = "SELECT id FROM images WHERE md5 = ?1";

@@ -167,7 +167,7 @@ fn compare_words(store: &Store, catalog: &Catalog) -> Result<Option<(u64, u64)>>
     let sql = "SELECT tag_id FROM image_tags WHERE image_id = ?1";
     let mut tags = store.connection.prepare(sql).explain(failing)?;
     let (mut lacking, mut other) = (0, 0);
-    for image in 0..catalog.images.len() as u32 {
+    for image in 0..catalog.images.numbers() as u32 {
         let id = catalog.images.id(image);
         let text: Option<String> = texts
             .query_row([id], |row| row.get(0))

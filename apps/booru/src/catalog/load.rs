@@ -125,7 +125,7 @@ fn read_images(store: &Store, catalog: &mut Catalog) -> Result<()> {
         column("parent_id"),
     );
     each_row(store, "images", &sql, |row| {
-        let image = catalog.images.len() as u32;
+        let image = catalog.images.numbers() as u32;
         let path = text(row, 1)?;
         let ingested = match row.get_ref(6)? {
             ValueRef::Text(text) => std::str::from_utf8(text).ok().and_then(moment::second_of),
@@ -188,7 +188,7 @@ impl Terms<'_> {
 
 fn read_pairs(store: &Store, catalog: &mut Catalog) -> Result<()> {
     let mut postings = std::mem::take(&mut catalog.postings);
-    let mut counts: Vec<i64> = Vec::with_capacity(catalog.images.len());
+    let mut counts: Vec<i64> = Vec::with_capacity(catalog.images.numbers());
     let mut skipped = 0;
     let terms = Terms::of(catalog);
     let mut of_image: Vec<TermId> = Vec::with_capacity(TAGS_EXPECTED);
@@ -199,7 +199,7 @@ fn read_pairs(store: &Store, catalog: &mut Catalog) -> Result<()> {
         postings.insert_document(&catalog.tags, image, of_image.drain(..));
     };
     let images = &catalog.images;
-    let count = images.len() as u32;
+    let count = images.numbers() as u32;
     let sql = "SELECT image_id, tag_id FROM image_tags ORDER BY image_id, tag_id";
     each_row(store, "tags of images", sql, |row| {
         let (of, tag) = (number(row, 0)?, number(row, 1)?);

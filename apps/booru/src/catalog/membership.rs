@@ -37,7 +37,8 @@ pub(crate) enum Membership {
 /// All tags of each image by name, and how many images have each tag.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    images: Vec<Vec<Name>>,
+    /// `None` where there is no image of this number.
+    images: Vec<Option<Vec<Name>>>,
     counts: Vec<u64>,
     interned: Option<HashSet<Arc<str>>>,
 }
@@ -74,7 +75,7 @@ impl Membership {
         }
     }
 
-    /// Puts in the image that follows the last one, or another with tags that it lacks.
+    /// Puts in an image with its tags.
     pub(crate) fn insert_document(
         &mut self,
         tags: &Tags,
@@ -105,6 +106,16 @@ impl Membership {
         match self {
             Membership::Ids(postings) => postings.remove(term, image),
             Membership::Names(names) => names.remove(&tags.name(term), term, image),
+        }
+    }
+
+    /// Takes out an image that has no tags any more.
+    pub(crate) fn remove_image(&mut self, image: u32) {
+        match self {
+            Membership::Ids(postings) => {
+                postings.remove_document_of(image, []);
+            }
+            Membership::Names(names) => names.images[image as usize] = None,
         }
     }
 
@@ -167,7 +178,7 @@ impl Membership {
             }
             Membership::Names(names) => {
                 let query = Named::of(tags, query);
-                let images = 0..names.images.len() as u32;
+                let images = names.numbers();
                 images
                     .filter(|image| query.matches(names, *image))
                     .for_each(act);
@@ -179,7 +190,10 @@ impl Membership {
     pub(crate) fn compact(&mut self) {
         match self {
             Membership::Ids(postings) => postings.compact(),
-            Membership::Names(names) => names.images.iter_mut().for_each(Vec::shrink_to_fit),
+            Membership::Names(names) => {
+                let images = names.images.iter_mut().flatten();
+                images.for_each(Vec::shrink_to_fit);
+            }
         }
     }
 
@@ -196,8 +210,9 @@ impl Names {
     fn make_room(&mut self, image: u32) {
         let len = image as usize + 1;
         if self.images.len() < len {
-            self.images.resize_with(len, Vec::new);
+            self.images.resize_with(len, || None);
         }
+        self.images[image as usize].get_or_insert_default();
     }
 
     fn name(&mut self, name: &str) -> Name {
@@ -218,7 +233,9 @@ impl Names {
             return false;
         }
         let held = self.name(name);
-        self.images[image as usize].push(held);
+        self.images[image as usize]
+            .get_or_insert_default()
+            .push(held);
         if self.counts.len() <= term.index() {
             self.counts.resize(term.index() + 1, 0);
         }
@@ -227,7 +244,7 @@ impl Names {
     }
 
     fn remove(&mut self, name: &str, term: TermId, image: u32) -> bool {
-        let Some(names) = self.images.get_mut(image as usize) else {
+        let Some(Some(names)) = self.images.get_mut(image as usize) else {
             return false;
         };
         let Some(at) = names.iter().position(|held| held.as_str() == name) else {
@@ -244,7 +261,7 @@ impl Names {
             Name::Own(name) => Name::Own(name.clone()),
             Name::Shared(name) => Name::Shared(Arc::clone(name)),
         };
-        let all = self.images.iter_mut().flatten();
+        let all = self.images.iter_mut().flatten().flatten();
         for name in all.filter(|name| name.as_str() == old) {
             *name = copy();
         }
@@ -254,12 +271,18 @@ impl Names {
     }
 
     fn has(&self, image: u32, name: &str) -> bool {
-        let names = self.images.get(image as usize).into_iter().flatten();
-        names.into_iter().any(|held| held.as_str() == name)
+        let mut names = self.images.get(image as usize).into_iter().flatten();
+        names.any(|names| names.iter().any(|held| held.as_str() == name))
+    }
+
+    /// Of all images there are.
+    fn numbers(&self) -> impl Iterator<Item = u32> {
+        let there = self.images.iter().zip(0..);
+        there.filter_map(|(names, image)| names.is_some().then_some(image))
     }
 
     fn having(&self, name: &str) -> impl Iterator<Item = u32> {
-        (0..self.images.len() as u32).filter(move |image| self.has(*image, name))
+        self.numbers().filter(move |image| self.has(*image, name))
     }
 
     fn size_bytes(&self) -> usize {
@@ -270,14 +293,17 @@ impl Names {
             });
             names.capacity() * size_of::<Name>() + own.sum::<usize>()
         };
-        let images: usize = self.images.iter().map(of_image).sum();
+        let images: usize = self.images.iter().flatten().map(of_image).sum();
         // Two counters stand before a shared name.
         let shared = |name: &Arc<str>| name.len() + 2 * size_of::<usize>();
         let interned = self.interned.as_ref().map_or(0, |interned| {
             interned.capacity() * (size_of::<Arc<str>>() + 1)
                 + interned.iter().map(shared).sum::<usize>()
         });
-        images + interned + self.images.capacity() * size_of::<Vec<Name>>() + self.counts.len() * 8
+        images
+            + interned
+            + self.images.capacity() * size_of::<Option<Vec<Name>>>()
+            + self.counts.len() * 8
     }
 }
 

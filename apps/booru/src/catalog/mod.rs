@@ -9,6 +9,7 @@ mod facets;
 mod images;
 mod load;
 mod membership;
+mod room;
 mod tags;
 mod texts;
 
@@ -18,6 +19,7 @@ use plimsoll::postings::Postings;
 
 pub use facets::Facets;
 pub(crate) use facets::LOCAL_TAGGER;
+pub(crate) use images::Numbers;
 pub use images::{ImageBytes, Images};
 pub(crate) use membership::Membership;
 pub use membership::TagsHeld;
@@ -88,6 +90,32 @@ pub(crate) enum Change {
     AliasGone {
         name: String,
     },
+    /// An image behind all others, without tags so far.
+    ImageAdded(Box<ImageAdded>),
+    /// Images by number, whose tags are taken off by other changes.
+    ImagesDeleted {
+        images: Postings,
+    },
+    /// By number: whether another image says that this is its parent.
+    Child {
+        image: u32,
+        is: bool,
+    },
+    /// By number: there is an upscaled file of it.
+    Upscaled {
+        image: u32,
+        is: bool,
+    },
+}
+
+/// A row of `images` that is new.
+#[derive(Debug)]
+pub(crate) struct ImageAdded {
+    pub(crate) id: u32,
+    pub(crate) path: String,
+    pub(crate) numbers: Numbers,
+    pub(crate) sources: Vec<String>,
+    pub(crate) has_parent: bool,
 }
 
 impl Catalog {
@@ -187,7 +215,28 @@ impl Catalog {
             }
             Change::Alias { name, tag } => self.tags.set_alias(&name, self.term(tag)?),
             Change::AliasGone { name } => self.tags.remove_alias(&name),
+            Change::ImageAdded(added) => self.add_image(&added)?,
+            Change::ImagesDeleted { images } => {
+                for image in &images {
+                    self.postings.remove_image(image);
+                    self.images.remove(image);
+                    self.facets.remove(image);
+                }
+            }
+            Change::Child { image, is } => facets::set(&mut self.facets.children, image, is),
+            Change::Upscaled { image, is } => facets::set(&mut self.facets.upscaled, image, is),
         }
+        Ok(())
+    }
+
+    fn add_image(&mut self, added: &ImageAdded) -> Result<()> {
+        let image = self.images.add(added.id, &added.path, added.numbers)?;
+        self.postings.insert_document(&self.tags, image, []);
+        self.facets.add_path(image, &added.path);
+        for source in &added.sources {
+            self.facets.add_source(image, source);
+        }
+        facets::set(&mut self.facets.parents, image, added.has_parent);
         Ok(())
     }
 

@@ -39,27 +39,48 @@ impl Upkeep<'_> {
         catalog: &Catalog,
         touched: &Postings,
     ) -> Result<()> {
-        let Upkeep::Ours(store) = self else {
+        self.forget(transaction, catalog, touched)?;
+        let ids = touched.iter().map(|image| catalog.images.id(image));
+        self.write(transaction, ids)
+    }
+
+    /// Takes out the rows of images that are there still.
+    pub(super) fn forget(
+        &self,
+        transaction: &Transaction<'_>,
+        catalog: &Catalog,
+        images: &Postings,
+    ) -> Result<()> {
+        if matches!(self, Upkeep::Others) || images.is_empty() {
             return Ok(());
-        };
-        let rows = match touched.len() <= LOOKED_UP_MAX {
-            true => rows_by_path(transaction, catalog, touched)?,
-            false => rows_by_reading(transaction, catalog, touched)?,
+        }
+        let rows = match images.len() <= LOOKED_UP_MAX {
+            true => rows_by_path(transaction, catalog, images)?,
+            false => rows_by_reading(transaction, catalog, images)?,
         };
         let failing = || "keep the full-text table".to_owned();
-        let mut delete = transaction
-            .prepare("DELETE FROM images_fts WHERE rowid = ?1")
-            .explain(failing)?;
+        let sql = "DELETE FROM images_fts WHERE rowid = ?1";
+        let mut delete = transaction.prepare_cached(sql).explain(failing)?;
         for row in rows {
             delete.execute([row]).explain(failing)?;
         }
-        let mut insert = transaction
-            .prepare(&insert_statement(store))
-            .explain(failing)?;
-        for image in touched {
-            insert
-                .execute([catalog.images.id(image)])
-                .explain(failing)?;
+        Ok(())
+    }
+
+    /// Writes the rows of images, by id, that have none.
+    pub(super) fn write(
+        &self,
+        transaction: &Transaction<'_>,
+        ids: impl IntoIterator<Item = u32>,
+    ) -> Result<()> {
+        let Upkeep::Ours(store) = self else {
+            return Ok(());
+        };
+        let failing = || "keep the full-text table".to_owned();
+        let sql = insert_statement(store);
+        let mut insert = transaction.prepare_cached(&sql).explain(failing)?;
+        for id in ids {
+            insert.execute([id]).explain(failing)?;
         }
         Ok(())
     }

@@ -97,7 +97,7 @@ impl Board {
 
 impl Edit<'_> {
     /// Images by number, each once.
-    fn images(&self, ids: &[u32]) -> Result<Vec<u32>> {
+    pub(super) fn images(&self, ids: &[u32]) -> Result<Vec<u32>> {
         let mut images = Vec::with_capacity(ids.len());
         for id in ids {
             match self.catalog.images.of_id(*id) {
@@ -111,7 +111,14 @@ impl Edit<'_> {
     }
 
     /// The tag's id, its own name and kind.
-    fn find_or_make(&mut self, name: &str, category: Category) -> Result<(u32, String, Kind)> {
+    pub(super) fn find_or_make(
+        &mut self,
+        name: &str,
+        category: Category,
+    ) -> Result<(u32, String, Kind)> {
+        if let Some((tag, kind)) = self.made.get(name) {
+            return Ok((*tag, name.to_owned(), *kind));
+        }
         if let Some(term) = self.find(name) {
             let tags = &self.catalog.tags;
             return Ok((tags.id(term), tags.name(term), tags.kind(term)));
@@ -139,7 +146,7 @@ impl Edit<'_> {
     }
 
     /// Tags that an image has now; those made in this edit left out.
-    fn tags_of(&self, image: u32) -> Result<Vec<TermId>> {
+    pub(super) fn tags_of(&self, image: u32) -> Result<Vec<TermId>> {
         let failing = || "read the tags of an image".to_owned();
         let sql = "SELECT tag_id FROM image_tags WHERE image_id = ?1";
         let mut statement = self.transaction.prepare_cached(sql).explain(failing)?;

@@ -7,12 +7,15 @@
 //!
 //! Memory: the images that change, as sets (a byte or two each); texts of one image at a time.
 
+mod add_image;
 mod columns;
+mod delete_images;
 mod full_text;
 mod images;
 mod name;
 mod rules;
 mod tags;
+mod upscaled;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -25,8 +28,9 @@ use rusqlite::Transaction;
 use crate::board::Board;
 use crate::catalog::{Catalog, Change, Kind, RATING};
 use crate::query::Category;
-use crate::store::{Explain, Schema, statement_of};
+use crate::store::{Explain, Schema, Store, statement_of};
 
+pub use add_image::{Added, Implied, NewImage};
 pub use images::CategorizedTags;
 pub use name::{TAG_BYTES_MAX, check_name};
 
@@ -40,6 +44,8 @@ pub enum OldName {
 /// What an edit has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Edited {
+    /// That have come, gone, or are said something else of than tags.
+    pub images: u64,
     pub tags: u64,
     /// Pairs of image and tag.
     pub added: u64,
@@ -51,6 +57,9 @@ const TRIES_MAX: usize = 3;
 
 /// One edit while it is done.
 pub(crate) struct Edit<'a> {
+    /// The connection that the transaction is of.
+    store: &'a Store,
+    upkeep: &'a full_text::Upkeep<'a>,
     transaction: &'a Transaction<'a>,
     catalog: &'a Catalog,
     schema: &'a Schema,
@@ -59,6 +68,12 @@ pub(crate) struct Edit<'a> {
     removed: BTreeMap<u32, Postings>,
     /// Images, by number, whose text columns have changed.
     touched: Postings,
+    /// Ids of images that are new: their numbers are those behind all others.
+    new: Vec<u32>,
+    /// Images, by number, that are deleted.
+    deleted: Postings,
+    /// Tags that are new, by name.
+    made: BTreeMap<String, (u32, Kind)>,
     edited: Edited,
     has_made_table: Cell<bool>,
 }
@@ -79,6 +94,9 @@ impl Board {
                 // The database has it: what is in memory is at fault.
                 self.reload().with_context(|| format!("after {error:#}"))?;
             }
+            if self.catalog().images().is_worn() {
+                self.reload()?;
+            }
             return Ok(done.edited);
         }
         bail!(
@@ -96,6 +114,8 @@ impl Board {
         let catalog = self.catalog();
         let upkeep = full_text::Upkeep::begin(&self.store)?;
         let mut edit = Edit {
+            store: &self.store,
+            upkeep: &upkeep,
             transaction: &transaction,
             catalog: &catalog,
             schema: &self.store.schema,
@@ -103,11 +123,15 @@ impl Board {
             added: BTreeMap::new(),
             removed: BTreeMap::new(),
             touched: Postings::new(),
+            new: Vec::new(),
+            deleted: Postings::new(),
+            made: BTreeMap::new(),
             edited: Edited::default(),
             has_made_table: Cell::new(false),
         };
         act(&mut edit)?;
         upkeep.follow(&transaction, &catalog, &edit.touched)?;
+        upkeep.write(&transaction, edit.new.iter().copied())?;
         let done = edit.finish();
         transaction
             .commit()
@@ -148,6 +172,11 @@ impl Edit<'_> {
             .collect();
         changes.extend(removed);
         changes.extend(added);
+        if !self.deleted.is_empty() {
+            changes.push(Change::ImagesDeleted {
+                images: self.deleted,
+            });
+        }
         Done {
             changes,
             edited: self.edited,
@@ -212,13 +241,22 @@ impl Edit<'_> {
             name: name.to_owned(),
             kind,
         });
+        self.made.insert(name.to_owned(), (tag, kind));
         self.edited.tags += 1;
         Ok((tag, kind))
     }
 
+    /// The id of an image by number, which may be new.
+    fn id_of(&self, image: u32) -> u32 {
+        match (image as usize).checked_sub(self.catalog.images.numbers()) {
+            Some(place) => self.new[place],
+            None => self.catalog.images.id(image),
+        }
+    }
+
     /// Gives an image, by number, a tag; whether it is new to it.
     fn link(&mut self, image: u32, tag: u32, source: &str) -> Result<bool> {
-        let id = self.catalog.images.id(image);
+        let id = self.id_of(image);
         let what = "put a tag on an image";
         let new = match self.schema.has("image_tags", "source") {
             true => self.execute(

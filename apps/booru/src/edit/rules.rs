@@ -120,6 +120,18 @@ impl Edit<'_> {
         Ok(rules)
     }
 
+    /// What a tag implies directly, by id.
+    pub(super) fn implied_by(&self, tag: u32) -> Result<Vec<u32>> {
+        let active = match self.schema.has("tag_implications", "status") {
+            true => "AND status = 'active'",
+            false => "",
+        };
+        let sql = format!(
+            "SELECT implied_tag_id FROM tag_implications WHERE source_tag_id = ?1 {active} ORDER BY 1"
+        );
+        self.ids(&sql, &[tag.into()])
+    }
+
     fn apply(&mut self, tag: u32, implied: u32) -> Result<()> {
         let tags = &self.catalog.tags;
         let (Some(term), Some(of)) = (tags.term_of_id(tag), tags.term_of_id(implied)) else {

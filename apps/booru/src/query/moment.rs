@@ -54,6 +54,11 @@ pub(crate) fn text_of(second: i64) -> Option<String> {
     is_written.then(|| moment.format("%Y-%m-%dT%H:%M:%S").to_string())
 }
 
+/// As it stands in a column; `None` beyond the years 0 to 9999.
+pub(crate) fn column_of(second: i64) -> Option<String> {
+    text_of(second).map(|text| text.replacen('T', " ", 1))
+}
+
 fn clock(text: &str) -> Option<NaiveTime> {
     let mut parts = text.split(':');
     let mut next = || number::<u32>(parts.next()?, 2);
