@@ -35,11 +35,8 @@ impl Board {
     pub fn delete_images(&mut self, images: &[u32]) -> Result<Edited> {
         self.edit(|edit| {
             let images = edit.images(images)?;
-            edit.upkeep.forget(
-                edit.transaction,
-                edit.catalog,
-                &images.iter().copied().collect(),
-            )?;
+            edit.upkeep
+                .forget(edit.catalog, &images.iter().copied().collect())?;
             let mut parents = BTreeSet::new();
             for image in images {
                 edit.delete_image(image, &mut parents)?;

@@ -23,12 +23,11 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use plimsoll::dictionary::TermId;
 use plimsoll::postings::Postings;
-use rusqlite::Transaction;
 
 use crate::board::Board;
 use crate::catalog::{Catalog, Change, Kind, RATING};
 use crate::query::Category;
-use crate::store::{Explain, Schema, Store, statement_of};
+use crate::store::{Schema, Store, Value, statement_of};
 
 pub use add_image::{Added, Implied, NewImage};
 pub use images::CategorizedTags;
@@ -57,10 +56,8 @@ const TRIES_MAX: usize = 3;
 
 /// One edit while it is done.
 pub(crate) struct Edit<'a> {
-    /// The connection that the transaction is of.
     store: &'a Store,
     upkeep: &'a full_text::Upkeep<'a>,
-    transaction: &'a Transaction<'a>,
     catalog: &'a Catalog,
     schema: &'a Schema,
     changes: Vec<Change>,
@@ -101,7 +98,7 @@ impl Board {
         }
         bail!(
             "edit {}: another program changed it {TRIES_MAX} times in between; try again",
-            self.store.path().display()
+            self.store.name()
         );
     }
 
@@ -116,7 +113,6 @@ impl Board {
         let mut edit = Edit {
             store: &self.store,
             upkeep: &upkeep,
-            transaction: &transaction,
             catalog: &catalog,
             schema: &self.store.schema,
             changes: Vec::new(),
@@ -130,12 +126,10 @@ impl Board {
             has_made_table: Cell::new(false),
         };
         act(&mut edit)?;
-        upkeep.follow(&transaction, &catalog, &edit.touched)?;
-        upkeep.write(&transaction, edit.new.iter().copied())?;
+        upkeep.follow(&catalog, &edit.touched)?;
+        upkeep.write(edit.new.iter().copied())?;
         let done = edit.finish();
-        transaction
-            .commit()
-            .explain(|| "put an edit into the database".to_owned())?;
+        transaction.commit("put an edit into the database")?;
         Ok(Some(done))
     }
 }
@@ -185,10 +179,8 @@ impl Edit<'_> {
     }
 
     /// A statement that changes rows; how many.
-    fn execute(&self, what: &str, sql: &str, values: impl rusqlite::Params) -> Result<usize> {
-        let failing = || what.to_owned();
-        let mut statement = self.transaction.prepare_cached(sql).explain(failing)?;
-        statement.execute(values).explain(failing)
+    fn execute(&self, what: &str, sql: &str, values: &[Value<'_>]) -> Result<u64> {
+        self.store.execute(what, sql, values)
     }
 
     /// The tag of a name, or of the name that this is an alias of.
@@ -212,7 +204,7 @@ impl Edit<'_> {
         }
         let sql = statement_of(table).expect("only tables of the schema are asked for");
         let sql = sql.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
-        self.execute(&format!("make table {table}"), &sql, [])?;
+        self.execute(&format!("make table {table}"), &sql, &[])?;
         self.has_made_table.set(true);
         Ok(())
     }
@@ -224,15 +216,18 @@ impl Edit<'_> {
             .schema
             .has("tags", "category")
             .then(|| category_name(name, category));
-        match stored {
-            Some(category) => self.execute(
-                &what,
-                "INSERT INTO tags (name, category) VALUES (?1, ?2)",
-                (name, category),
-            )?,
-            None => self.execute(&what, "INSERT INTO tags (name) VALUES (?1)", [name])?,
+        let (sql, values): (_, &[Value<'_>]) = match stored {
+            Some(category) => (
+                "INSERT INTO tags (name, category) VALUES (?1, ?2) RETURNING id",
+                &[name.into(), category.into()],
+            ),
+            None => (
+                "INSERT INTO tags (name) VALUES (?1) RETURNING id",
+                &[name.into()],
+            ),
         };
-        let Ok(tag) = u32::try_from(self.transaction.last_insert_rowid()) else {
+        let tag = self.store.query_row(&what, sql, values, |row| row.id(0))?;
+        let Some(tag) = tag.flatten() else {
             bail!("{what}: no ids are left below {}", u32::MAX);
         };
         let kind = Kind::of(stored, name);
@@ -262,12 +257,12 @@ impl Edit<'_> {
             true => self.execute(
                 what,
                 "INSERT INTO image_tags (image_id, tag_id, source) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                (id, tag, source),
+                &[id.into(), tag.into(), source.into()],
             )?,
             false => self.execute(
                 what,
                 "INSERT INTO image_tags (image_id, tag_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                (id, tag),
+                &[id.into(), tag.into()],
             )?,
         };
         if new == 0 {
@@ -285,7 +280,7 @@ impl Edit<'_> {
     fn unlink(&mut self, image: u32, tag: u32) -> Result<bool> {
         let id = self.catalog.images.id(image);
         let sql = "DELETE FROM image_tags WHERE image_id = ?1 AND tag_id = ?2";
-        if self.execute("take a tag off an image", sql, [id, tag])? == 0 {
+        if self.execute("take a tag off an image", sql, &[id.into(), tag.into()])? == 0 {
             return Ok(false);
         }
         if let Some(added) = self.added.get_mut(&tag) {
@@ -316,14 +311,15 @@ impl Edit<'_> {
         let sql = format!(
             "DELETE FROM tag_deltas WHERE image_md5 = {md5} AND tag_name = ?2 AND operation = ?3"
         );
-        if self.execute(what, &sql, (id, name, opposite))? > 0 {
+        if self.execute(what, &sql, &[id.into(), name.into(), opposite.into()])? > 0 {
             return Ok(());
         }
         let sql = format!(
             "INSERT INTO tag_deltas (image_md5, tag_name, tag_category, operation) \
              VALUES ({md5}, ?2, ?3, ?4) ON CONFLICT DO NOTHING"
         );
-        self.execute(what, &sql, (id, name, category, operation))?;
+        let values = [id.into(), name.into(), category.into(), operation.into()];
+        self.execute(what, &sql, &values)?;
         Ok(())
     }
 }
