@@ -16,7 +16,7 @@ use plimsoll::dictionary::TermId;
 use plimsoll::postings::{Postings, PostingsIndex};
 
 pub use facets::Facets;
-pub(crate) use facets::LOCAL_TAGGER;
+pub(crate) use facets::{LOCAL_TAGGER, PoolChange};
 pub use images::{ImageBytes, Images};
 pub(crate) use tags::RATING;
 pub use tags::{Kind, TagBytes, Tags};
@@ -84,6 +84,16 @@ pub(crate) enum Change {
     },
     AliasGone {
         name: String,
+    },
+    /// By its id.
+    Pool {
+        pool: i64,
+        change: PoolChange,
+    },
+    /// Images by number.
+    Favourites {
+        images: Vec<u32>,
+        are_now: bool,
     },
 }
 
@@ -180,6 +190,15 @@ impl Catalog {
             }
             Change::Alias { name, tag } => self.tags.set_alias(&name, self.term(tag)?),
             Change::AliasGone { name } => self.tags.remove_alias(&name),
+            Change::Pool { pool, change } => self.facets.change_pool(pool, change)?,
+            Change::Favourites { images, are_now } => {
+                for image in images {
+                    match are_now {
+                        true => self.facets.favourites.insert(image),
+                        false => self.facets.favourites.remove(image),
+                    };
+                }
+            }
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::store::Explain;
 pub type CategorizedTags = BTreeMap<Category, Vec<String>>;
 
 /// What stands in `image_tags.source` for edits by hand.
-const BY_HAND: &str = "user";
+pub(super) const BY_HAND: &str = "user";
 
 impl Board {
     /// Puts tags on images, by id. New ones are made, general ones; an alias puts on its tag.
@@ -97,7 +97,7 @@ impl Board {
 
 impl Edit<'_> {
     /// Images by number, each once.
-    fn images(&self, ids: &[u32]) -> Result<Vec<u32>> {
+    pub(super) fn images(&self, ids: &[u32]) -> Result<Vec<u32>> {
         let mut images = Vec::with_capacity(ids.len());
         for id in ids {
             match self.catalog.images.of_id(*id) {
@@ -111,7 +111,11 @@ impl Edit<'_> {
     }
 
     /// The tag's id, its own name and kind.
-    fn find_or_make(&mut self, name: &str, category: Category) -> Result<(u32, String, Kind)> {
+    pub(super) fn find_or_make(
+        &mut self,
+        name: &str,
+        category: Category,
+    ) -> Result<(u32, String, Kind)> {
         if let Some(term) = self.find(name) {
             let tags = &self.catalog.tags;
             return Ok((tags.id(term), tags.name(term), tags.kind(term)));
@@ -120,26 +124,30 @@ impl Edit<'_> {
         Ok((tag, name.to_owned(), kind))
     }
 
-    fn add(&mut self, image: u32, tag: u32, name: &str, kind: Kind) -> Result<()> {
-        if self.link(image, tag, BY_HAND)? {
+    /// By hand; whether the image lacked it.
+    pub(super) fn add(&mut self, image: u32, tag: u32, name: &str, kind: Kind) -> Result<bool> {
+        let is_new = self.link(image, tag, BY_HAND)?;
+        if is_new {
             self.edit_words(image, &[Words::Add(name, kind.category())])?;
             self.record_delta(image, name, stored_category(kind), Delta::Add)?;
         }
-        Ok(())
+        Ok(is_new)
     }
 
-    fn remove(&mut self, image: u32, term: TermId) -> Result<()> {
+    /// By hand; whether the image had it.
+    pub(super) fn remove(&mut self, image: u32, term: TermId) -> Result<bool> {
         let tags = &self.catalog.tags;
         let (tag, name, kind) = (tags.id(term), tags.name(term), tags.kind(term));
-        if self.unlink(image, tag)? {
+        let was_there = self.unlink(image, tag)?;
+        if was_there {
             self.edit_words(image, &[Words::Remove(&name)])?;
             self.record_delta(image, &name, stored_category(kind), Delta::Remove)?;
         }
-        Ok(())
+        Ok(was_there)
     }
 
     /// Tags that an image has now; those made in this edit left out.
-    fn tags_of(&self, image: u32) -> Result<Vec<TermId>> {
+    pub(super) fn tags_of(&self, image: u32) -> Result<Vec<TermId>> {
         let failing = || "read the tags of an image".to_owned();
         let sql = "SELECT tag_id FROM image_tags WHERE image_id = ?1";
         let mut statement = self.transaction.prepare_cached(sql).explain(failing)?;

@@ -8,9 +8,14 @@
 //! Memory: the images that change, as sets (a byte or two each); texts of one image at a time.
 
 mod columns;
+mod deltas;
+mod favourites;
 mod full_text;
 mod images;
 mod name;
+mod pools;
+mod ratings;
+mod relations;
 mod rules;
 mod tags;
 
@@ -25,10 +30,12 @@ use rusqlite::Transaction;
 use crate::board::Board;
 use crate::catalog::{Catalog, Change, Kind, RATING};
 use crate::query::Category;
-use crate::store::{Explain, Schema, statement_of};
+use crate::store::{Explain, Schema, Store, statement_of};
 
 pub use images::CategorizedTags;
 pub use name::{TAG_BYTES_MAX, check_name};
+pub use pools::{POOL_DESCRIPTION_BYTES_MAX, POOL_NAME_BYTES_MAX};
+pub use ratings::Rating;
 
 /// Whether a name that a tag had goes on leading to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +59,8 @@ const TRIES_MAX: usize = 3;
 /// One edit while it is done.
 pub(crate) struct Edit<'a> {
     transaction: &'a Transaction<'a>,
+    /// Whose transaction it is.
+    store: &'a Store,
     catalog: &'a Catalog,
     schema: &'a Schema,
     changes: Vec<Change>,
@@ -97,6 +106,7 @@ impl Board {
         let upkeep = full_text::Upkeep::begin(&self.store)?;
         let mut edit = Edit {
             transaction: &transaction,
+            store: &self.store,
             catalog: &catalog,
             schema: &self.store.schema,
             changes: Vec::new(),
@@ -291,7 +301,7 @@ impl Edit<'_> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delta {
+pub(crate) enum Delta {
     Add,
     Remove,
 }

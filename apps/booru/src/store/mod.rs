@@ -48,6 +48,15 @@ pub struct Store {
 /// # Errors
 /// Where there is none.
 pub fn find(board: &Path) -> Result<PathBuf> {
+    let is_there = board.try_exists();
+    if !is_there.with_context(|| format!("find the board {}", board.display()))? {
+        bail!(
+            "find the board {}: there is no folder or database of this name; give the one that has `booru.db`, \
+             or make a new board with `booru create {}`",
+            board.display(),
+            board.display()
+        );
+    }
     if !board.is_dir() {
         return Ok(board.to_owned());
     }
