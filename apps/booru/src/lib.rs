@@ -15,6 +15,7 @@ pub mod memory;
 pub mod pools;
 pub mod query;
 pub mod relations;
+pub mod rules;
 pub mod search;
 pub mod store;
 pub mod suggest;

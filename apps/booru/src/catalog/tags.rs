@@ -236,6 +236,24 @@ impl Tags {
         terms
     }
 
+    /// The tag of a name, or of one that is it but for case, or that it is an alias of.
+    #[must_use]
+    pub fn find_name(&self, name: &str) -> Option<TermId> {
+        let alike = || self.named(&name.to_lowercase()).first().copied();
+        self.term(name).or_else(alike)
+    }
+
+    /// As [`Tags::find_name`].
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn expect(&self, name: &str) -> Result<TermId> {
+        match self.find_name(name) {
+            Some(term) => Ok(term),
+            None => bail!("there is no tag {name:?}"),
+        }
+    }
+
     /// Which tag a name stands for besides its own.
     #[must_use]
     pub fn alias(&self, name: &str) -> Option<TermId> {

@@ -8,6 +8,7 @@
 //! Memory: the images that change, as sets (a byte or two each); texts of one image at a time.
 
 mod columns;
+mod decisions;
 mod deltas;
 mod favourites;
 mod full_text;
@@ -15,6 +16,7 @@ mod images;
 mod name;
 mod pools;
 mod ratings;
+mod reapply;
 mod relations;
 mod rules;
 mod tags;
@@ -174,16 +176,11 @@ impl Edit<'_> {
 
     /// The tag of a name, or of the name that this is an alias of.
     fn find(&self, name: &str) -> Option<TermId> {
-        let tags = &self.catalog.tags;
-        tags.term(name)
-            .or_else(|| tags.named(&name.to_lowercase()).first().copied())
+        self.catalog.tags.find_name(name)
     }
 
     fn expect(&self, name: &str) -> Result<TermId> {
-        match self.find(name) {
-            Some(term) => Ok(term),
-            None => bail!("there is no tag {name:?}"),
-        }
+        self.catalog.tags.expect(name)
     }
 
     /// Makes a table of the original where an older database lacks it.
