@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
-use plimsoll::dictionary::{Dictionary, TermId};
+use plimsoll::dictionary::{Dictionary, DictionaryView, TermId};
 use plimsoll::postings::PostingsIndex;
 
 use super::texts::Texts;
@@ -214,6 +214,11 @@ impl Tags {
         self.kinds[term.index()]
     }
 
+    /// Names in byte order, as they are now: see [`DictionaryView::walk`]. It names tags that are gone too.
+    pub(crate) fn names(&self) -> DictionaryView {
+        self.names.view()
+    }
+
     #[must_use]
     pub fn name(&self, term: TermId) -> String {
         self.names.term(term).unwrap_or_default()
@@ -258,6 +263,10 @@ impl Tags {
     #[must_use]
     pub fn alias(&self, name: &str) -> Option<TermId> {
         self.aliases.get(name).copied()
+    }
+
+    pub(crate) fn alias_count(&self) -> usize {
+        self.aliases.len()
     }
 
     /// The other names of a tag.

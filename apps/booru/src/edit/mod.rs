@@ -62,7 +62,7 @@ const TRIES_MAX: usize = 3;
 pub(crate) struct Edit<'a> {
     transaction: &'a Transaction<'a>,
     /// Whose transaction it is.
-    store: &'a Store,
+    pub(crate) store: &'a Store,
     catalog: &'a Catalog,
     schema: &'a Schema,
     changes: Vec<Change>,
@@ -181,6 +181,11 @@ impl Edit<'_> {
 
     fn expect(&self, name: &str) -> Result<TermId> {
         self.catalog.tags.expect(name)
+    }
+
+    /// Says that the schema is another after this edit.
+    pub(crate) fn has_made_table(&self) {
+        self.has_made_table.set(true);
     }
 
     /// Makes a table of the original where an older database lacks it.

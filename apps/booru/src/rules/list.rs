@@ -26,11 +26,19 @@ pub struct Rule {
     pub images: u64,
 }
 
+/// Where a tag stands in a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Implying,
+    Implied,
+    Either,
+}
+
 /// Which rules are asked for; all of them by default.
 #[derive(Clone, Debug, Default)]
 pub struct Rules<'a> {
-    /// From or to this tag, by its name or another one of it.
-    pub tag: Option<&'a str>,
+    /// Of this tag, by its name or another one of it.
+    pub tag: Option<(Side, &'a str)>,
     pub status: Option<&'a str>,
     pub offset: usize,
     /// Up to [`RULE_PAGE_MAX`].
@@ -55,9 +63,9 @@ impl Board {
             total: 0,
         };
         let catalog = self.catalog();
-        let tag = match asked.tag {
-            Some(name) => Some(catalog.tags.id(catalog.tags.expect(name)?)),
-            None => None,
+        let (side, tag) = match asked.tag {
+            Some((side, name)) => (side, catalog.tags.id(catalog.tags.expect(name)?)),
+            None => (Side::Either, 0),
         };
         let schema = &self.store.schema;
         if !schema.has_table("tag_implications") {
@@ -68,14 +76,18 @@ impl Board {
             true => "COALESCE(status, '')",
             false => "'active'",
         };
+        let is_asked = match side {
+            Side::Implying => "source_tag_id = ?1",
+            Side::Implied => "implied_tag_id = ?1",
+            Side::Either => "(source_tag_id = ?1 OR implied_tag_id = ?1)",
+        };
         // Rules of tags that are gone are none.
         let from = format!(
             "FROM tag_implications WHERE source_tag_id IN (SELECT id FROM tags) \
              AND implied_tag_id IN (SELECT id FROM tags) \
-             AND (?1 = 0 OR source_tag_id = ?1 OR implied_tag_id = ?1) AND (?2 = '' OR {status} = ?2)"
+             AND (?1 = 0 OR {is_asked}) AND (?2 = '' OR {status} = ?2)"
         );
-        let mut values: Vec<Value<'_>> =
-            vec![tag.unwrap_or(0).into(), asked.status.unwrap_or("").into()];
+        let mut values: Vec<Value<'_>> = vec![tag.into(), asked.status.unwrap_or("").into()];
         let count = format!("SELECT COUNT(*) {from}");
         let total = self
             .store

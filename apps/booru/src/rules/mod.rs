@@ -5,7 +5,7 @@ mod list;
 mod preview;
 mod suggest;
 
-pub use list::{RULE_PAGE_MAX, Rule, RulePage, Rules};
+pub use list::{RULE_PAGE_MAX, Rule, RulePage, Rules, Side};
 pub use preview::{ChainLink, Preview};
 pub use suggest::{
     AUTO_CONFIDENCE, AUTO_IMAGES, Reason, RuleSuggestion, RuleSuggestions, SUGGESTIONS_MAX,
