@@ -232,6 +232,7 @@ fn read_facets(store: &Store, catalog: &mut Catalog) -> Result<()> {
         })?;
         for (id, name) in pools {
             catalog.facets.pools.push(Pool {
+                id,
                 name: name.into(),
                 images: Default::default(),
             });

@@ -8,6 +8,7 @@
 //! of the name with malloc's own: at each pair, or once for each tag if they are interned. A search by names
 //! reads all of them: O(pairs) for each tag of a query.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -133,31 +134,14 @@ impl Membership {
         }
     }
 
-    /// Calls `act` with each image that has a tag, ascending.
-    pub(crate) fn each_of(&self, tags: &Tags, term: TermId, act: impl FnMut(u32)) {
+    /// The images that have a tag. By names, they are searched for.
+    pub(crate) fn images_of(&self, tags: &Tags, term: TermId) -> Cow<'_, Postings> {
         match self {
             Membership::Ids(postings) => {
-                let images = postings.postings(term).into_iter().flatten();
-                images.for_each(act);
+                let images = postings.postings(term).map(Cow::Borrowed);
+                images.unwrap_or_default()
             }
-            Membership::Names(names) => {
-                let name = tags.name(term);
-                names.having(&name).for_each(act);
-            }
-        }
-    }
-
-    /// The images that have a tag.
-    pub(crate) fn images_of(&self, tags: &Tags, term: TermId) -> Postings {
-        match self {
-            Membership::Ids(postings) => postings.postings(term).cloned().unwrap_or_default(),
-            Membership::Names(names) => {
-                let mut images = Postings::new();
-                for image in names.having(&tags.name(term)) {
-                    images.insert(image);
-                }
-                images
-            }
+            Membership::Names(names) => Cow::Owned(names.having(&tags.name(term)).collect()),
         }
     }
 

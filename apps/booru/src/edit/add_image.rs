@@ -180,7 +180,7 @@ impl Edit<'_> {
                 &[id.into(), metadata.as_str().into()],
             )?;
         }
-        self.relate(image, id, number)?;
+        self.relate_posts(image, id, number)?;
         Ok(Added::New(id))
     }
 
@@ -286,7 +286,7 @@ impl Edit<'_> {
 
     /// Parents and children by the ids of the site that both come from; one that is merged of several sites
     /// may be of any.
-    fn relate(&mut self, image: &NewImage, id: u32, number: u32) -> Result<()> {
+    fn relate_posts(&mut self, image: &NewImage, id: u32, number: u32) -> Result<()> {
         let has = |column| self.schema.has("images", column);
         if !has("post_id") || !has("parent_id") {
             return Ok(());

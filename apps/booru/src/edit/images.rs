@@ -16,7 +16,7 @@ use crate::query::Category;
 pub type CategorizedTags = BTreeMap<Category, Vec<String>>;
 
 /// What stands in `image_tags.source` for edits by hand.
-const BY_HAND: &str = "user";
+pub(super) const BY_HAND: &str = "user";
 
 impl Board {
     /// Puts tags on images, by id. New ones are made, general ones; an alias puts on its tag.
@@ -126,22 +126,26 @@ impl Edit<'_> {
         Ok((tag, name.to_owned(), kind))
     }
 
-    fn add(&mut self, image: u32, tag: u32, name: &str, kind: Kind) -> Result<()> {
-        if self.link(image, tag, BY_HAND)? {
+    /// By hand; whether the image lacked it.
+    pub(super) fn add(&mut self, image: u32, tag: u32, name: &str, kind: Kind) -> Result<bool> {
+        let is_new = self.link(image, tag, BY_HAND)?;
+        if is_new {
             self.edit_words(image, &[Words::Add(name, kind.category())])?;
             self.record_delta(image, name, stored_category(kind), Delta::Add)?;
         }
-        Ok(())
+        Ok(is_new)
     }
 
-    fn remove(&mut self, image: u32, term: TermId) -> Result<()> {
+    /// By hand; whether the image had it.
+    pub(super) fn remove(&mut self, image: u32, term: TermId) -> Result<bool> {
         let tags = &self.catalog.tags;
         let (tag, name, kind) = (tags.id(term), tags.name(term), tags.kind(term));
-        if self.unlink(image, tag)? {
+        let was_there = self.unlink(image, tag)?;
+        if was_there {
             self.edit_words(image, &[Words::Remove(&name)])?;
             self.record_delta(image, &name, stored_category(kind), Delta::Remove)?;
         }
-        Ok(())
+        Ok(was_there)
     }
 
     /// Tags that an image has now; those made in this edit left out.

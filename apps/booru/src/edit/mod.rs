@@ -9,10 +9,17 @@
 
 mod add_image;
 mod columns;
+mod decisions;
 mod delete_images;
+mod deltas;
+mod favourites;
 mod full_text;
 mod images;
 mod name;
+mod pools;
+mod ratings;
+mod reapply;
+mod relations;
 mod rules;
 mod tags;
 mod upscaled;
@@ -32,6 +39,8 @@ use crate::store::{Schema, Store, Value, statement_of};
 pub use add_image::{Added, Implied, NewImage};
 pub use images::CategorizedTags;
 pub use name::{TAG_BYTES_MAX, check_name};
+pub use pools::{POOL_DESCRIPTION_BYTES_MAX, POOL_NAME_BYTES_MAX};
+pub use ratings::Rating;
 
 /// Whether a name that a tag had goes on leading to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +65,7 @@ const TRIES_MAX: usize = 3;
 
 /// One edit while it is done.
 pub(crate) struct Edit<'a> {
-    store: &'a Store,
+    pub(crate) store: &'a Store,
     upkeep: &'a full_text::Upkeep<'a>,
     catalog: &'a Catalog,
     schema: &'a Schema,
@@ -185,16 +194,16 @@ impl Edit<'_> {
 
     /// The tag of a name, or of the name that this is an alias of.
     fn find(&self, name: &str) -> Option<TermId> {
-        let tags = &self.catalog.tags;
-        tags.term(name)
-            .or_else(|| tags.named(&name.to_lowercase()).first().copied())
+        self.catalog.tags.find_name(name)
     }
 
     fn expect(&self, name: &str) -> Result<TermId> {
-        match self.find(name) {
-            Some(term) => Ok(term),
-            None => bail!("there is no tag {name:?}"),
-        }
+        self.catalog.tags.expect(name)
+    }
+
+    /// Says that the schema is another after this edit.
+    pub(crate) fn has_made_table(&self) {
+        self.has_made_table.set(true);
     }
 
     /// Makes a table of the original where an older database lacks it.
@@ -325,7 +334,7 @@ impl Edit<'_> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delta {
+pub(crate) enum Delta {
     Add,
     Remove,
 }

@@ -11,7 +11,10 @@ use crate::board::Board;
 use crate::store::now;
 
 /// Implied tags by the tag that implies them directly.
-type Rules = BTreeMap<u32, BTreeSet<u32>>;
+pub(super) type Rules = BTreeMap<u32, BTreeSet<u32>>;
+
+/// What stands in `image_tags.source` for what a rule has put there.
+pub(super) const IMPLIED: &str = "implication";
 
 impl Board {
     /// Makes a rule, or makes one active again. Images get the tag by [`Board::apply_rules`].
@@ -71,6 +74,32 @@ impl Board {
         })
     }
 
+    /// Puts on every image that has a tag what one active rule of it implies, directly or over other
+    /// rules, with the source `implication`.
+    ///
+    /// # Errors
+    /// A tag that is not there, a rule that is not there or not active; what the database says.
+    pub fn apply_rule(&mut self, tag: &str, implied: &str) -> Result<Edited> {
+        self.edit(|edit| {
+            let tags = &edit.catalog.tags;
+            let (of, first) = (tags.id(edit.expect(tag)?), tags.id(edit.expect(implied)?));
+            let rules = edit.read_rules()?;
+            if !rules
+                .get(&of)
+                .is_some_and(|implied| implied.contains(&first))
+            {
+                bail!("there is no active rule that {tag:?} implies {implied:?}");
+            }
+            let mut wanted = closure(&rules, first);
+            wanted.insert(first);
+            wanted.remove(&of);
+            for implied in wanted {
+                edit.apply(of, implied)?;
+            }
+            Ok(())
+        })
+    }
+
     /// Puts on every image the tags that its tags imply, directly or over others, with the source
     /// `implication`. What an image has already stays as it is. O(images that gain a tag), and for
     /// each pair of tags one query.
@@ -91,7 +120,7 @@ impl Board {
 }
 
 /// All that a tag implies, itself left out; cycles end where they began.
-fn closure(rules: &Rules, tag: u32) -> BTreeSet<u32> {
+pub(super) fn closure(rules: &Rules, tag: u32) -> BTreeSet<u32> {
     let mut all = BTreeSet::new();
     let mut next = vec![tag];
     while let Some(one) = next.pop() {
@@ -105,7 +134,7 @@ fn closure(rules: &Rules, tag: u32) -> BTreeSet<u32> {
 }
 
 impl Edit<'_> {
-    fn read_rules(&self) -> Result<Rules> {
+    pub(super) fn read_rules(&self) -> Result<Rules> {
         let mut rules = Rules::new();
         if !self.schema.has_table("tag_implications") {
             return Ok(rules);
@@ -149,7 +178,7 @@ impl Edit<'_> {
             images.insert(image);
         })?;
         for image in &images {
-            if self.link(image, implied, "implication")? {
+            if self.link(image, implied, IMPLIED)? {
                 self.edit_words(image, &[Words::Add(&name, category)])?;
             }
         }

@@ -169,7 +169,7 @@ impl Edit<'_> {
         )?;
         self.rename_deltas(old, new)?;
         let category = self.catalog.tags.kind(term).category();
-        for image in &self.catalog.images_of(term) {
+        for image in self.catalog.images_of(term).iter() {
             self.edit_words(image, &[Words::Replace(old, new, category)])?;
         }
         self.edited.tags += 1;
@@ -200,7 +200,7 @@ impl Edit<'_> {
         let (tag, into) = (tags.id(term), tags.id(target));
         let (old, new) = (tags.name(term), tags.name(target));
         let category = tags.kind(target).category();
-        for image in &self.catalog.images_of(term) {
+        for image in self.catalog.images_of(term).iter() {
             let source = self.source_of(image, tag)?;
             self.unlink(image, tag)?;
             self.link(image, into, source.as_deref().unwrap_or("original"))?;
@@ -228,7 +228,7 @@ impl Edit<'_> {
     fn delete_with_images(&mut self, term: TermId) -> Result<()> {
         let tag = self.catalog.tags.id(term);
         let name = self.catalog.tags.name(term);
-        for image in &self.catalog.images_of(term) {
+        for image in self.catalog.images_of(term).iter() {
             self.unlink(image, tag)?;
             self.edit_words(image, &[Words::Remove(&name)])?;
         }
@@ -271,7 +271,7 @@ impl Edit<'_> {
         let sql = "UPDATE tags SET category = ?1 WHERE id = ?2";
         let values = [category.name().into(), tag.into()];
         self.execute("put a tag into a category", sql, &values)?;
-        for image in &self.catalog.images_of(term) {
+        for image in self.catalog.images_of(term).iter() {
             self.edit_words(
                 image,
                 &[Words::Remove(&name), Words::Add(&name, Some(category))],

@@ -11,7 +11,7 @@ pub(crate) mod sqlite;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use database::{Database, Purpose};
 pub(crate) use schema::{SCHEMA, Schema, TAG_COLUMNS, statement_of};
@@ -50,6 +50,15 @@ pub struct Store {
 /// # Errors
 /// Where there is none.
 pub fn find(board: &Path) -> Result<PathBuf> {
+    let is_there = board.try_exists();
+    if !is_there.with_context(|| format!("find the board {}", board.display()))? {
+        bail!(
+            "find the board {}: there is no folder or database of this name; give the one that has `booru.db`, \
+             or make a new board with `booru create {}`",
+            board.display(),
+            board.display()
+        );
+    }
     if !board.is_dir() {
         return Ok(board.to_owned());
     }
