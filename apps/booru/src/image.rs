@@ -10,9 +10,9 @@ use crate::board::Board;
 use crate::catalog::Kind;
 use crate::missing;
 use crate::query::Category;
-use crate::store::{Row, Value};
+use crate::relations::Role;
 
-/// Relations of a kind that are told; a family of more is looked at by a search.
+/// Relatives that are told; one of a larger family is found by [`Board::family`].
 pub const RELATIVES_MAX: usize = 200;
 
 /// What is known of an image.
@@ -43,6 +43,8 @@ pub struct Image {
     pub parents: Vec<Link>,
     pub children: Vec<Link>,
     pub siblings: Vec<Link>,
+    /// Whether there may be no more of them.
+    pub is_family_complete: bool,
 }
 
 /// An image as others name it. Paths are those that the server has the files under.
@@ -146,7 +148,7 @@ impl Board {
         Ok(named)
     }
 
-    /// Some ten queries, each by an index.
+    /// Some fifteen queries, each by an index, and one for each relative.
     ///
     /// # Errors
     /// No such image; what the database says.
@@ -166,29 +168,19 @@ impl Board {
         if schema.has_table("sources") && schema.has_table("image_sources") {
             let sql = "SELECT sources.name FROM image_sources JOIN sources ON sources.id = image_sources.source_id \
                        WHERE image_sources.image_id = ?1 ORDER BY sources.name";
-            self.of_image("sources", sql, id, |row| {
-                image.sources.extend(row.text(0)?);
-                Ok(())
-            })?;
+            self.store()
+                .each_row("read the sources of an image", sql, &[id.into()], |row| {
+                    image.sources.extend(row.text(0)?);
+                    Ok(())
+                })?;
         }
-        if schema.has_table("pools") && schema.has_table("pool_images") {
-            let sql = "SELECT pools.id, pools.name FROM pool_images JOIN pools ON pools.id = pool_images.pool_id \
-                       WHERE pool_images.image_id = ?1 ORDER BY pools.name";
-            self.of_image("pools", sql, id, |row| {
-                image.pools.push(ImagePool {
-                    id: row.integer(0)?.unwrap_or(0),
-                    name: row.text(1)?.unwrap_or_default(),
-                });
-                Ok(())
-            })?;
+        for pool in self.pools_of(id)? {
+            image.pools.push(ImagePool {
+                id: pool.id,
+                name: pool.name,
+            });
         }
-        if schema.has_table("favourites") {
-            let sql = "SELECT 1 FROM favourites WHERE image_id = ?1";
-            self.of_image("favourites", sql, id, |_| {
-                image.is_favourite = true;
-                Ok(())
-            })?;
-        }
+        image.is_favourite = self.is_favourite(id).unwrap_or(false);
         self.read_relatives(&mut image)?;
         Ok(image)
     }
@@ -235,68 +227,27 @@ impl Board {
                     parents: Vec::new(),
                     children: Vec::new(),
                     siblings: Vec::new(),
+                    is_family_complete: true,
                 })
             })
     }
 
-    fn of_image(
-        &self,
-        what: &str,
-        sql: &str,
-        id: u32,
-        act: impl FnMut(&Row<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let what = format!("read the {what} of an image");
-        self.store().each_row(&what, sql, &[id.into()], act)
-    }
-
-    /// By the ids that posts have where they come from, and by what was said by hand.
     fn read_relatives(&self, image: &mut Image) -> Result<()> {
-        let schema = &self.store().schema;
-        let id = image.link.id;
-        if schema.has("images", "post_id") && schema.has("images", "parent_id") {
-            let by = |column: &str| format!("images WHERE {column} = ?1 AND id <> ?2");
-            let of = |post: Option<i64>| post.filter(|post| *post != 0);
-            if let Some(parent) = of(image.parent_id) {
-                let parameters = [parent.into(), id.into()];
-                self.add_links(&by("post_id"), &parameters, &mut image.parents)?;
-            }
-            if let Some(post) = of(image.post_id) {
-                let parameters = [post.into(), id.into()];
-                self.add_links(&by("parent_id"), &parameters, &mut image.children)?;
-            }
-        }
-        if schema.has_table("image_relations") {
-            let other = |own: &str, other: &str, kind: &str| {
-                format!(
-                    "image_relations JOIN images ON images.id = {other} \
-                     WHERE {own} = ?1 AND relation_type = '{kind}'"
-                )
+        let family = self.family(image.link.id)?;
+        image.is_family_complete = family.is_complete && family.relatives.len() <= RELATIVES_MAX;
+        for relative in family.relatives.into_iter().take(RELATIVES_MAX) {
+            let Some(path) = self.find_path(relative.image)? else {
+                continue;
             };
-            let (a, b) = ("image_id_a", "image_id_b");
-            let parameters = [id.into()];
-            let add = |from: &str, to: &mut Vec<Link>| self.add_links(from, &parameters, to);
-            add(&other(b, a, "parent_child"), &mut image.parents)?;
-            add(&other(a, b, "parent_child"), &mut image.children)?;
-            add(&other(a, b, "sibling"), &mut image.siblings)?;
-            add(&other(b, a, "sibling"), &mut image.siblings)?;
+            let links = match relative.role {
+                Role::Parent => &mut image.parents,
+                Role::Child => &mut image.children,
+                Role::Sibling => &mut image.siblings,
+                Role::NonDuplicate => continue,
+            };
+            links.push(Link::new(relative.image, &path));
         }
         Ok(())
-    }
-
-    fn add_links(&self, from: &str, parameters: &[Value<'_>], to: &mut Vec<Link>) -> Result<()> {
-        let sql = format!(
-            "SELECT images.id, images.filepath FROM {from} ORDER BY images.id LIMIT {RELATIVES_MAX}"
-        );
-        self.store()
-            .each_row("read the relatives of an image", &sql, parameters, |row| {
-                if let (Some(id), Some(path)) = (row.id(0)?, row.text(1)?)
-                    && !to.iter().any(|link| link.id == id)
-                {
-                    to.push(Link::new(id, &path));
-                }
-                Ok(())
-            })
     }
 }
 

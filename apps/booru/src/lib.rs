@@ -6,15 +6,22 @@
 //! [`web`] serves it all to browsers.
 
 pub mod board;
+pub mod browse;
 pub mod catalog;
 pub mod command;
 pub mod config;
+pub mod deltas;
 pub mod doctor;
 pub mod edit;
+pub mod family;
 pub mod image;
 pub mod memory;
+pub mod pools;
+pub mod post_ids;
 pub mod query;
 pub mod refusal;
+pub mod relations;
+pub mod rules;
 pub mod search;
 pub mod stats;
 pub mod store;

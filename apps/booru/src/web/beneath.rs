@@ -31,7 +31,11 @@ pub(super) fn open(folder: &Path, path: &str) -> Result<File> {
     let file = file.map_err(|error| match error.raw_os_error() {
         // It leads out; a file is taken for a folder; links in a circle; too long; a folder for a file.
         Some(
-            libc::EXDEV | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG | libc::EINVAL
+            libc::EXDEV
+            | libc::ENOTDIR
+            | libc::ELOOP
+            | libc::ENAMETOOLONG
+            | libc::EINVAL
             | libc::ENXIO,
         ) => not_found(),
         _ => error,

@@ -5,7 +5,9 @@
 
 pub mod api;
 mod attempts;
+mod beneath;
 mod boards;
+mod conditions;
 pub mod error;
 pub mod files;
 mod origin;
@@ -27,6 +29,7 @@ use crate::board::Board;
 use attempts::Attempts;
 use boards::Boards;
 use error::Failure;
+use files::FILES_MAX;
 use password::Password;
 use session::Sessions;
 
@@ -47,6 +50,8 @@ pub struct App {
     attempts: Mutex<Attempts>,
     /// For bodies of requests that are more than small.
     body_room: Arc<Semaphore>,
+    /// For files that are sent.
+    files: Arc<Semaphore>,
 }
 
 impl App {
@@ -58,6 +63,7 @@ impl App {
             sessions: Sessions::new()?,
             attempts: Mutex::new(Attempts::new(Instant::now())),
             body_room: Arc::new(Semaphore::new(BODIES_MAX)),
+            files: Arc::new(Semaphore::new(FILES_MAX)),
         })
     }
 

@@ -58,7 +58,7 @@ pub(super) fn run(settings: Settings, password: Option<Password>) -> Result<()> 
     let listener = std::net::TcpListener::bind(settings.listen).with_context(listening)?;
     listener.set_nonblocking(true).with_context(listening)?;
     let address = listener.local_addr().with_context(listening)?;
-    let board = Board::open(&settings.board, settings.store)?;
+    let board = Board::open_holding(&settings.board, settings.store, settings.tags_held)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .max_blocking_threads(settings.readers + FILE_THREADS)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::catalog::TagsHeld;
 use crate::config::{BoardArguments, File};
 use crate::store::{Access, StoreOptions};
 
@@ -74,6 +75,7 @@ pub struct Settings {
     /// The folder of the board, or its database, as it was given.
     pub board: PathBuf,
     pub store: StoreOptions,
+    pub tags_held: TagsHeld,
     pub readers: usize,
     pub app_name: String,
     pub images_per_page: usize,
@@ -127,6 +129,7 @@ impl Settings {
             board: board.clone(),
             listen: SocketAddr::new(host, arguments.port.or(file.port).unwrap_or(PORT)),
             store: arguments.board.store_options(access)?,
+            tags_held: arguments.board.tags_held()?,
             readers: arguments.readers.unwrap_or(READERS),
             app_name: (arguments.app_name.clone())
                 .or(file.app_name)
