@@ -74,11 +74,17 @@ impl Preview {
             });
         };
         let orientation = picture.header().orientation;
-        let colors = turned(resize::<3>(from, to, Filter::Lanczos, colors), to, orientation);
+        let colors = turned(
+            resize::<3>(from, to, Filter::Lanczos, colors),
+            to,
+            orientation,
+        );
         let alpha = image.as_rgba8().map(|image| {
             let rows = |y: u32, row: &mut [u8]| {
                 let pixels = (0..from.0).map(|x| image.get_pixel(x, y).0[3]);
-                row.iter_mut().zip(pixels).for_each(|(place, alpha)| *place = alpha);
+                row.iter_mut()
+                    .zip(pixels)
+                    .for_each(|(place, alpha)| *place = alpha);
             };
             let alpha = resize::<1>(from, to, Filter::Lanczos, rows);
             let three = alpha.iter().flat_map(|alpha| [*alpha; 3]).collect();
@@ -124,7 +130,7 @@ impl Preview {
             .map(|place| u64::from(color_diff(place)))
             .sum();
         let raw: Vec<bool> = (0..PIXELS)
-            .map(|place| is_seen(place) && f32::from(color_diff(place)) / 255.0 >= CHANGE_MIN)
+            .map(|place| is_seen(place) && has_changed(self.colors[place], other.colors[place]))
             .collect();
         let changed = without_speckles(&raw);
         let changed_pixels = changed.iter().filter(|changed| **changed).count();
@@ -168,6 +174,13 @@ impl Preview {
         }
         regions
     }
+}
+
+/// As numpy subtracts parts of 255 in 32 bits: of a difference just at the limit, rounding tells.
+fn has_changed(a: [u8; 3], b: [u8; 3]) -> bool {
+    let part = |value: u8| f32::from(value) / 255.0;
+    let mut pairs = a.into_iter().zip(b);
+    pairs.any(|(a, b)| (part(a) - part(b)).abs() >= CHANGE_MIN)
 }
 
 #[derive(Default)]

@@ -11,6 +11,7 @@ pub mod header;
 mod jpegfile;
 pub mod phash;
 pub mod pixels;
+mod pngfile;
 
 pub mod read;
 pub mod resize;
