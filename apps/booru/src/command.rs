@@ -343,10 +343,17 @@ fn diagnosis_text(diagnosis: &Diagnosis) -> Result<String> {
         writeln!(text, "Tag structures in memory: {}", mib(bytes))?;
     }
     if let Some(deep) = &diagnosis.deep {
-        writeln!(text, "Problems of the file: {}", deep.problems.len())?;
-        deep.problems
-            .iter()
-            .try_for_each(|line| writeln!(text, "  {}", shown(line)))?;
+        match &deep.problems {
+            Some(problems) => {
+                writeln!(text, "Problems of the file: {}", problems.len())?;
+                let mut problems = problems.iter();
+                problems.try_for_each(|line| writeln!(text, "  {}", shown(line)))?;
+            }
+            None => writeln!(
+                text,
+                "Problems of the files: not known, this database can't be asked"
+            )?,
+        }
         if let (Some(lacking), Some(other)) =
             (deep.images_lacking_words, deep.images_with_other_words)
         {

@@ -7,12 +7,12 @@ mod collection;
 mod model;
 mod oracle;
 
-use collection::{Era, Folder, Random, SMALL, make, open, open_holding, options, tag_name};
+use collection::{Era, Folder, Random, SMALL, Size, make, open, open_holding, options, tag_name};
 use model::Model;
 use oracle::{Maker, check};
 use plimsoll_booru::board::Board;
 use plimsoll_booru::catalog::TagsHeld;
-use plimsoll_booru::edit::OldName;
+use plimsoll_booru::edit::{Implied, NewImage, OldName};
 use plimsoll_booru::query::Category;
 use plimsoll_booru::search::Page;
 use plimsoll_booru::store::Access;
@@ -241,6 +241,60 @@ fn suggestions_are_right_after_more_new_tags_than_are_kept_aside() {
     // 6 in all three, as often as 0 and multiples of 6; it comes first among those that begin so.
     assert_eq!((first.tag.as_str(), first.count), ("many_6", Some(3)));
     assert_eq!(total(&board, "many_*"), 3);
+}
+
+/// So many are deleted that what they leave in memory is given up; then images come again.
+#[test]
+fn a_board_that_lost_most_of_its_images_holds_what_is_left() {
+    let folder = Folder::new("worn");
+    let size = Size {
+        images: 3000,
+        tags: 40,
+        each: 3,
+    };
+    let path = make(&folder, Era::Now, size, 21);
+    let mut board = open(&path);
+    let bytes = |board: &Board| -> usize {
+        let parts = board.catalog().components();
+        let of_images = parts.iter().filter(|part| !part.is_of_tags);
+        of_images.map(|part| part.bytes).sum()
+    };
+    let ids = board.all_matches(&"".parse().unwrap()).unwrap();
+    let before = bytes(&board);
+    board.delete_images(&ids[..1000]).unwrap();
+    assert!(
+        bytes(&board) > before * 9 / 10,
+        "a third is held under their numbers"
+    );
+    board.delete_images(&ids[1000..2500]).unwrap();
+    let held = bytes(&board);
+    assert!(
+        held < before / 4,
+        "{held} of {before} bytes for a sixth of the images"
+    );
+    assert_eq!(total(&board, ""), 500);
+    for number in 0..600_u32 {
+        let mut md5 = [1; 16];
+        md5[..4].copy_from_slice(&number.to_be_bytes());
+        let image = NewImage {
+            path: format!("new/{number}.png"),
+            md5,
+            score: Some(number.into()),
+            ..NewImage::default()
+        };
+        board.add_image(&image, Implied::LeftOut).unwrap();
+    }
+    let grown = bytes(&board);
+    assert!(
+        grown < before / 2,
+        "{grown} of {before} bytes for a third of the images"
+    );
+    let connection = Connection::open(&path).unwrap();
+    let mut maker = Maker::new(&connection, vec!["solo".into(), "new".into()], 22);
+    for _ in 0..100 {
+        let asked = maker.query();
+        check(&board, &connection, &asked, &mut Random(23));
+    }
 }
 
 #[test]

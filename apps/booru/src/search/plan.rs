@@ -154,7 +154,7 @@ impl<'a> Planner<'a> {
             },
             Term::Favourite => Plan::Set(&facets.favourites),
             Term::Md5(sums) => {
-                let mut bits = Bits::none(self.catalog.images.len());
+                let mut bits = Bits::none(self.catalog.images.numbers());
                 for sum in sums {
                     let id = (self.find_md5)(sum)?;
                     let image = id.and_then(|id| self.catalog.images.of_id(id));
@@ -186,7 +186,7 @@ impl<'a> Planner<'a> {
         if let [set] = sets {
             return Plan::Set(set);
         }
-        let mut bits = Bits::none(self.catalog.images.len());
+        let mut bits = Bits::none(self.catalog.images.numbers());
         sets.iter().for_each(|set| bits.add_all(*set));
         Plan::Bits(bits)
     }
@@ -263,18 +263,18 @@ impl<'a> Planner<'a> {
                 return ControlFlow::Continue(());
             }
             let bits = bits.get_or_insert_with(|| {
-                let mut bits = Bits::none(self.catalog.images.len());
+                let mut bits = Bits::none(self.catalog.images.numbers());
                 for term in &terms {
-                    postings.each_of(tags, *term, |image| bits.insert(image));
+                    bits.add_all(&*postings.images_of(tags, *term));
                 }
                 bits
             });
-            postings.each_of(tags, term, |image| bits.insert(image));
+            bits.add_all(&*postings.images_of(tags, term));
             since_full += postings.count_of(term);
             // Looked at after as many insertions as looking costs.
             if since_full > FULL_EVERY {
                 since_full = 0;
-                if bits.is_full() {
+                if bits.count() == self.catalog.images.len() {
                     return ControlFlow::Break(());
                 }
             }
