@@ -5,17 +5,19 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::board::Board;
 use crate::config::{BoardArguments, Command, FormArguments, TagCommand};
 use crate::doctor::{Depth, Diagnosis, diagnose};
-use crate::edit::{Edited, OldName};
+use crate::edit::{Edited, OldName, check_category};
 use crate::memory::{Component, Memory};
-use crate::query::{Category, Order, Query};
+use crate::query::{Order, Query};
 use crate::search::Page;
+use crate::stats::Stats;
 use crate::store::{self, Access, Store};
+use crate::web;
 
 /// `booru` could not do what it was asked.
 pub const FAILED: u8 = 2;
@@ -54,6 +56,8 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Stats { board, form } => stats(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Memory { board, form } => memory(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Doctor { board, deep, form } => return doctor(&board, deep, &form),
+        Command::Serve(arguments) => web::serve(&arguments)?,
+        Command::Passwd { board, remove } => web::password::set(&board, remove)?,
         Command::Tag {
             board,
             read_only,
@@ -182,49 +186,8 @@ fn suggest(board: &Board, text: &str, form: &FormArguments) -> Result<()> {
     say(&lines)
 }
 
-#[derive(Serialize)]
-struct Stats {
-    images: usize,
-    tags: usize,
-    pairs: u64,
-    tags_without_images: u64,
-    categories: Vec<CategoryStats>,
-}
-
-#[derive(Serialize)]
-struct CategoryStats {
-    category: &'static str,
-    tags: u64,
-    pairs: u64,
-}
-
 fn stats(board: &Board, form: &FormArguments) -> Result<()> {
-    let catalog = board.catalog();
-    let named = Category::ALL.map(|category| (category.name(), Some(category)));
-    let mut categories: Vec<CategoryStats> = Vec::new();
-    let mut unused = 0;
-    for (name, category) in named.into_iter().chain([("rating", None)]) {
-        let of_category = catalog
-            .tags()
-            .terms()
-            .filter(|(_, kind)| kind.category() == category);
-        let counts: Vec<u64> = of_category
-            .map(|(term, _)| catalog.count_of(term))
-            .collect();
-        unused += counts.iter().filter(|count| **count == 0).count() as u64;
-        categories.push(CategoryStats {
-            category: name,
-            tags: counts.len() as u64,
-            pairs: counts.iter().sum(),
-        });
-    }
-    let stats = Stats {
-        images: catalog.images().len(),
-        tags: catalog.tags().len(),
-        pairs: categories.iter().map(|category| category.pairs).sum(),
-        tags_without_images: unused,
-        categories,
-    };
+    let stats = Stats::of(&board.catalog());
     if form.json {
         return say_json(&stats);
     }
@@ -380,12 +343,14 @@ fn edit(board: &mut Board, act: TagCommand) -> Result<Edited> {
         false => OldName::IsForgotten,
     };
     match act {
-        TagCommand::Create { name, category } => board.create_tag(&name, category_of(&category)?),
+        TagCommand::Create { name, category } => {
+            board.create_tag(&name, check_category(&category)?)
+        }
         TagCommand::Rename { old, new, alias } => board.rename_tag(&old, &new, old_name(alias)),
         TagCommand::Merge { into, tags, alias } => board.merge_tags(&tags, &into, old_name(alias)),
         TagCommand::Delete { tags } => board.delete_tags(&tags),
         TagCommand::Categorize { category, tags } => {
-            board.categorize_tags(&tags, category_of(&category)?)
+            board.categorize_tags(&tags, check_category(&category)?)
         }
         TagCommand::Add { tag, query, .. } => {
             let images = board.all_matches(&query.parse()?)?;
@@ -400,15 +365,5 @@ fn edit(board: &mut Board, act: TagCommand) -> Result<Edited> {
         TagCommand::Imply { tag, implied } => board.create_rule(&tag, &implied),
         TagCommand::Unimply { tag, implied } => board.delete_rule(&tag, &implied),
         TagCommand::ApplyRules => board.apply_rules(),
-    }
-}
-
-fn category_of(name: &str) -> Result<Category> {
-    match Category::of(name) {
-        Some(category) => Ok(category),
-        None => {
-            let known = Category::ALL.map(Category::name);
-            bail!("{name:?} is no category: {} are", known.join(", "))
-        }
     }
 }

@@ -88,6 +88,16 @@ pub enum Command {
         #[command(flatten)]
         form: FormArguments,
     },
+    /// Serve a board to browsers until it is told to end.
+    Serve(crate::web::ServeArguments),
+    /// Set the password of a board that is served, asked for or read from the first line of the input.
+    Passwd {
+        /// The folder of the board.
+        board: PathBuf,
+        /// Take the password away.
+        #[arg(long)]
+        remove: bool,
+    },
     /// Change tags and who has them.
     Tag {
         #[command(flatten)]
@@ -168,7 +178,7 @@ pub enum TagCommand {
     ApplyRules,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct BoardArguments {
     /// The folder of a board, or its database.
     pub board: PathBuf,
@@ -209,6 +219,16 @@ pub struct File {
     tag_id_cache_enabled: Option<bool>,
     string_interning_enabled: Option<bool>,
     images_per_page: Option<usize>,
+    pub(crate) host: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) behind_proxy: Option<bool>,
+    pub(crate) public_read: Option<bool>,
+    pub(crate) app_name: Option<String>,
+    pub(crate) image_directory: Option<PathBuf>,
+    pub(crate) thumb_dir: Option<PathBuf>,
+    pub(crate) upscaled_images_dir: Option<PathBuf>,
+    pub(crate) ingest_directory: Option<PathBuf>,
 }
 
 /// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.
@@ -294,7 +314,7 @@ pub(crate) fn parse_switch(text: &str) -> Result<bool> {
     }
 }
 
-fn parse_per_page(text: &str) -> Result<usize> {
+pub(crate) fn parse_per_page(text: &str) -> Result<usize> {
     let images = text.parse()?;
     check_per_page(images)?;
     Ok(images)

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::dictionary::TermId;
 
 use super::columns::Words;
 use super::{Delta, Edit, Edited, check_name};
 use crate::board::Board;
 use crate::catalog::{Kind, RATING};
+use crate::missing;
 use crate::query::Category;
 
 /// All tags that an image is to have, by category; ratings have one of their own in the database, and
@@ -101,7 +102,7 @@ impl Edit<'_> {
         for id in ids {
             match self.catalog.images.of_id(*id) {
                 Some(image) => images.push(image),
-                None => bail!("there is no image {id}"),
+                None => missing!("there is no image {id}"),
             }
         }
         images.sort_unstable();

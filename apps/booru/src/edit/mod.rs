@@ -38,7 +38,7 @@ use crate::store::{Schema, Store, Value, statement_of};
 
 pub use add_image::{Added, Implied, NewImage};
 pub use images::CategorizedTags;
-pub use name::{TAG_BYTES_MAX, check_name};
+pub use name::{TAG_BYTES_MAX, check_category, check_name};
 pub use pools::{POOL_DESCRIPTION_BYTES_MAX, POOL_NAME_BYTES_MAX};
 pub use ratings::Rating;
 
