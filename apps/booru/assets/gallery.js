@@ -1,7 +1,7 @@
 // The gallery: the endless grid, keys to walk it, images selected and edited together.
 
 import { Grid } from './grid.js';
-import { getJson, post } from './http.js';
+import { getJson, post, send } from './http.js';
 import { ask, isTyping, tell, tellError } from './message.js';
 import { keep } from './app.js';
 
@@ -146,8 +146,8 @@ bar?.querySelector('form').addEventListener('submit', (event) => {
   const removed = words.filter((word) => word.startsWith('-')).map((word) => word.slice(1)).filter(Boolean);
   if (words.length === 0) return field.focus();
   act(async (ids) => {
-    if (added.length > 0) await post('/api/images/bulk_add_tags', { image_ids: ids, tags: added });
-    if (removed.length > 0) await post('/api/images/bulk_remove_tags', { image_ids: ids, tags: removed });
+    if (added.length > 0) await post('/api/images/bulk_add_tags', { ids, tags: added });
+    if (removed.length > 0) await post('/api/images/bulk_remove_tags', { ids, tags: removed });
     field.value = '';
     tell(`Changed the tags of ${count.format(ids.length)} images.`);
   });
@@ -159,8 +159,19 @@ bar?.querySelector('[data-act="delete"]')?.addEventListener('click', () => act(a
   reload();
 }));
 bar?.querySelector('[data-act="favourite"]')?.addEventListener('click', () => act(async (ids) => {
-  for (const id of ids) await post('/api/favourites/toggle', { image_id: id, is_favourite: true });
+  await send('/edit/favourites', { images: ids.join(',') });
   tell(`${count.format(ids.length)} images are favourites.`);
+}));
+bar?.querySelector('[data-act="pool"]')?.addEventListener('click', () => act(async (ids) => {
+  const dialog = document.querySelector('#pool');
+  const pools = await getJson('/pools/choices');
+  const select = dialog.querySelector('select');
+  select.replaceChildren(...pools.map((pool) => new Option(pool.name, pool.id)));
+  dialog.querySelector('[value="yes"]').disabled = pools.length === 0;
+  const answer = await ask(dialog);
+  if (!answer) return;
+  await send('/edit/pool', { images: ids.join(','), pool: answer.pool });
+  tell(`Put into ${select.selectedOptions[0].text}.`);
 }));
 
 // Keys

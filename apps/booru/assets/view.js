@@ -1,6 +1,6 @@
 // One image: zoom, the next and the one before, tags, rating, favourite.
 
-import { getJson, post } from './http.js';
+import { getJson, post, send } from './http.js';
 import { ask, isTyping, tell, tellError } from './message.js';
 
 const view = document.querySelector('.view');
@@ -57,14 +57,17 @@ const toggleFavourite = async () => {
   const is = favourite.getAttribute('aria-pressed') !== 'true';
   favourite.setAttribute('aria-pressed', String(is));
   try {
-    const answer = await post('/api/favourites/toggle', { image_id: id, filepath: path, is_favourite: is });
-    favourite.setAttribute('aria-pressed', String(answer.is_favourite ?? is));
+    await send(`/edit/${id}/favourite`, { is_favourite: is });
+    favourite.value = String(!is);
   } catch (error) {
     favourite.setAttribute('aria-pressed', String(!is));
     tellError(error);
   }
 };
-favourite?.addEventListener('click', toggleFavourite);
+favourite?.addEventListener('click', (event) => {
+  event.preventDefault();
+  toggleFavourite();
+});
 
 // Tags
 const form = document.querySelector('#edit');
@@ -79,7 +82,7 @@ const openEditor = (is) => {
 };
 if (form) {
   edit.hidden = false;
-  openEditor.initial = form.hidden = true;
+  form.hidden = true;
   edit.addEventListener('click', () => openEditor(form.hidden));
   form.querySelector('[data-act="close"]').addEventListener('click', () => openEditor(false));
   form.addEventListener('keydown', (event) => {
@@ -88,17 +91,22 @@ if (form) {
   });
 }
 
-const ratings = [...document.querySelectorAll('button[data-rating]')];
+const ratings = [...document.querySelectorAll('button[name="rating"]')];
 const rate = async (button) => {
   try {
-    await post('/api/rate', { image_id: id, rating: button.dataset.rating });
+    await send(`/edit/${id}/rating`, { rating: button.value });
     for (const other of ratings) other.setAttribute('aria-pressed', String(other === button));
-    tell(`Rated ${button.dataset.rating}.`);
+    tell(`Rated ${button.value}.`);
   } catch (error) {
     tellError(error);
   }
 };
-for (const button of ratings) button.addEventListener('click', () => rate(button));
+for (const button of ratings) {
+  button.addEventListener('click', (event) => {
+    event.preventDefault();
+    rate(button);
+  });
+}
 
 document.querySelector('#delete-image')?.addEventListener('click', async () => {
   if (!await ask(document.querySelector('#delete'))) return;

@@ -24,6 +24,7 @@ const ASSETS: &[(&str, &str)] = assets![
     "http.js",
     "icon.svg",
     "message.js",
+    "pool.js",
     "view.js",
 ];
 

@@ -29,7 +29,6 @@ struct GalleryPage {
     shell: Shell,
     results: Result<Results, Wrong>,
     can_delete: bool,
-    can_favour: bool,
 }
 
 struct Results {
@@ -95,7 +94,6 @@ pub(super) async fn page(
     super::html(&GalleryPage {
         results,
         can_delete: false,
-        can_favour: false,
         shell,
     })
 }

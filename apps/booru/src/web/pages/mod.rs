@@ -9,6 +9,8 @@ mod filters;
 mod gallery;
 mod links;
 mod login;
+mod marks;
+mod pools;
 mod shell;
 mod tags;
 mod tiles;
@@ -33,6 +35,13 @@ pub fn router() -> Router<Arc<App>> {
         .route("/tiles/ids", get(gallery::ids))
         .route("/view/{*image}", get(view::page))
         .route("/edit/{image}", post(words::edit))
+        .route("/edit/{image}/favourite", post(marks::favourite))
+        .route("/edit/{image}/rating", post(marks::rating))
+        .route("/edit/favourites", post(marks::favourites))
+        .route("/edit/pool", post(marks::add_to_pool))
+        .route("/pools", get(pools::page).post(pools::create))
+        .route("/pools/choices", get(pools::choices))
+        .route("/pool/{id}", get(pools::one).post(pools::edit))
         .route("/tags", get(tags::page))
         .route("/tag", get(tags::one))
         .route("/tags/edit", post(tags::edit))

@@ -37,7 +37,7 @@ pub(super) struct MenuEntry {
 }
 
 /// Address, name, and whether only those who may edit are shown it.
-const MENU: &[(&str, &str, bool)] = &[("/tags", "Tags", false)];
+const MENU: &[(&str, &str, bool)] = &[("/tags", "Tags", false), ("/pools", "Pools", false)];
 
 impl Shell {
     pub(super) fn of(app: &App, visitor: &Visitor, headers: &HeaderMap) -> Shell {

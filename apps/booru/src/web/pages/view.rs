@@ -45,14 +45,13 @@ struct ViewPage {
     place: String,
     previous: Option<Neighbour>,
     next: Option<Neighbour>,
-    edit: String,
+    /// What stands behind the addresses of its forms: the search.
+    behind: String,
     words: String,
     groups: Vec<TagGroup>,
     ratings: Vec<Rating>,
     facts: Vec<Fact>,
     families: Vec<Family>,
-    can_rate: bool,
-    can_favour: bool,
     can_delete: bool,
     has_similar: bool,
 }
@@ -181,9 +180,9 @@ impl ViewPage {
             },
             previous: neighbour(place.and_then(|place| place.previous))?,
             next: neighbour(place.and_then(|place| place.next))?,
-            edit: match shell.query.is_empty() {
-                true => format!("/edit/{id}"),
-                false => format!("/edit/{id}?query={}", links::encode(&shell.query)),
+            behind: match shell.query.is_empty() {
+                true => String::new(),
+                false => format!("?query={}", links::encode(&shell.query)),
             },
             ratings: RATINGS
                 .iter()
@@ -200,8 +199,6 @@ impl ViewPage {
                 .into_iter()
                 .flatten()
                 .collect(),
-            can_rate: false,
-            can_favour: false,
             can_delete: false,
             has_similar: false,
             path: image.filepath,

@@ -63,7 +63,7 @@ pub(in crate::web::pages) async fn edit(
 
 /// # Errors
 /// A name that no tag has.
-pub(super) fn check_known(board: &Board, name: &str) -> Result<()> {
+fn check_known(board: &Board, name: &str) -> Result<()> {
     let catalog = board.catalog();
     let tags = catalog.tags();
     if tags.term(name).is_none() && tags.named(&name.to_lowercase()).is_empty() {
@@ -157,11 +157,6 @@ impl Change {
     /// Does it; where to go on.
     fn make(&self, board: &mut Board) -> Result<String> {
         let first = self.tags.first().map_or("", String::as_str);
-        if self.action != "create" && self.action != "delete" {
-            for tag in &self.tags {
-                check_known(board, tag)?;
-            }
-        }
         let old_name = match self.keeps_name {
             true => OldName::BecomesAlias,
             false => OldName::IsForgotten,
@@ -185,7 +180,6 @@ impl Change {
                 board.delete_alias(&self.value)?;
             }
             "imply" => {
-                check_known(board, &self.value)?;
                 board.create_rule(first, &self.value)?;
                 board.apply_rule(first, &self.value)?;
             }
@@ -193,7 +187,6 @@ impl Change {
                 board.delete_rule(first, &self.value)?;
             }
             "merge" => {
-                check_known(board, &self.value)?;
                 board.merge_tags(&self.tags, &self.value, old_name)?;
                 return Ok(href(&self.value));
             }

@@ -13,7 +13,6 @@ use super::super::shell::Shell;
 use super::super::tiles::{self, Tile};
 use super::{href, images};
 use crate::board::Board;
-use crate::missing;
 use crate::query::Category;
 use crate::rules::{Preview, Rule};
 use crate::web::App;
@@ -64,18 +63,11 @@ pub(in crate::web::pages) async fn page(
 
 impl TagPage {
     fn read(board: &Board, shell: Shell, wanted: &Wanted) -> Result<TagPage> {
-        super::change::check_known(board, &wanted.name)?;
         let detail = board.tag_detail(&wanted.name)?;
         let name = detail.tag.name;
         let preview = match wanted.imply.trim() {
             "" => None,
-            implied => {
-                super::change::check_known(board, implied)?;
-                if implied == name {
-                    missing!("a tag can't imply itself");
-                }
-                Some(board.preview_rule(&name, implied)?)
-            }
+            implied => Some(board.preview_rule(&name, implied)?),
         };
         let implies = |rule: Rule| OtherTag::of(&rule.implied, &rule);
         let implied_by = |rule: Rule| OtherTag::of(&rule.tag, &rule);
