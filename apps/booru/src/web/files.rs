@@ -302,7 +302,7 @@ fn kind_of(file: &File) -> Result<Option<&'static str>> {
     Ok(kind(&head[..len]))
 }
 
-fn kind(head: &[u8]) -> Option<&'static str> {
+pub(super) fn kind(head: &[u8]) -> Option<&'static str> {
     let brand = |from: usize| head.get(from..from + 4).unwrap_or(&[]);
     Some(match head {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => "image/png",
@@ -315,6 +315,11 @@ fn kind(head: &[u8]) -> Option<&'static str> {
         _ if brand(4) == b"ftyp" => "video/mp4",
         _ => return None,
     })
+}
+
+/// A ZIP file, which holds the pictures of an animation.
+pub(super) fn is_archive(head: &[u8]) -> bool {
+    head.starts_with(b"PK\x03\x04")
 }
 
 /// Shown in the page, or else saved, under its name.

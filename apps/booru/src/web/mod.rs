@@ -11,6 +11,7 @@ mod conditions;
 pub mod error;
 pub mod files;
 mod origin;
+mod paced;
 pub mod pages;
 pub mod password;
 mod patience;
@@ -26,6 +27,7 @@ use anyhow::{Result, bail};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::board::Board;
+use api::upload::UPLOADS_MAX;
 use attempts::Attempts;
 use boards::Boards;
 use error::Failure;
@@ -52,6 +54,7 @@ pub struct App {
     body_room: Arc<Semaphore>,
     /// For files that are sent.
     files: Arc<Semaphore>,
+    uploads: Semaphore,
 }
 
 impl App {
@@ -64,6 +67,7 @@ impl App {
             attempts: Mutex::new(Attempts::new(Instant::now())),
             body_room: Arc::new(Semaphore::new(BODIES_MAX)),
             files: Arc::new(Semaphore::new(FILES_MAX)),
+            uploads: Semaphore::new(UPLOADS_MAX),
         })
     }
 

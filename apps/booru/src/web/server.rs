@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
+use super::api::upload::remove_leftovers;
 use super::error::{Failure, show};
 use super::password::Password;
 use super::patience::Patient;
@@ -42,6 +43,8 @@ const HEADERS_MAX: usize = 64;
 const HEAD_TIME_MAX: Duration = Duration::from_secs(20);
 /// Until a client takes any more of an answer.
 const SEND_TIME_MAX: Duration = Duration::from_secs(30);
+/// For a request that only reads, until its answer begins.
+const READ_TIME_MAX: Duration = Duration::from_secs(30);
 /// For requests that are being done when the server is to end.
 const END_TIME_MAX: Duration = Duration::from_secs(10);
 /// Threads that never block.
@@ -67,6 +70,7 @@ pub(super) fn run(settings: Settings, password: Option<Password>) -> Result<()> 
         .enable_all()
         .build()
         .context("start threads")?;
+    remove_leftovers(&settings.folders.ingest);
     let app = Arc::new(App::new(settings, password, board)?);
     let done = runtime.block_on(answer(app, listener, address));
     // An edit that is not done by then is not done at all.
@@ -218,7 +222,7 @@ async fn check_host(State(app): State<Arc<App>>, mut request: Request, next: Nex
     };
     if app.is_open() && !origin::is_own(&host, app.settings.public_url.as_ref()) {
         return Failure::new(
-            axum::http::StatusCode::MISDIRECTED_REQUEST,
+            StatusCode::MISDIRECTED_REQUEST,
             "this is not the name of the board: open it by its address, or start it with --public-url and \
              this name",
         )
@@ -228,10 +232,21 @@ async fn check_host(State(app): State<Arc<App>>, mut request: Request, next: Nex
     next.run(request).await
 }
 
+/// So many requests at once; and what only reads ends in time. An edit takes as long as it takes.
 async fn bound(State(places): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    match places.try_acquire() {
-        Ok(_place) => next.run(request).await,
-        Err(_) => Failure::busy().into_response(),
+    let Ok(_place) = places.try_acquire() else {
+        return Failure::busy().into_response();
+    };
+    if !request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match tokio::time::timeout(READ_TIME_MAX, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Failure::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "it took too long; ask for less, or try again when the server has less to do",
+        )
+        .into_response(),
     }
 }
 

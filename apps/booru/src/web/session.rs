@@ -28,6 +28,9 @@ const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The one that was not used for longest makes room for a new one.
 pub(super) const SESSIONS_MAX: usize = 1024;
 
+/// For a body that is read as a whole.
+const BODY_TIME_MAX: Duration = Duration::from_secs(20);
+
 /// With TLS, a name that browsers take from the very host alone, and encrypted.
 const COOKIE_NAME: &str = "booru_session";
 const COOKIE_NAME_TLS: &str = "__Host-booru_session";
@@ -307,7 +310,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for EditorForm<T> {
         let (mut parts, body) = request.into_parts();
         let candidate = Candidate::from_request_parts(&mut parts, app).await?;
         candidate.check_may_edit()?;
-        let bytes = read_form(Request::from_parts(parts, body), app).await?;
+        let bytes = read_body(Request::from_parts(parts, body), app).await?;
         let field: TokenField = parse_form(&bytes)?;
         let editor = candidate.prove_to_edit(Some(&field.csrf_token))?;
         let form = parse_form(&bytes)?;
@@ -315,10 +318,20 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for EditorForm<T> {
     }
 }
 
-pub(super) async fn read_form(request: Request, app: &Arc<App>) -> Result<Bytes, Failure> {
-    Bytes::from_request(request, app)
-        .await
-        .map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))
+/// A whole body, which has to arrive in time.
+pub(super) async fn read_body(request: Request, app: &Arc<App>) -> Result<Bytes, Failure> {
+    let read = Bytes::from_request(request, app);
+    match tokio::time::timeout(BODY_TIME_MAX, read).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(
+            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
+        ),
+        Ok(Err(rejection)) => Err(Failure::new(rejection.status(), rejection.body_text())),
+        Err(_) => Err(Failure::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body took too long to arrive",
+        )),
+    }
 }
 
 pub(super) fn parse_form<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {

@@ -8,10 +8,10 @@ mod images;
 mod login;
 mod state;
 mod tags;
+pub(super) mod upload;
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
@@ -23,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::error::Failure;
+use super::session::read_body;
 use crate::edit::Edited;
 
 pub fn router() -> Router<Arc<App>> {
@@ -33,6 +34,7 @@ pub fn router() -> Router<Arc<App>> {
         .merge(state::router())
         .merge(tags::router())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .merge(upload::router())
 }
 
 /// The longest JSON. Read, it takes at most fourteen times as much: a list of texts of one letter.
@@ -116,14 +118,7 @@ impl<T: DeserializeOwned> Body<T> {
             true => None,
             false => Some(app.room_for_body().await?),
         };
-        let bytes = Bytes::from_request(request, app).await;
-        let bytes = bytes.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Failure::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("the body has more than {BODY_BYTES_MAX} bytes"),
-            ),
-            status => Failure::new(status, rejection.body_text()),
-        })?;
+        let bytes = read_body(request, app).await?;
         let value = serde_json::from_slice(&bytes);
         let value = value.map_err(|error| Failure::invalid(format!("the body: {error}")))?;
         Ok(Body { value, _room: room })
