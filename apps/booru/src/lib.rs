@@ -13,5 +13,6 @@ pub mod edit;
 pub mod memory;
 pub mod query;
 pub mod search;
+pub mod similarity;
 pub mod store;
 pub mod suggest;
