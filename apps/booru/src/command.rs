@@ -74,7 +74,11 @@ pub fn execute(command: Command) -> Result<ExitCode> {
 }
 
 fn open(board: &BoardArguments, access: Access) -> Result<Board> {
-    Board::open(&board.board, board.store_options(access)?)
+    Board::open_holding(
+        &board.board,
+        board.store_options(access)?,
+        board.tags_held()?,
+    )
 }
 
 /// Foreign text moves no terminal: control characters are shown as what they are.
@@ -339,10 +343,17 @@ fn diagnosis_text(diagnosis: &Diagnosis) -> Result<String> {
         writeln!(text, "Tag structures in memory: {}", mib(bytes))?;
     }
     if let Some(deep) = &diagnosis.deep {
-        writeln!(text, "Problems of the file: {}", deep.problems.len())?;
-        deep.problems
-            .iter()
-            .try_for_each(|line| writeln!(text, "  {}", shown(line)))?;
+        match &deep.problems {
+            Some(problems) => {
+                writeln!(text, "Problems of the file: {}", problems.len())?;
+                let mut problems = problems.iter();
+                problems.try_for_each(|line| writeln!(text, "  {}", shown(line)))?;
+            }
+            None => writeln!(
+                text,
+                "Problems of the files: not known, this database can't be asked"
+            )?,
+        }
         if let (Some(lacking), Some(other)) =
             (deep.images_lacking_words, deep.images_with_other_words)
         {

@@ -5,13 +5,20 @@
 //! [`query`] is text parsed without a database; [`search`] and [`suggest`] answer from the catalog alone.
 
 pub mod board;
+pub mod browse;
 pub mod catalog;
 pub mod command;
 pub mod config;
+pub mod deltas;
 pub mod doctor;
 pub mod edit;
+pub mod family;
 pub mod memory;
+pub mod pools;
+pub mod post_ids;
 pub mod query;
+pub mod relations;
+pub mod rules;
 pub mod search;
 pub mod similarity;
 pub mod store;

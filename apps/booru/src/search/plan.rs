@@ -154,7 +154,7 @@ impl<'a> Planner<'a> {
             },
             Term::Favourite => Plan::Set(&facets.favourites),
             Term::Md5(sums) => {
-                let mut bits = Bits::none(self.catalog.images.len());
+                let mut bits = Bits::none(self.catalog.images.numbers());
                 for sum in sums {
                     let id = (self.find_md5)(sum)?;
                     let image = id.and_then(|id| self.catalog.images.of_id(id));
@@ -186,7 +186,7 @@ impl<'a> Planner<'a> {
         if let [set] = sets {
             return Plan::Set(set);
         }
-        let mut bits = Bits::none(self.catalog.images.len());
+        let mut bits = Bits::none(self.catalog.images.numbers());
         sets.iter().for_each(|set| bits.add_all(*set));
         Plan::Bits(bits)
     }
@@ -254,27 +254,27 @@ impl<'a> Planner<'a> {
             if !is_of(term) {
                 return ControlFlow::Continue(());
             }
-            let Some(images) = self.catalog.postings.postings(term) else {
+            let Catalog { postings, tags, .. } = self.catalog;
+            if postings.count_of(term) == 0 {
                 return ControlFlow::Continue(());
-            };
+            }
             if bits.is_none() && terms.len() < TERMS_LISTED_MAX {
                 terms.push(term);
                 return ControlFlow::Continue(());
             }
             let bits = bits.get_or_insert_with(|| {
-                let mut bits = Bits::none(self.catalog.images.len());
-                let known = terms
-                    .iter()
-                    .filter_map(|term| self.catalog.postings.postings(*term));
-                known.for_each(|images| bits.add_all(images));
+                let mut bits = Bits::none(self.catalog.images.numbers());
+                for term in &terms {
+                    bits.add_all(&*postings.images_of(tags, *term));
+                }
                 bits
             });
-            bits.add_all(images);
-            since_full += images.len();
+            bits.add_all(&*postings.images_of(tags, term));
+            since_full += postings.count_of(term);
             // Looked at after as many insertions as looking costs.
             if since_full > FULL_EVERY {
                 since_full = 0;
-                if bits.is_full() {
+                if bits.count() == self.catalog.images.len() {
                     return ControlFlow::Break(());
                 }
             }
