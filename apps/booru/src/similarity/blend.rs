@@ -50,7 +50,10 @@ impl Pools {
             similar.score += weight * one.score;
             put(similar, one.score);
         };
-        let alike = self.semantic.iter().filter(|one| one.score >= SEMANTIC_SCORE_MIN);
+        let alike = self
+            .semantic
+            .iter()
+            .filter(|one| one.score >= SEMANTIC_SCORE_MIN);
         alike.for_each(|one| entry(one, SEMANTIC, |of, score| of.semantic = Some(score)));
         for one in &self.tags {
             entry(one, TAGS, |of, score| of.tags = Some(score));
@@ -72,7 +75,9 @@ mod tests {
     #[test]
     fn kinds_add_up_by_their_weights() {
         let of = |list: &[(u32, f64)]| -> Vec<Match> {
-            list.iter().map(|&(id, score)| Match { id, score }).collect()
+            list.iter()
+                .map(|&(id, score)| Match { id, score })
+                .collect()
         };
         let pools = Pools {
             semantic: of(&[(1, 0.9), (2, 0.5), (3, 0.29)]),
@@ -84,7 +89,10 @@ mod tests {
         assert_eq!(ids, [1, 2, 4, 5]);
         assert!((blended[0].score - 0.64).abs() < 1e-12 && (blended[1].score - 0.5).abs() < 1e-12);
         let first = blended[0];
-        assert_eq!((first.semantic, first.tags, first.visual), (Some(0.9), None, Some(0.5)));
+        assert_eq!(
+            (first.semantic, first.tags, first.visual),
+            (Some(0.9), None, Some(0.5))
+        );
         assert_eq!(pools.blend(1).len(), 1);
     }
 }

@@ -73,10 +73,11 @@ pub(super) fn write(store: &Store, image: u32, by: By, found: &[Similar], at: &s
     })
 }
 
-/// Drops what is kept of some images, and where they stand among those of others. Within a transaction of
-/// the caller, who may have begun none.
-pub(crate) fn forget(store: &Store, images: &[u32]) -> Result<()> {
+/// Drops what is kept of some images, and where they stand among those of others. A transaction, if it is
+/// to be one, is the caller's.
+pub(crate) fn forget(store: &Store, images: impl Iterator<Item = u32>) -> Result<()> {
     let what = "drop similar images that were kept";
+    let images: Vec<u32> = images.take(DROPPED_MAX + 1).collect();
     if images.is_empty() || !store.schema.has_table(TABLE) {
         return Ok(());
     }
@@ -89,7 +90,7 @@ pub(crate) fn forget(store: &Store, images: &[u32]) -> Result<()> {
         return Ok(());
     }
     for image in images {
-        let image: Value<'_> = (*image).into();
+        let image: Value<'_> = image.into();
         for column in ["source_image_id", "similar_image_id"] {
             let sql = format!("DELETE FROM similar_images_cache WHERE {column} = ?1");
             store.execute(what, &sql, &[image])?;

@@ -13,7 +13,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::codec::DIMENSIONS_MAX;
 use crate::query::moment;
-use crate::store::{Access, Explain};
+use crate::store::sqlite::Explain;
+use crate::store::{self, Access};
 
 /// Most pages are read once; inner ones of the two trees are some hundred KiB at 200,000 vectors.
 const CACHE_BYTES: u64 = 1 << 20;
@@ -219,9 +220,8 @@ impl Embeddings {
                    ON CONFLICT (image_id) DO UPDATE SET embedding = excluded.embedding, \
                    created_at = excluded.created_at";
         let mut statement = self.connection.prepare_cached(sql).explain(putting)?;
-        let created_at = moment::text_of(now()).map(|text| text.replace('T', " "));
         statement
-            .execute(params![image, bytes, created_at])
+            .execute(params![image, bytes, store::now()])
             .explain(putting)?;
         Ok(())
     }

@@ -112,6 +112,15 @@ impl Index {
         self.images[row as usize]
     }
 
+    /// Those with a vector, ascending.
+    pub(super) fn list_images(&self) -> Vec<u32> {
+        let rows = (0_u32..).zip(&self.images);
+        let live = rows.filter(|(row, _)| is_set(&self.live, *row));
+        let mut images: Vec<u32> = live.map(|(_, image)| *image).collect();
+        images.sort_unstable();
+        images
+    }
+
     /// Bytes on the heap besides the bodies that were claimed.
     pub(super) fn own_bytes(&self) -> usize {
         self.images.capacity() * 4

@@ -27,7 +27,7 @@ use plimsoll::budget::Budget;
 use serde::Serialize;
 
 use crate::board::Board;
-use crate::query::moment;
+use crate::store;
 
 pub use blend::{POOL, Pools, Similar};
 pub use codec::{DIMENSIONS_MAX, Kind};
@@ -165,9 +165,7 @@ impl Similarity {
     ) -> Result<Vec<Similar>> {
         let found = self.compare(board, image, by, self.cached.unwrap_or(0), visual)?;
         if self.cached.is_some() {
-            let at = moment::text_of(crate::similarity::embeddings::now());
-            let at = at.unwrap_or_default().replace('T', " ");
-            cache::write(board.store(), image, by, &found, &at)?;
+            cache::write(board.store(), image, by, &found, &store::now())?;
         }
         Ok(found)
     }
@@ -178,7 +176,7 @@ impl Similarity {
     /// # Errors
     /// What the database says.
     pub fn forget_cached(&self, board: &Board, image: u32) -> Result<()> {
-        cache::forget(board.store(), &[image])
+        cache::forget(board.store(), [image].into_iter())
     }
 
     fn compare(
@@ -232,7 +230,7 @@ impl Similarity {
 
     fn by_embeddings(&self, board: &Board, image: u32, k: usize) -> Result<Option<Vec<Match>>> {
         // One look at the catalog, so that no edit waits for a search, nor a search for an edit.
-        let there = board.catalog().image_ids();
+        let there = board.catalog().images().list_ids();
         let is_there = |id: u32| there.binary_search(&id).is_ok();
         self.semantic()?.similar_to(image, k, &is_there)
     }
@@ -275,10 +273,11 @@ impl Similarity {
     /// Gives back what was not used for the idle timeout, as of `now`; whether there was anything. To be called
     /// now and then.
     pub fn unload_if_idle(&self, now: Instant) -> bool {
-        let is_unloaded = (self.semantic.as_ref()).is_some_and(|semantic| semantic.unload_if_idle(now));
+        let is_unloaded =
+            (self.semantic.as_ref()).is_some_and(|semantic| semantic.unload_if_idle(now));
         let mut used = self.lock_used();
-        let is_idle = used
-            .is_some_and(|used| now.saturating_duration_since(used) >= self.idle_timeout);
+        let is_idle =
+            used.is_some_and(|used| now.saturating_duration_since(used) >= self.idle_timeout);
         if is_idle {
             *used = None;
             self.tags.unload();

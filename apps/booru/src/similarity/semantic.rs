@@ -449,6 +449,19 @@ impl Semantic {
         }))
     }
 
+    /// The images that have a vector, ascending. 4 bytes each.
+    ///
+    /// # Errors
+    /// A database that can't be read.
+    pub fn images(&self) -> Result<Vec<u32>> {
+        let loaded = self.loaded.get()?;
+        let following = loaded.read();
+        Ok(following
+            .index
+            .as_ref()
+            .map_or(Vec::new(), Index::list_images))
+    }
+
     /// What is held now. Opens nothing.
     #[must_use]
     pub fn status(&self) -> SemanticStatus {

@@ -28,9 +28,7 @@ static WEIGHTS: Tag = Tag::new("similarity: weights of tags");
 const SCORE_MIN: f64 = 0.1;
 
 /// How two sets of tags are compared; the original's names.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum Method {
@@ -160,7 +158,9 @@ impl TagSimilarity {
             bail!("there is no image {image}");
         };
         let weights = self.weights(&catalog, extended);
-        let terms = tags.into_iter().filter_map(|tag| catalog.tags().term_of_id(tag));
+        let terms = tags
+            .into_iter()
+            .filter_map(|tag| catalog.tags().term_of_id(tag));
         let terms: Vec<TermId> = terms.collect();
         Ok(self.compare(&catalog, &weights, number, &terms, k, is_wanted))
     }
@@ -183,7 +183,10 @@ impl TagSimilarity {
     fn extended_if_needed(&self, board: &Board) -> Result<Option<BTreeMap<u32, f32>>> {
         let generation = board.catalog().generation();
         let held = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.as_ref().is_some_and(|held| held.generation == generation) {
+        if held
+            .as_ref()
+            .is_some_and(|held| held.generation == generation)
+        {
             return Ok(None);
         }
         drop(held);
@@ -215,7 +218,8 @@ impl TagSimilarity {
             return Arc::clone(held);
         }
         let extended = extended.unwrap_or_default();
-        let weights = WEIGHTS.run(|| Arc::new(Weights::of(catalog, self.options.method, &extended)));
+        let weights =
+            WEIGHTS.run(|| Arc::new(Weights::of(catalog, self.options.method, &extended)));
         *held = Some(Arc::clone(&weights));
         weights
     }
@@ -229,14 +233,18 @@ impl TagSimilarity {
         k: usize,
         is_wanted: &dyn Fn(u32) -> bool,
     ) -> Vec<Match> {
-        let mut shared = vec![0.0_f32; catalog.images().len()];
+        let mut shared = vec![0.0_f32; catalog.images().numbers()];
         let mut own = 0.0_f32;
         for term in terms {
-            let Some(&weight) = weights.terms.get(term.index()).filter(|weight| **weight > 0.0) else {
+            let Some(&weight) = weights
+                .terms
+                .get(term.index())
+                .filter(|weight| **weight > 0.0)
+            else {
                 continue;
             };
             own += weight;
-            for other in catalog.postings.postings(*term).into_iter().flatten() {
+            for other in &*catalog.images_of(*term) {
                 if let Some(shared) = shared.get_mut(other as usize) {
                     *shared += weight;
                 }
@@ -296,11 +304,14 @@ impl Weights {
             terms.resize(term.index(), 0.0);
             terms.push(weight);
         }
-        let mut sums = vec![0.0_f32; images];
+        let mut sums = vec![0.0_f32; catalog.images().numbers()];
         // In the order of tags, as what is shared is summed: of equal sets both are the same to the bit.
-        for (term, weight) in terms.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-            let having = catalog.postings.postings(TermId::new(term as u32));
-            for image in having.into_iter().flatten() {
+        for (term, weight) in terms
+            .iter()
+            .enumerate()
+            .filter(|(_, weight)| **weight > 0.0)
+        {
+            for image in &*catalog.images_of(TermId::new(term as u32)) {
                 if let Some(sum) = sums.get_mut(image as usize) {
                     *sum += weight;
                 }
