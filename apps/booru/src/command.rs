@@ -1,5 +1,7 @@
 //! What each command does and prints. Output is data; it ends where its reader has gone.
 
+mod similar;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -58,6 +60,28 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Doctor { board, deep, form } => return doctor(&board, deep, &form),
         Command::Serve(arguments) => web::serve(&arguments)?,
         Command::Passwd { board, remove } => web::password::set(&board, remove)?,
+        Command::Similar {
+            board,
+            image,
+            by,
+            limit,
+            similarity,
+            form,
+        } => {
+            let similarity = similarity.open(&board)?;
+            let board = open(&board, Access::ReadOnly)?;
+            similar::tell_similar(&board, &similarity, &image, by, limit as usize, &form)?;
+        }
+        Command::Embeddings {
+            board,
+            act,
+            similarity,
+            form,
+        } => {
+            let similarity = similarity.open(&board)?;
+            let board = open(&board, Access::ReadOnly)?;
+            similar::tell_embeddings(&board, &similarity, act, &form)?;
+        }
         Command::Tag {
             board,
             read_only,

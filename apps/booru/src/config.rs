@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::catalog::TagsHeld;
 use crate::search::PAGE_IMAGES_MAX;
+use crate::similarity::{By, Kind, Method, SimilarityArguments};
 use crate::store::{Access, StoreOptions};
 
 /// An image board whose memory is its data.
@@ -98,6 +99,33 @@ pub enum Command {
         #[arg(long)]
         remove: bool,
     },
+    /// Tell the images that are most like one.
+    Similar {
+        #[command(flatten)]
+        board: BoardArguments,
+        /// Its id, or the path of its file in the folder of images.
+        image: String,
+        /// In what way they are to be alike.
+        #[arg(long, value_enum, default_value_t = By::Blend)]
+        by: By,
+        /// How many, at most 1,000.
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        #[command(flatten)]
+        similarity: SimilarityArguments,
+        #[command(flatten)]
+        form: FormArguments,
+    },
+    /// Tell of embeddings, or make the file by which they are searched anew.
+    Embeddings {
+        #[command(flatten)]
+        board: BoardArguments,
+        act: EmbeddingsAct,
+        #[command(flatten)]
+        similarity: SimilarityArguments,
+        #[command(flatten)]
+        form: FormArguments,
+    },
     /// Change tags and who has them.
     Tag {
         #[command(flatten)]
@@ -178,6 +206,14 @@ pub enum TagCommand {
     ApplyRules,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EmbeddingsAct {
+    /// How many there are, and of which images.
+    Status,
+    /// Read all of them anew; then the same.
+    Build,
+}
+
 #[derive(Clone, Debug, Args)]
 pub struct BoardArguments {
     /// The folder of a board, or its database.
@@ -229,6 +265,16 @@ pub struct File {
     pub(crate) thumb_dir: Option<PathBuf>,
     pub(crate) upscaled_images_dir: Option<PathBuf>,
     pub(crate) ingest_directory: Option<PathBuf>,
+    pub(crate) enable_semantic_similarity: Option<bool>,
+    pub(crate) similarity_vectors: Option<Kind>,
+    pub(crate) similarity_memory_mb: Option<u64>,
+    pub(crate) similarity_threads: Option<usize>,
+    pub(crate) faiss_idle_timeout: Option<u64>,
+    pub(crate) similarity_method: Option<Method>,
+    pub(crate) asymmetric_alpha: Option<f64>,
+    pub(crate) use_extended_similarity: Option<bool>,
+    pub(crate) similarity_cache_enabled: Option<bool>,
+    pub(crate) similarity_cache_size: Option<usize>,
 }
 
 /// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.

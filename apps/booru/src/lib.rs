@@ -23,6 +23,7 @@ pub mod refusal;
 pub mod relations;
 pub mod rules;
 pub mod search;
+pub mod similarity;
 pub mod stats;
 pub mod store;
 pub mod suggest;

@@ -34,6 +34,7 @@ use plimsoll::postings::Postings;
 use crate::board::Board;
 use crate::catalog::{Catalog, Change, Kind, RATING};
 use crate::query::Category;
+use crate::similarity;
 use crate::store::{Schema, Store, Value, statement_of};
 
 pub use add_image::{Added, Implied, NewImage};
@@ -137,6 +138,8 @@ impl Board {
         act(&mut edit)?;
         upkeep.follow(&catalog, &edit.touched)?;
         upkeep.write(edit.new.iter().copied())?;
+        let touched = edit.touched.iter().map(|image| catalog.images.id(image));
+        similarity::cache::forget(&self.store, touched)?;
         let done = edit.finish();
         transaction.commit("put an edit into the database")?;
         Ok(Some(done))
