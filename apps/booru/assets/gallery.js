@@ -128,6 +128,13 @@ const reload = () => {
   save();
   location.reload();
 };
+// A form has at most 64 KiB.
+const PIECE = 2000;
+const sendInPieces = async (path, ids, fields = {}) => {
+  for (let from = 0; from < ids.length; from += PIECE) {
+    await send(path, { ...fields, images: ids.slice(from, from + PIECE).join(',') });
+  }
+};
 const act = async (task) => {
   bar.inert = true;
   try {
@@ -159,7 +166,7 @@ bar?.querySelector('[data-act="delete"]')?.addEventListener('click', () => act(a
   reload();
 }));
 bar?.querySelector('[data-act="favourite"]')?.addEventListener('click', () => act(async (ids) => {
-  await send('/edit/favourites', { images: ids.join(',') });
+  await sendInPieces('/edit/favourites', ids);
   tell(`${count.format(ids.length)} images are favourites.`);
 }));
 bar?.querySelector('[data-act="pool"]')?.addEventListener('click', () => act(async (ids) => {
@@ -170,7 +177,7 @@ bar?.querySelector('[data-act="pool"]')?.addEventListener('click', () => act(asy
   dialog.querySelector('[value="yes"]').disabled = pools.length === 0;
   const answer = await ask(dialog);
   if (!answer) return;
-  await send('/edit/pool', { images: ids.join(','), pool: answer.pool });
+  await sendInPieces('/edit/pool', ids, { pool: answer.pool });
   tell(`Put into ${select.selectedOptions[0].text}.`);
 }));
 

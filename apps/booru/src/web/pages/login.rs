@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::shell::Shell;
 use crate::web::App;
 use crate::web::error::Failure;
-use crate::web::session::{self, EditorForm, Visitor, parse_form, read_form};
+use crate::web::session::{self, Candidate, Visitor, parse_form, read_body};
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -62,7 +62,7 @@ pub(super) async fn log_in(
     request: Request,
 ) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let bytes = read_form(Request::from_parts(parts.clone(), body), &app).await?;
+    let bytes = read_body(Request::from_parts(parts.clone(), body), &app).await?;
     let given: Given = parse_form(&bytes)?;
     let next = local(&given.next);
     match session::log_in(&app, &parts, given.password).await {
@@ -89,17 +89,21 @@ pub(super) async fn log_in(
 }
 
 #[derive(Deserialize)]
-pub(super) struct Nothing {}
+struct Token {
+    #[serde(default)]
+    csrf_token: String,
+}
 
 pub(super) async fn log_out(
     State(app): State<Arc<App>>,
-    EditorForm {
-        editor,
-        form: Nothing {},
-    }: EditorForm<Nothing>,
-) -> Response {
-    let cookie = session::log_out(&app, &editor.viewer);
-    ([(SET_COOKIE, cookie)], Redirect::to("/login")).into_response()
+    candidate: Candidate,
+    request: Request,
+) -> Result<Response, Failure> {
+    let bytes = read_body(request, &app).await?;
+    let token: Token = parse_form(&bytes)?;
+    let viewer = candidate.prove(Some(&token.csrf_token))?;
+    let cookie = session::log_out(&app, &viewer);
+    Ok(([(SET_COOKIE, cookie)], Redirect::to("/login")).into_response())
 }
 
 /// An address within the board: a login leads nowhere else.
