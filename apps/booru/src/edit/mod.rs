@@ -47,7 +47,7 @@ pub enum OldName {
 }
 
 /// What an edit has changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Edited {
     pub tags: u64,
     /// Pairs of image and tag.
