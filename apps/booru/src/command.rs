@@ -1,6 +1,10 @@
 //! What each command does and prints. Output is data; it ends where its reader has gone.
 
+pub(crate) mod images;
+pub(crate) mod pool;
+pub(crate) mod rules;
 mod similar;
+pub(crate) mod tags;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -86,19 +90,31 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             board,
             read_only,
             act,
+            form,
         } => {
             let access = match read_only {
                 true => Access::ReadOnly,
                 false => Access::InPlace,
             };
             let edited = edit(&mut open(&board, access)?, act)?;
-            say(&format!(
-                "{} tags changed, {} put on images, {} taken off\n",
-                edited.tags, edited.added, edited.removed
-            ))?;
+            tags::answer(&form, &edited, edited_text)?;
         }
+        Command::Tags(arguments) => tags::execute(arguments)?,
+        Command::Rules(arguments) => rules::execute(arguments)?,
+        Command::Pool(arguments) => pool::execute(arguments)?,
+        Command::Favourite(arguments) => images::favourite(arguments)?,
+        Command::Rate(arguments) => images::rate(arguments)?,
+        Command::Relate(arguments) => images::relate(arguments)?,
+        Command::Edits(arguments) => images::edits(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn edited_text(edited: &Edited) -> Result<String> {
+    Ok(format!(
+        "{} tags changed, {} put on images, {} taken off\n",
+        edited.tags, edited.added, edited.removed
+    ))
 }
 
 fn open(board: &BoardArguments, access: Access) -> Result<Board> {

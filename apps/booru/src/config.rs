@@ -10,6 +10,10 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
 
 use crate::catalog::TagsHeld;
+use crate::command::images::{EditsArguments, FavouriteArguments, RateArguments, RelateArguments};
+use crate::command::pool::PoolArguments;
+use crate::command::rules::RulesArguments;
+use crate::command::tags::TagsArguments;
 use crate::search::PAGE_IMAGES_MAX;
 use crate::similarity::{By, Kind, Method, SimilarityArguments};
 use crate::store::{Access, StoreOptions};
@@ -135,7 +139,23 @@ pub enum Command {
         read_only: bool,
         #[command(subcommand)]
         act: TagCommand,
+        #[command(flatten)]
+        form: FormArguments,
     },
+    /// Look through tags.
+    Tags(TagsArguments),
+    /// Look at rules that one tag implies another, and decide on suggested ones.
+    Rules(RulesArguments),
+    /// Put images together in an order.
+    Pool(PoolArguments),
+    /// Mark images.
+    Favourite(FavouriteArguments),
+    /// Give all images that match a query a rating, in place of any that they have.
+    Rate(RateArguments),
+    /// Say how two images are related, or tell the relatives of one.
+    Relate(RelateArguments),
+    /// Tell the edits by hand of an image, or take the last one back.
+    Edits(EditsArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -243,7 +263,7 @@ pub struct HelpArguments {
 #[derive(Debug, Args)]
 pub struct FormArguments {
     /// As JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
 }
 

@@ -51,7 +51,7 @@ pub enum OldName {
 }
 
 /// What an edit has changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Edited {
     /// That have come, gone, or are said something else of than tags.
     pub images: u64,
