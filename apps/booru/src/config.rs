@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
 
+use crate::ml;
 use crate::search::PAGE_IMAGES_MAX;
 use crate::store::{Access, StoreOptions};
 
@@ -97,6 +98,8 @@ pub enum Command {
         #[command(subcommand)]
         act: TagCommand,
     },
+    #[command(flatten)]
+    Ml(ml::arguments::Command),
 }
 
 #[derive(Debug, Subcommand)]
@@ -200,6 +203,8 @@ pub struct FormArguments {
 pub struct File {
     db_cache_size_mb: Option<u64>,
     images_per_page: Option<usize>,
+    #[serde(skip)]
+    pub ml: ml::settings::FileSettings,
 }
 
 /// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.
@@ -222,8 +227,11 @@ impl File {
             }
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
         };
-        let file: File =
-            toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
+        let reading = || format!("read {}", path.display());
+        let mut table: toml::Table = toml::from_str(&text).with_context(reading)?;
+        let ml = ml::settings::FileSettings::take(&mut table);
+        let file: File = table.try_into().with_context(reading)?;
+        let file = File { ml, ..file };
         if let Some(images) = file.images_per_page {
             check_per_page(images).with_context(|| format!("read {}", path.display()))?;
         }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod doctor;
 pub mod edit;
 pub mod memory;
+pub mod ml;
 pub mod query;
 pub mod search;
 pub mod store;

@@ -8,7 +8,7 @@ use plimsoll::dictionary::TermId;
 use super::columns::Words;
 use super::{Delta, Edit, Edited, check_name};
 use crate::board::Board;
-use crate::catalog::{Kind, RATING};
+use crate::catalog::{Change, Kind, RATING};
 use crate::query::Category;
 use crate::store::Explain;
 
@@ -111,16 +111,32 @@ impl Edit<'_> {
     }
 
     /// The tag's id, its own name and kind.
-    fn find_or_make(&mut self, name: &str, category: Category) -> Result<(u32, String, Kind)> {
+    pub(super) fn find_or_make(
+        &mut self,
+        name: &str,
+        category: Category,
+    ) -> Result<(u32, String, Kind)> {
         if let Some(term) = self.find(name) {
             let tags = &self.catalog.tags;
             return Ok((tags.id(term), tags.name(term), tags.kind(term)));
         }
-        let (tag, kind) = self.insert_tag(name, category)?;
+        // One that this edit has made is not in the catalog yet.
+        let made = self.changes.iter().find_map(|change| match change {
+            Change::Created {
+                tag,
+                name: own,
+                kind,
+            } if own == name => Some((*tag, *kind)),
+            _ => None,
+        });
+        let (tag, kind) = match made {
+            Some(made) => made,
+            None => self.insert_tag(name, category)?,
+        };
         Ok((tag, name.to_owned(), kind))
     }
 
-    fn add(&mut self, image: u32, tag: u32, name: &str, kind: Kind) -> Result<()> {
+    pub(super) fn add(&mut self, image: u32, tag: u32, name: &str, kind: Kind) -> Result<()> {
         if self.link(image, tag, BY_HAND)? {
             self.edit_words(image, &[Words::Add(name, kind.category())])?;
             self.record_delta(image, name, stored_category(kind), Delta::Add)?;
@@ -139,7 +155,7 @@ impl Edit<'_> {
     }
 
     /// Tags that an image has now; those made in this edit left out.
-    fn tags_of(&self, image: u32) -> Result<Vec<TermId>> {
+    pub(super) fn tags_of(&self, image: u32) -> Result<Vec<TermId>> {
         let failing = || "read the tags of an image".to_owned();
         let sql = "SELECT tag_id FROM image_tags WHERE image_id = ?1";
         let mut statement = self.transaction.prepare_cached(sql).explain(failing)?;

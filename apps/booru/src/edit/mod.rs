@@ -10,6 +10,7 @@
 mod columns;
 mod full_text;
 mod images;
+mod inferred;
 mod name;
 mod rules;
 mod tags;
@@ -25,9 +26,10 @@ use rusqlite::Transaction;
 use crate::board::Board;
 use crate::catalog::{Catalog, Change, Kind, RATING};
 use crate::query::Category;
-use crate::store::{Explain, Schema, statement_of};
+use crate::store::{Explain, Schema, Store, statement_of};
 
 pub use images::CategorizedTags;
+pub(crate) use inferred::TaggedJob;
 pub use name::{TAG_BYTES_MAX, check_name};
 
 /// Whether a name that a tag had goes on leading to it.
@@ -51,6 +53,8 @@ const TRIES_MAX: usize = 3;
 
 /// One edit while it is done.
 pub(crate) struct Edit<'a> {
+    /// Of the transaction: what is done by it here is part of that.
+    store: &'a Store,
     transaction: &'a Transaction<'a>,
     catalog: &'a Catalog,
     schema: &'a Schema,
@@ -96,6 +100,7 @@ impl Board {
         let catalog = self.catalog();
         let upkeep = full_text::Upkeep::begin(&self.store)?;
         let mut edit = Edit {
+            store: &self.store,
             transaction: &transaction,
             catalog: &catalog,
             schema: &self.store.schema,
