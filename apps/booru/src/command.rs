@@ -19,6 +19,7 @@ use crate::config::{BoardArguments, Command, FormArguments, TagCommand};
 use crate::doctor::{Depth, Diagnosis, diagnose};
 use crate::edit::{Edited, OldName, check_category};
 use crate::memory::{Component, Memory};
+use crate::ml;
 use crate::query::{Order, Query};
 use crate::search::Page;
 use crate::stats::Stats;
@@ -86,6 +87,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             let board = open(&board, Access::ReadOnly)?;
             similar::tell_embeddings(&board, &similarity, act, &form)?;
         }
+        Command::Ml(command) => return ml::execute(command),
         Command::Tag {
             board,
             read_only,
@@ -126,7 +128,7 @@ fn open(board: &BoardArguments, access: Access) -> Result<Board> {
 }
 
 /// Foreign text moves no terminal: control characters are shown as what they are.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let escape = |one: char| match one.is_control() {
         true => one.escape_default().collect::<Vec<_>>(),
         false => vec![one],
@@ -134,14 +136,14 @@ fn shown(text: &str) -> String {
     text.chars().flat_map(escape).collect()
 }
 
-fn say(text: &str) -> Result<()> {
+pub(crate) fn say(text: &str) -> Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         done => done.context("write the answer"),
     }
 }
 
-fn say_json(value: &impl Serialize) -> Result<()> {
+pub(crate) fn say_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).context("write the answer")?;
     say(&format!("{text}\n"))
 }
@@ -292,7 +294,7 @@ fn memory(board: &Board, form: &FormArguments) -> Result<()> {
     say(&text)
 }
 
-fn mib(bytes: u64) -> String {
+pub(crate) fn mib(bytes: u64) -> String {
     format!("{:.2} MiB", bytes as f64 / (1 << 20) as f64)
 }
 

@@ -14,6 +14,7 @@ use crate::command::images::{EditsArguments, FavouriteArguments, RateArguments, 
 use crate::command::pool::PoolArguments;
 use crate::command::rules::RulesArguments;
 use crate::command::tags::TagsArguments;
+use crate::ml;
 use crate::search::PAGE_IMAGES_MAX;
 use crate::similarity::{By, Kind, Method, SimilarityArguments};
 use crate::store::{Access, StoreOptions};
@@ -156,6 +157,8 @@ pub enum Command {
     Relate(RelateArguments),
     /// Tell the edits by hand of an image, or take the last one back.
     Edits(EditsArguments),
+    #[command(flatten)]
+    Ml(ml::arguments::Command),
 }
 
 #[derive(Debug, Subcommand)]
@@ -295,6 +298,8 @@ pub struct File {
     pub(crate) use_extended_similarity: Option<bool>,
     pub(crate) similarity_cache_enabled: Option<bool>,
     pub(crate) similarity_cache_size: Option<usize>,
+    #[serde(skip)]
+    pub ml: ml::settings::FileSettings,
 }
 
 /// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.
@@ -317,8 +322,11 @@ impl File {
             }
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
         };
-        let file: File =
-            toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
+        let reading = || format!("read {}", path.display());
+        let mut table: toml::Table = toml::from_str(&text).with_context(reading)?;
+        let ml = ml::settings::FileSettings::take(&mut table);
+        let file: File = table.try_into().with_context(reading)?;
+        let file = File { ml, ..file };
         if let Some(images) = file.images_per_page {
             check_per_page(images).with_context(|| format!("read {}", path.display()))?;
         }

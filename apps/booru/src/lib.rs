@@ -16,6 +16,7 @@ pub mod edit;
 pub mod family;
 pub mod image;
 pub mod memory;
+pub mod ml;
 pub mod pools;
 pub mod post_ids;
 pub mod query;

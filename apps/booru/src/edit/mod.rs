@@ -15,6 +15,7 @@ mod deltas;
 mod favourites;
 mod full_text;
 mod images;
+mod inferred;
 mod name;
 mod pools;
 mod ratings;
@@ -39,6 +40,7 @@ use crate::store::{Schema, Store, Value, statement_of};
 
 pub use add_image::{Added, Implied, NewImage};
 pub use images::CategorizedTags;
+pub(crate) use inferred::TaggedJob;
 pub use name::{TAG_BYTES_MAX, check_category, check_name};
 pub use pools::{POOL_DESCRIPTION_BYTES_MAX, POOL_NAME_BYTES_MAX};
 pub use ratings::Rating;
