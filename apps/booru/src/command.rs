@@ -27,9 +27,9 @@ const UNHEALTHY: u8 = 1;
 pub fn execute(command: Command) -> Result<ExitCode> {
     match command {
         Command::Create { board } => {
-            let path = board.join("data").join("booru.db");
-            Store::create(&path)?;
-            say(&format!("made {}\n", path.display()))?;
+            let place = store::place_of_new(&board);
+            Store::create(&place)?;
+            say(&format!("made {}\n", store::shown(&place)?))?;
         }
         Command::Search {
             board,

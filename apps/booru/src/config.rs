@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
 
 use crate::search::PAGE_IMAGES_MAX;
-use crate::store::{Access, StoreOptions};
+use crate::store::{Access, StoreOptions, is_address};
 
 /// An image board whose memory is its data.
 #[derive(Debug, Parser)]
@@ -210,6 +210,10 @@ impl File {
     /// # Errors
     /// A file that can't be read or has something else in it.
     pub fn read(board: &Path) -> Result<File> {
+        // An address has no folder.
+        if is_address(board) {
+            return Ok(File::default());
+        }
         let folder = match board.is_dir() {
             true => board,
             false => board.parent().unwrap_or(board),
