@@ -22,10 +22,21 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a new board: a folder with an empty database.
+    /// Make a new board: a folder with an empty database, or the tables in an empty one of PostgreSQL.
     Create {
-        /// The folder.
+        /// The folder, or an address postgres://USER@HOST/DATABASE.
         board: PathBuf,
+    },
+    /// Copy a whole board, from SQLite to PostgreSQL or back. It is compared row by row; all of it is
+    /// copied or nothing.
+    Copy {
+        /// The folder of a board, its database, or an address.
+        from: PathBuf,
+        /// A folder where no board is yet, or the address of an empty database.
+        to: PathBuf,
+        /// How long to wait for another program that holds the database, in seconds.
+        #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+        patience: u64,
     },
     /// Tell the images that match a query, newest first.
     ///
@@ -169,7 +180,7 @@ pub enum TagCommand {
 
 #[derive(Debug, Args)]
 pub struct BoardArguments {
-    /// The folder of a board, or its database.
+    /// The folder of a board, its database, or an address postgres://USER@HOST/DATABASE.
     pub board: PathBuf,
     /// Of SQLite's page cache.
     #[arg(long, env = "DB_CACHE_SIZE_MB", value_name = "MIB")]
@@ -203,7 +214,7 @@ pub struct File {
 }
 
 /// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.
-const CACHE_MIB: u64 = 4;
+pub(crate) const CACHE_MIB: u64 = 4;
 const IMAGES_PER_PAGE: usize = 150;
 
 impl File {

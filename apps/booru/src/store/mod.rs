@@ -3,18 +3,22 @@
 //! Nothing is renumbered, rebuilt or imported, and no setting that the file keeps is changed. A [`Store`] is
 //! one connection to it, whichever [`database`] it is.
 
+mod copy;
 mod database;
 pub(crate) mod postgres;
 mod schema;
 mod sql;
 pub(crate) mod sqlite;
+mod sqlite_target;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use database::{Database, Purpose};
+pub use copy::{CopiedTable, copy};
+use database::{Database, Purpose, Shape};
 pub(crate) use postgres::is_address;
 use postgres::{Address, Postgres, Said};
 pub(crate) use schema::{ALIASES, SCHEMA, Schema, TAG_COLUMNS, statement_of};
@@ -213,6 +217,12 @@ impl Store {
         let done = act()?;
         transaction.commit("read")?;
         Ok(done)
+    }
+
+    /// All tables that a copy of the board is to have.
+    fn shapes(&self) -> Result<Vec<Shape>> {
+        let reading = || format!("read how the tables of {} are made", self.name());
+        self.database.shapes(&reading)
     }
 
     /// Lets go of what is kept for speed alone.

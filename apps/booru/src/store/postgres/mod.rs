@@ -15,6 +15,7 @@ mod dialect;
 mod password;
 mod rows;
 mod said;
+mod target;
 mod values;
 
 use std::cell::{Cell, RefCell};
@@ -30,11 +31,12 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 
 pub(crate) use address::{Address, is_address};
 pub(super) use said::Said;
+pub(super) use target::PostgresTarget;
 pub(super) use values::value_of;
 
-use super::database::{Act, Database, Doing, Purpose};
-use super::schema::ALIASES;
-use super::{Access, Schema, StoreOptions, Value};
+use super::database::{Act, Database, Doing, Purpose, Shape};
+use super::table::Class;
+use super::{Access, Schema, StoreOptions, Value, table};
 use rows::Answers;
 
 /// Of prepared statements that are kept, some KiB each here and at the server.
@@ -123,11 +125,10 @@ impl Postgres {
         let making = || format!("make {address}");
         let postgres = Postgres::connect_empty(address)?;
         let mut statements = vec!["BEGIN".to_owned()];
-        for table in dialect::tables()? {
+        for table in table::tables()? {
             statements.extend(table.whole());
         }
         statements.extend(dialect::indexes());
-        statements.extend(dialect::statements_of(ALIASES)?);
         statements.push(dialect::shared().to_owned());
         statements.push("COMMIT".to_owned());
         postgres.batch(&making, &statements.join(";\n"))
@@ -427,6 +428,36 @@ impl Database for Postgres {
         }
         self.transaction.set(None);
         self.has_failed.set(false);
+    }
+
+    fn shapes(&self, doing: Doing<'_>) -> Result<Vec<Shape>> {
+        let sql = "SELECT c.relname, obj_description(c.oid, 'pg_class'), a.attname, format_type(a.atttypid, NULL), \
+                   CASE WHEN a.attidentity <> '' THEN pg_sequence_last_value(pg_get_serial_sequence( \
+                   quote_ident(c.relname), a.attname)::regclass) END FROM pg_class AS c \
+                   JOIN pg_namespace AS n ON n.oid = c.relnamespace \
+                   JOIN pg_attribute AS a ON a.attrelid = c.oid \
+                   WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY (current_schemas(false)) \
+                   AND pg_table_is_visible(c.oid) AND a.attnum > 0 AND NOT a.attisdropped \
+                   AND c.relname NOT IN ('booru_revision', 'booru_embeddings') ORDER BY c.oid, a.attnum";
+        let rows = self.ask(doing, async |session| session.client.query(sql, &[]).await)?;
+        let mut shapes: Vec<Shape> = Vec::new();
+        for row in rows {
+            let name: String = row.get(0);
+            let written: Option<String> = row.get(1);
+            if shapes.last().is_none_or(|last| last.name != name) {
+                shapes.push(Shape {
+                    name,
+                    written: written.filter(|text| text.starts_with("CREATE TABLE ")),
+                    columns: Vec::new(),
+                    counter: None,
+                });
+            }
+            if let Some(last) = shapes.last_mut() {
+                last.columns.push((row.get(2), Class::of(row.get(3))));
+                last.counter = last.counter.or(row.get(4));
+            }
+        }
+        Ok(shapes)
     }
 
     fn read_schema(&self, doing: Doing<'_>) -> Result<Schema> {
