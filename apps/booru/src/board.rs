@@ -67,7 +67,7 @@ impl Board {
             ..self.options
         };
         Ok(Board {
-            store: Store::open(self.store.path(), options)?,
+            store: self.store.open_again(options)?,
             catalog: Arc::clone(&self.catalog),
             options,
             held: self.held,

@@ -8,14 +8,15 @@ pub(crate) mod tags;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::board::Board;
-use crate::config::{BoardArguments, Command, FormArguments, TagCommand};
+use crate::config::{BoardArguments, CACHE_MIB, Command, FormArguments, TagCommand};
 use crate::doctor::{Depth, Diagnosis, diagnose};
 use crate::edit::{Edited, OldName, check_category};
 use crate::memory::{Component, Memory};
@@ -23,7 +24,7 @@ use crate::ml;
 use crate::query::{Order, Query};
 use crate::search::Page;
 use crate::stats::Stats;
-use crate::store::{self, Access, Store};
+use crate::store::{self, Access, CopiedTable, Store, StoreOptions};
 use crate::web;
 
 /// `booru` could not do what it was asked.
@@ -36,10 +37,11 @@ const UNHEALTHY: u8 = 1;
 pub fn execute(command: Command) -> Result<ExitCode> {
     match command {
         Command::Create { board } => {
-            let path = board.join("data").join("booru.db");
-            Store::create(&path)?;
-            say(&format!("made {}\n", path.display()))?;
+            let place = store::place_of_new(&board);
+            Store::create(&place)?;
+            say(&format!("made {}\n", store::shown(&place)?))?;
         }
+        Command::Copy { from, to, patience } => copy(&from, &to, patience)?,
         Command::Search {
             board,
             query,
@@ -116,6 +118,32 @@ fn edited_text(edited: &Edited) -> Result<String> {
     Ok(format!(
         "{} tags changed, {} put on images, {} taken off\n",
         edited.tags, edited.added, edited.removed
+    ))
+}
+
+fn copy(from: &Path, to: &Path, patience: u64) -> Result<()> {
+    let options = StoreOptions {
+        access: Access::ReadOnly,
+        cache_bytes: CACHE_MIB << 20,
+        patience: Duration::from_secs(patience),
+    };
+    let (from, to) = (store::find(from)?, store::place_of_new(to));
+    let tell = |table: &CopiedTable| {
+        let (rows, sum) = (table.rows, table.sum >> 64);
+        say(&format!("{rows:>12}  {}, sum {sum:016x}\n", table.name))
+    };
+    let copied = store::copy(&from, &to, options, tell)?;
+    let nowhere = copied.iter().filter(|table| table.leads_nowhere);
+    for table in nowhere {
+        say(&format!(
+            "{} has rows that lead nowhere; they are copied as they are\n",
+            table.name
+        ))?;
+    }
+    let rows: u64 = copied.iter().map(|table| table.rows).sum();
+    say(&format!(
+        "copied {rows} rows to {}, and all are equal there\n",
+        store::shown(&to)?
     ))
 }
 

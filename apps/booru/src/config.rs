@@ -17,7 +17,7 @@ use crate::command::tags::TagsArguments;
 use crate::ml;
 use crate::search::PAGE_IMAGES_MAX;
 use crate::similarity::{By, Kind, Method, SimilarityArguments};
-use crate::store::{Access, StoreOptions};
+use crate::store::{Access, StoreOptions, is_address};
 
 /// An image board whose memory is its data.
 #[derive(Debug, Parser)]
@@ -29,10 +29,21 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a new board: a folder with an empty database.
+    /// Make a new board: a folder with an empty database, or the tables in an empty one of PostgreSQL.
     Create {
-        /// The folder.
+        /// The folder, or an address postgres://USER@HOST/DATABASE.
         board: PathBuf,
+    },
+    /// Copy a whole board, from SQLite to PostgreSQL or back. It is compared row by row; all of it is
+    /// copied or nothing.
+    Copy {
+        /// The folder of a board, its database, or an address.
+        from: PathBuf,
+        /// A folder where no board is yet, or the address of an empty database.
+        to: PathBuf,
+        /// How long to wait for another program that holds the database, in seconds.
+        #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+        patience: u64,
     },
     /// Tell the images that match a query, newest first.
     ///
@@ -239,7 +250,7 @@ pub enum EmbeddingsAct {
 
 #[derive(Clone, Debug, Args)]
 pub struct BoardArguments {
-    /// The folder of a board, or its database.
+    /// The folder of a board, its database, or an address postgres://USER@HOST/DATABASE.
     pub board: PathBuf,
     /// Of SQLite's page cache.
     #[arg(long, env = "DB_CACHE_SIZE_MB", value_name = "MIB")]
@@ -303,13 +314,17 @@ pub struct File {
 }
 
 /// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.
-const CACHE_MIB: u64 = 4;
+pub(crate) const CACHE_MIB: u64 = 4;
 const IMAGES_PER_PAGE: usize = 150;
 
 impl File {
     /// # Errors
     /// A file that can't be read or has something else in it.
     pub fn read(board: &Path) -> Result<File> {
+        // An address has no folder.
+        if is_address(board) {
+            return Ok(File::default());
+        }
         let folder = match board.is_dir() {
             true => board,
             false => board.parent().unwrap_or(board),
