@@ -67,7 +67,7 @@ impl Board {
             ..self.options
         };
         Ok(Board {
-            store: Store::open(self.store.path(), options)?,
+            store: self.store.open_again(options)?,
             catalog: Arc::clone(&self.catalog),
             options,
             held: self.held,
@@ -169,7 +169,7 @@ fn read_catalog(store: &Store, held: TagsHeld) -> Result<(Catalog, i64)> {
 }
 
 /// What was only needed to read goes back to the system: glibc would keep it.
-fn give_back() {
+pub(crate) fn give_back() {
     // SAFETY: it takes a number and only looks after malloc's own free memory, under its locks.
     #[cfg(target_env = "gnu")]
     unsafe {

@@ -1,22 +1,30 @@
 //! What each command does and prints. Output is data; it ends where its reader has gone.
 
+pub(crate) mod images;
+pub(crate) mod pool;
+pub(crate) mod rules;
+mod similar;
+pub(crate) mod tags;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::board::Board;
-use crate::config::{BoardArguments, Command, FormArguments, TagCommand};
+use crate::config::{BoardArguments, CACHE_MIB, Command, FormArguments, TagCommand};
 use crate::doctor::{Depth, Diagnosis, diagnose};
 use crate::edit::{Edited, OldName, check_category};
 use crate::memory::{Component, Memory};
+use crate::ml;
 use crate::query::{Order, Query};
 use crate::search::Page;
 use crate::stats::Stats;
-use crate::store::{self, Access, Store};
+use crate::store::{self, Access, CopiedTable, Store, StoreOptions};
 use crate::web;
 
 /// `booru` could not do what it was asked.
@@ -29,10 +37,11 @@ const UNHEALTHY: u8 = 1;
 pub fn execute(command: Command) -> Result<ExitCode> {
     match command {
         Command::Create { board } => {
-            let path = board.join("data").join("booru.db");
-            Store::create(&path)?;
-            say(&format!("made {}\n", path.display()))?;
+            let place = store::place_of_new(&board);
+            Store::create(&place)?;
+            say(&format!("made {}\n", store::shown(&place)?))?;
         }
+        Command::Copy { from, to, patience } => copy(&from, &to, patience)?,
         Command::Search {
             board,
             query,
@@ -58,23 +67,84 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Doctor { board, deep, form } => return doctor(&board, deep, &form),
         Command::Serve(arguments) => web::serve(&arguments)?,
         Command::Passwd { board, remove } => web::password::set(&board, remove)?,
+        Command::Similar {
+            board,
+            image,
+            by,
+            limit,
+            similarity,
+            form,
+        } => {
+            let similarity = similarity.open(&board)?;
+            let board = open(&board, Access::ReadOnly)?;
+            similar::tell_similar(&board, &similarity, &image, by, limit as usize, &form)?;
+        }
+        Command::Embeddings {
+            board,
+            act,
+            similarity,
+            form,
+        } => {
+            let similarity = similarity.open(&board)?;
+            let board = open(&board, Access::ReadOnly)?;
+            similar::tell_embeddings(&board, &similarity, act, &form)?;
+        }
+        Command::Ml(command) => return ml::execute(command),
         Command::Tag {
             board,
             read_only,
             act,
+            form,
         } => {
             let access = match read_only {
                 true => Access::ReadOnly,
                 false => Access::InPlace,
             };
             let edited = edit(&mut open(&board, access)?, act)?;
-            say(&format!(
-                "{} tags changed, {} put on images, {} taken off\n",
-                edited.tags, edited.added, edited.removed
-            ))?;
+            tags::answer(&form, &edited, edited_text)?;
         }
+        Command::Tags(arguments) => tags::execute(arguments)?,
+        Command::Rules(arguments) => rules::execute(arguments)?,
+        Command::Pool(arguments) => pool::execute(arguments)?,
+        Command::Favourite(arguments) => images::favourite(arguments)?,
+        Command::Rate(arguments) => images::rate(arguments)?,
+        Command::Relate(arguments) => images::relate(arguments)?,
+        Command::Edits(arguments) => images::edits(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn edited_text(edited: &Edited) -> Result<String> {
+    Ok(format!(
+        "{} tags changed, {} put on images, {} taken off\n",
+        edited.tags, edited.added, edited.removed
+    ))
+}
+
+fn copy(from: &Path, to: &Path, patience: u64) -> Result<()> {
+    let options = StoreOptions {
+        access: Access::ReadOnly,
+        cache_bytes: CACHE_MIB << 20,
+        patience: Duration::from_secs(patience),
+    };
+    let (from, to) = (store::find(from)?, store::place_of_new(to));
+    let tell = |table: &CopiedTable| {
+        let (rows, sum) = (table.rows, table.sum >> 64);
+        say(&format!("{rows:>12}  {}, sum {sum:016x}\n", table.name))
+    };
+    let copied = store::copy(&from, &to, options, tell)?;
+    let nowhere = copied.iter().filter(|table| table.leads_nowhere);
+    for table in nowhere {
+        say(&format!(
+            "{} has rows that lead nowhere; they are copied as they are\n",
+            table.name
+        ))?;
+    }
+    let rows: u64 = copied.iter().map(|table| table.rows).sum();
+    say(&format!(
+        "copied {rows} rows to {}, and all are equal there\n",
+        store::shown(&to)?
+    ))
 }
 
 fn open(board: &BoardArguments, access: Access) -> Result<Board> {
@@ -86,7 +156,7 @@ fn open(board: &BoardArguments, access: Access) -> Result<Board> {
 }
 
 /// Foreign text moves no terminal: control characters are shown as what they are.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let escape = |one: char| match one.is_control() {
         true => one.escape_default().collect::<Vec<_>>(),
         false => vec![one],
@@ -94,14 +164,14 @@ fn shown(text: &str) -> String {
     text.chars().flat_map(escape).collect()
 }
 
-fn say(text: &str) -> Result<()> {
+pub(crate) fn say(text: &str) -> Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         done => done.context("write the answer"),
     }
 }
 
-fn say_json(value: &impl Serialize) -> Result<()> {
+pub(crate) fn say_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).context("write the answer")?;
     say(&format!("{text}\n"))
 }
@@ -252,7 +322,7 @@ fn memory(board: &Board, form: &FormArguments) -> Result<()> {
     say(&text)
 }
 
-fn mib(bytes: u64) -> String {
+pub(crate) fn mib(bytes: u64) -> String {
     format!("{:.2} MiB", bytes as f64 / (1 << 20) as f64)
 }
 

@@ -10,8 +10,14 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
 
 use crate::catalog::TagsHeld;
+use crate::command::images::{EditsArguments, FavouriteArguments, RateArguments, RelateArguments};
+use crate::command::pool::PoolArguments;
+use crate::command::rules::RulesArguments;
+use crate::command::tags::TagsArguments;
+use crate::ml;
 use crate::search::PAGE_IMAGES_MAX;
-use crate::store::{Access, StoreOptions};
+use crate::similarity::{By, Kind, Method, SimilarityArguments};
+use crate::store::{Access, StoreOptions, is_address};
 
 /// An image board whose memory is its data.
 #[derive(Debug, Parser)]
@@ -23,10 +29,21 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a new board: a folder with an empty database.
+    /// Make a new board: a folder with an empty database, or the tables in an empty one of PostgreSQL.
     Create {
-        /// The folder.
+        /// The folder, or an address postgres://USER@HOST/DATABASE.
         board: PathBuf,
+    },
+    /// Copy a whole board, from SQLite to PostgreSQL or back. It is compared row by row; all of it is
+    /// copied or nothing.
+    Copy {
+        /// The folder of a board, its database, or an address.
+        from: PathBuf,
+        /// A folder where no board is yet, or the address of an empty database.
+        to: PathBuf,
+        /// How long to wait for another program that holds the database, in seconds.
+        #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+        patience: u64,
     },
     /// Tell the images that match a query, newest first.
     ///
@@ -98,6 +115,33 @@ pub enum Command {
         #[arg(long)]
         remove: bool,
     },
+    /// Tell the images that are most like one.
+    Similar {
+        #[command(flatten)]
+        board: BoardArguments,
+        /// Its id, or the path of its file in the folder of images.
+        image: String,
+        /// In what way they are to be alike.
+        #[arg(long, value_enum, default_value_t = By::Blend)]
+        by: By,
+        /// How many, at most 1,000.
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        #[command(flatten)]
+        similarity: SimilarityArguments,
+        #[command(flatten)]
+        form: FormArguments,
+    },
+    /// Tell of embeddings, or make the file by which they are searched anew.
+    Embeddings {
+        #[command(flatten)]
+        board: BoardArguments,
+        act: EmbeddingsAct,
+        #[command(flatten)]
+        similarity: SimilarityArguments,
+        #[command(flatten)]
+        form: FormArguments,
+    },
     /// Change tags and who has them.
     Tag {
         #[command(flatten)]
@@ -107,7 +151,25 @@ pub enum Command {
         read_only: bool,
         #[command(subcommand)]
         act: TagCommand,
+        #[command(flatten)]
+        form: FormArguments,
     },
+    /// Look through tags.
+    Tags(TagsArguments),
+    /// Look at rules that one tag implies another, and decide on suggested ones.
+    Rules(RulesArguments),
+    /// Put images together in an order.
+    Pool(PoolArguments),
+    /// Mark images.
+    Favourite(FavouriteArguments),
+    /// Give all images that match a query a rating, in place of any that they have.
+    Rate(RateArguments),
+    /// Say how two images are related, or tell the relatives of one.
+    Relate(RelateArguments),
+    /// Tell the edits by hand of an image, or take the last one back.
+    Edits(EditsArguments),
+    #[command(flatten)]
+    Ml(ml::arguments::Command),
 }
 
 #[derive(Debug, Subcommand)]
@@ -178,9 +240,17 @@ pub enum TagCommand {
     ApplyRules,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EmbeddingsAct {
+    /// How many there are, and of which images.
+    Status,
+    /// Read all of them anew; then the same.
+    Build,
+}
+
 #[derive(Clone, Debug, Args)]
 pub struct BoardArguments {
-    /// The folder of a board, or its database.
+    /// The folder of a board, its database, or an address postgres://USER@HOST/DATABASE.
     pub board: PathBuf,
     /// Of SQLite's page cache.
     #[arg(long, env = "DB_CACHE_SIZE_MB", value_name = "MIB")]
@@ -207,7 +277,7 @@ pub struct HelpArguments {
 #[derive(Debug, Args)]
 pub struct FormArguments {
     /// As JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
 }
 
@@ -229,16 +299,32 @@ pub struct File {
     pub(crate) thumb_dir: Option<PathBuf>,
     pub(crate) upscaled_images_dir: Option<PathBuf>,
     pub(crate) ingest_directory: Option<PathBuf>,
+    pub(crate) enable_semantic_similarity: Option<bool>,
+    pub(crate) similarity_vectors: Option<Kind>,
+    pub(crate) similarity_memory_mb: Option<u64>,
+    pub(crate) similarity_threads: Option<usize>,
+    pub(crate) faiss_idle_timeout: Option<u64>,
+    pub(crate) similarity_method: Option<Method>,
+    pub(crate) asymmetric_alpha: Option<f64>,
+    pub(crate) use_extended_similarity: Option<bool>,
+    pub(crate) similarity_cache_enabled: Option<bool>,
+    pub(crate) similarity_cache_size: Option<usize>,
+    #[serde(skip)]
+    pub ml: ml::settings::FileSettings,
 }
 
 /// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.
-const CACHE_MIB: u64 = 4;
+pub(crate) const CACHE_MIB: u64 = 4;
 const IMAGES_PER_PAGE: usize = 150;
 
 impl File {
     /// # Errors
     /// A file that can't be read or has something else in it.
     pub fn read(board: &Path) -> Result<File> {
+        // An address has no folder.
+        if is_address(board) {
+            return Ok(File::default());
+        }
         let folder = match board.is_dir() {
             true => board,
             false => board.parent().unwrap_or(board),
@@ -251,8 +337,11 @@ impl File {
             }
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
         };
-        let file: File =
-            toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
+        let reading = || format!("read {}", path.display());
+        let mut table: toml::Table = toml::from_str(&text).with_context(reading)?;
+        let ml = ml::settings::FileSettings::take(&mut table);
+        let file: File = table.try_into().with_context(reading)?;
+        let file = File { ml, ..file };
         if let Some(images) = file.images_per_page {
             check_per_page(images).with_context(|| format!("read {}", path.display()))?;
         }

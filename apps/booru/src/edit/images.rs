@@ -8,7 +8,7 @@ use plimsoll::dictionary::TermId;
 use super::columns::Words;
 use super::{Delta, Edit, Edited, check_name};
 use crate::board::Board;
-use crate::catalog::{Kind, RATING};
+use crate::catalog::{Change, Kind, RATING};
 use crate::missing;
 use crate::query::Category;
 
@@ -123,7 +123,19 @@ impl Edit<'_> {
             let tags = &self.catalog.tags;
             return Ok((tags.id(term), tags.name(term), tags.kind(term)));
         }
-        let (tag, kind) = self.insert_tag(name, category)?;
+        // One that this edit has made is not in the catalog yet.
+        let made = self.changes.iter().find_map(|change| match change {
+            Change::Created {
+                tag,
+                name: own,
+                kind,
+            } if own == name => Some((*tag, *kind)),
+            _ => None,
+        });
+        let (tag, kind) = match made {
+            Some(made) => made,
+            None => self.insert_tag(name, category)?,
+        };
         Ok((tag, name.to_owned(), kind))
     }
 

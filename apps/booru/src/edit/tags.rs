@@ -8,6 +8,7 @@ use super::{Edit, Edited, OldName, check_name};
 use crate::board::Board;
 use crate::catalog::{Change, Kind, RATING};
 use crate::query::Category;
+use crate::store::ALIASES;
 use crate::{missing, refuse};
 
 impl Board {
@@ -291,10 +292,8 @@ impl Edit<'_> {
     /// The one table that the original does not have; it takes no notice of it.
     fn set_alias(&mut self, name: &str, tag: u32) -> Result<()> {
         let what = "keep another name of a tag";
-        let sql = "CREATE TABLE IF NOT EXISTS booru_aliases (name TEXT PRIMARY KEY, \
-                   tag_id INTEGER NOT NULL REFERENCES tags(id) ON DELETE CASCADE)";
-        self.execute(what, sql, &[])?;
         if !self.schema.has_table("booru_aliases") {
+            self.execute(what, ALIASES, &[])?;
             self.has_made_table.set(true);
         }
         let sql = "INSERT INTO booru_aliases (name, tag_id) VALUES (?1, ?2) \

@@ -1,10 +1,11 @@
-//! Why a request was not done: a status, and a text for who asked. JSON under `/api`, a page elsewhere.
+//! Why a request was not done: a status, and a text for who asked. JSON under `/api` and for scripts that
+//! ask for it, a page elsewhere.
 
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
@@ -116,12 +117,18 @@ impl IntoResponse for Failure {
 
 /// Gives failures their body: JSON under `/api`, a page elsewhere.
 pub(super) async fn show(request: Request, next: Next) -> Response {
-    let is_api = request.uri().path().starts_with("/api/");
+    let is_api = request.uri().path().starts_with("/api/") || wants_json(&request);
     let mut response = next.run(request).await;
     let Some(failure) = response.extensions_mut().remove::<Failure>() else {
         return bare(response, is_api);
     };
     body(&failure, is_api)
+}
+
+/// Scripts of pages say so.
+fn wants_json(request: &Request) -> bool {
+    let accepted = request.headers().get(ACCEPT);
+    accepted.is_some_and(|kinds| kinds.as_bytes() == b"application/json")
 }
 
 /// What the server's own parts answer is a status alone, or one with a line of text.
