@@ -9,11 +9,10 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
-use fast_image_resize::FilterType;
 use image::RgbImage;
 use plimsoll::stream::AtomicFile;
+use plimsoll_booru_picture::resize::{Filter, resize_rgb};
 
-use crate::preprocess;
 
 /// WebP's own limit of a side, pixels.
 pub const WEBP_SIDE_MAX: u32 = 16_383;
@@ -124,7 +123,7 @@ impl Encoder {
                 let image = match (small_width, small_height) == (width, height) {
                     true => image,
                     false => {
-                        preprocess::resize(&image, small_width, small_height, FilterType::Lanczos3)?
+                        resize_rgb(&image, (small_width, small_height), Filter::Lanczos)
                     }
                 };
                 let encoder = image_webp::WebPEncoder::new(BufWriter::new(&mut file));

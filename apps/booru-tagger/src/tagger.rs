@@ -60,7 +60,7 @@ pub fn tag(
         ),
     };
     let side = layout.side.or(sidecar.side).unwrap_or(usual_side);
-    let input = preprocess::tensor(image, side, scheme)?;
+    let input = preprocess::tensor(image, side, scheme);
     let outputs = model.run(input).context("run the tagger")?;
     let probabilities = probabilities(outputs, sidecar)?;
     Ok(sort(sidecar, &probabilities, tagging))

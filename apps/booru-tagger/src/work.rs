@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use plimsoll::ledger::Tag;
 use plimsoll::stage::Stage;
 use plimsoll::stream::remove_leftovers;
+use plimsoll_booru_picture::pixels::drop_alpha;
 use plimsoll_booru_worker_protocol::message::{
     BATCH_MAX, ComputeSimilarity, Progress, TagImages, Tagging, UpscaleImage,
 };
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::runtime::Device;
 use crate::upscaler::{self, Upscaled};
-use crate::{embedder, models::Models, picture, preprocess, sidecar, tagger};
+use crate::{embedder, input, models::Models, sidecar, tagger};
 
 static IMAGE: Tag = Tag::new("image");
 static INFERENCE: Tag = Tag::new("inference");
@@ -78,7 +79,7 @@ impl Work {
         self.tag(&picture, tagging)
     }
 
-    fn tag(&self, picture: &picture::Picture, tagging: &Tagging) -> Result<Value> {
+    fn tag(&self, picture: &input::Input, tagging: &Tagging) -> Result<Value> {
         let model_path = Path::new(&tagging.model_path);
         let mut models = self.models();
         let (model, engine) = models.get(model_path, self.device)?;
@@ -89,7 +90,7 @@ impl Work {
         self.note(self.device);
         let mut result = serde_json::to_value(tags)?;
         result["runtime"] = engine.into();
-        if picture.truncated {
+        if picture.is_truncated {
             result["warning"] = "image_truncated".into();
         }
         Ok(result)
@@ -140,7 +141,7 @@ impl Work {
         )?;
         self.note(self.device);
         let mut result = json!({ "embedding": embedding });
-        if picture.truncated {
+        if picture.is_truncated {
             result["warning"] = "image_truncated".into();
         }
         Ok(result)
@@ -154,14 +155,14 @@ impl Work {
     ) -> Result<Value> {
         let _active = self.begin();
         let image_path = Path::new(&request.image_path);
-        picture::require_still(image_path)?;
+        input::require_still(image_path)?;
         let picture = read(&request.image_path)?;
-        let image = preprocess::drop_alpha(&picture.image);
+        let image = drop_alpha(&picture.image);
         let mut warnings = Vec::new();
         if picture.image.color().has_alpha() {
             warnings.push("alpha_dropped".to_owned());
         }
-        if picture.truncated {
+        if picture.is_truncated {
             warnings.push("image_truncated".to_owned());
         }
         drop(picture);
@@ -249,8 +250,8 @@ impl Work {
     }
 }
 
-fn read(path: &str) -> Result<picture::Picture> {
+fn read(path: &str) -> Result<input::Input> {
     let _stage = Stage::begin("read image");
     let _tag = IMAGE.enter();
-    picture::read(Path::new(path))
+    input::read(Path::new(path))
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use anyhow::{Context, Result};
 use rusqlite::OptionalExtension;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, TagsHeld};
 use crate::query::Query;
 use crate::search::{self, Found, Page};
 use crate::store::{self, Access, Explain, Store, StoreOptions};
@@ -18,6 +18,7 @@ pub struct Board {
     pub(crate) store: Store,
     catalog: Arc<RwLock<Catalog>>,
     options: StoreOptions,
+    held: TagsHeld,
     /// Of the database when the catalog was read, or last followed it.
     pub(crate) data_version: i64,
 }
@@ -28,12 +29,21 @@ impl Board {
     /// # Errors
     /// As [`Store::open`] and [`Catalog::load`] say.
     pub fn open(board: &Path, options: StoreOptions) -> Result<Board> {
+        Board::open_holding(board, options, TagsHeld::Ids)
+    }
+
+    /// The same, with a choice of how the catalog holds who has which tag.
+    ///
+    /// # Errors
+    /// As [`Board::open`] says.
+    pub fn open_holding(board: &Path, options: StoreOptions, held: TagsHeld) -> Result<Board> {
         let store = Store::open(&store::find(board)?, options)?;
-        let (catalog, data_version) = read_catalog(&store)?;
+        let (catalog, data_version) = read_catalog(&store, held)?;
         Ok(Board {
             store,
             catalog: Arc::new(RwLock::new(catalog)),
             options,
+            held,
             data_version,
         })
     }
@@ -52,6 +62,7 @@ impl Board {
             store: Store::open(self.store.path(), options)?,
             catalog: Arc::clone(&self.catalog),
             options,
+            held: self.held,
             data_version: self.data_version,
         })
     }
@@ -85,7 +96,7 @@ impl Board {
 
     pub(crate) fn reload(&mut self) -> Result<()> {
         self.store.refresh_schema()?;
-        let (catalog, data_version) = read_catalog(&self.store)?;
+        let (catalog, data_version) = read_catalog(&self.store, self.held)?;
         self.change_catalog(|old| *old = catalog);
         self.data_version = data_version;
         give_back();
@@ -140,10 +151,10 @@ impl Board {
 }
 
 /// Both in one transaction, so that they are of one moment.
-fn read_catalog(store: &Store) -> Result<(Catalog, i64)> {
+fn read_catalog(store: &Store, held: TagsHeld) -> Result<(Catalog, i64)> {
     let reading = || format!("read {}", store.path().display());
     let transaction = store.connection.unchecked_transaction().explain(reading)?;
-    let catalog = Catalog::load(store)?;
+    let catalog = Catalog::load(store, held)?;
     let data_version = store.data_version()?;
     transaction.finish().explain(reading)?;
     store

@@ -74,7 +74,11 @@ pub fn execute(command: Command) -> Result<ExitCode> {
 }
 
 fn open(board: &BoardArguments, access: Access) -> Result<Board> {
-    Board::open(&board.board, board.store_options(access)?)
+    Board::open_holding(
+        &board.board,
+        board.store_options(access)?,
+        board.tags_held()?,
+    )
 }
 
 /// Foreign text moves no terminal: control characters are shown as what they are.

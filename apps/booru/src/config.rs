@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
 
+use crate::catalog::TagsHeld;
 use crate::search::PAGE_IMAGES_MAX;
 use crate::store::{Access, StoreOptions};
 
@@ -174,6 +175,12 @@ pub struct BoardArguments {
     /// Of SQLite's page cache.
     #[arg(long, env = "DB_CACHE_SIZE_MB", value_name = "MIB")]
     pub db_cache_size_mb: Option<u64>,
+    /// Hold who has which tag by ids; `false` by names, to see what ids save.
+    #[arg(long, env = "TAG_ID_CACHE_ENABLED", value_name = "BOOL", value_parser = parse_switch)]
+    pub tag_id_cache_enabled: Option<bool>,
+    /// Of tags held by name: each name once; `false` at each image.
+    #[arg(long, env = "STRING_INTERNING_ENABLED", value_name = "BOOL", value_parser = parse_switch)]
+    pub string_interning_enabled: Option<bool>,
     /// How long to wait for another program that holds the database, in seconds.
     #[arg(long, default_value_t = 5, value_name = "SECONDS")]
     pub patience: u64,
@@ -199,6 +206,8 @@ pub struct FormArguments {
 #[serde(deny_unknown_fields)]
 pub struct File {
     db_cache_size_mb: Option<u64>,
+    tag_id_cache_enabled: Option<bool>,
+    string_interning_enabled: Option<bool>,
     images_per_page: Option<usize>,
 }
 
@@ -249,6 +258,20 @@ impl BoardArguments {
 
     /// # Errors
     /// As [`File::read`] says.
+    pub fn tags_held(&self) -> Result<TagsHeld> {
+        let file = File::read(&self.board)?;
+        let is_on = |flag: Option<bool>, file: Option<bool>| flag.or(file).unwrap_or(true);
+        let interned = is_on(self.string_interning_enabled, file.string_interning_enabled);
+        Ok(
+            match is_on(self.tag_id_cache_enabled, file.tag_id_cache_enabled) {
+                true => TagsHeld::Ids,
+                false => TagsHeld::Names { interned },
+            },
+        )
+    }
+
+    /// # Errors
+    /// As [`File::read`] says.
     pub fn images_per_page(&self, flag: Option<usize>) -> Result<usize> {
         let file = File::read(&self.board)?;
         Ok(flag.or(file.images_per_page).unwrap_or(IMAGES_PER_PAGE))
@@ -260,6 +283,15 @@ fn check_per_page(images: usize) -> Result<()> {
         return Ok(());
     }
     anyhow::bail!("a page has 1 to {PAGE_IMAGES_MAX} images, not {images}")
+}
+
+/// Switches as the original reads them, and their opposites.
+pub(crate) fn parse_switch(text: &str) -> Result<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        _ => anyhow::bail!("{text:?} is neither true nor false"),
+    }
 }
 
 fn parse_per_page(text: &str) -> Result<usize> {

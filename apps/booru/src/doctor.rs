@@ -8,7 +8,7 @@ use plimsoll::dictionary::TermId;
 use rusqlite::OptionalExtension;
 use serde::Serialize;
 
-use crate::catalog::{Catalog, Skipped};
+use crate::catalog::{Catalog, Skipped, TagsHeld};
 use crate::store::{Explain, Store};
 
 /// What was found. Counts of faults are 0 where all is well.
@@ -81,7 +81,7 @@ pub enum Depth {
 /// # Errors
 /// What SQLite says of tables that can't be read at all.
 pub fn diagnose(store: &Store, depth: Depth) -> Result<Diagnosis> {
-    let catalog = Catalog::load(store);
+    let catalog = Catalog::load(store, TagsHeld::Ids);
     let skipped = catalog.as_ref().ok().map(Catalog::skipped);
     let skipped_of = |of: fn(&Skipped) -> u64| skipped.as_ref().map(of);
     let bytes = catalog.as_ref().ok().map(|catalog| {

@@ -7,10 +7,11 @@ mod collection;
 mod model;
 mod oracle;
 
-use collection::{Era, Folder, Random, SMALL, Size, make, open, options, tag_name};
+use collection::{Era, Folder, Random, SMALL, Size, make, open, open_holding, options, tag_name};
 use model::Model;
 use oracle::{Maker, check};
 use plimsoll_booru::board::Board;
+use plimsoll_booru::catalog::TagsHeld;
 use plimsoll_booru::edit::{Implied, NewImage, OldName};
 use plimsoll_booru::query::Category;
 use plimsoll_booru::search::Page;
@@ -19,12 +20,12 @@ use rusqlite::Connection;
 
 const STEPS: usize = 60;
 
-fn check_edits(era: Era, seed: u64) {
+fn check_edits(era: Era, seed: u64, held: TagsHeld) {
     let folder = Folder::new("edits");
     let path = make(&folder, era, SMALL, seed);
     let mut random = Random(seed);
     let mut model = Model::read(&Connection::open(&path).unwrap(), era);
-    let mut board = open(&path);
+    let mut board = open_holding(&path, held);
     let mut done = Vec::new();
     for step in 0..STEPS {
         done.push(model.step(&mut board, era, &mut random));
@@ -62,28 +63,40 @@ fn check_answers(board: &mut Board, path: &std::path::Path, model: &Model, rando
 
 #[test]
 fn a_database_of_now_follows_any_edits() {
-    check_edits(Era::Now, 11);
-    check_edits(Era::Now, 12);
+    check_edits(Era::Now, 11, TagsHeld::Ids);
+    check_edits(Era::Now, 12, TagsHeld::Ids);
 }
 
 #[test]
 fn a_database_with_other_columns_and_no_triggers_follows_any_edits() {
-    check_edits(Era::Reordered, 13);
+    check_edits(Era::Reordered, 13, TagsHeld::Ids);
 }
 
 #[test]
 fn an_old_database_follows_any_edits() {
-    check_edits(Era::Old, 14);
+    check_edits(Era::Old, 14, TagsHeld::Ids);
+}
+
+#[test]
+fn tags_held_by_name_follow_any_edits() {
+    check_edits(Era::Now, 15, TagsHeld::Names { interned: false });
+    check_edits(Era::Now, 16, TagsHeld::Names { interned: true });
 }
 
 /// As above, but nobody else writes, so that the catalog is never read anew.
 #[test]
 fn the_catalog_follows_edits_without_being_read_anew() {
+    check_following(TagsHeld::Ids);
+    check_following(TagsHeld::Names { interned: false });
+    check_following(TagsHeld::Names { interned: true });
+}
+
+fn check_following(held: TagsHeld) {
     let folder = Folder::new("follow");
     let path = make(&folder, Era::Now, SMALL, 15);
     let mut random = Random(15);
     let mut model = Model::read(&Connection::open(&path).unwrap(), Era::Now);
-    let mut board = open(&path);
+    let mut board = open_holding(&path, held);
     for step in 0..150 {
         model.step(&mut board, Era::Now, &mut random);
         if step % 30 == 29 {

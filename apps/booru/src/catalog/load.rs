@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 
 use super::facets::Pool;
 use super::images::Numbers;
-use super::{Catalog, Kind};
+use super::{Catalog, Kind, Membership, TagsHeld};
 use crate::query::moment;
 use crate::store::{Explain, Store};
 
@@ -25,8 +25,11 @@ impl Catalog {
     ///
     /// # Errors
     /// What SQLite says; ids that are no 32-bit numbers above 0; two tags of one name.
-    pub fn load(store: &Store) -> Result<Catalog> {
-        let mut catalog = Catalog::default();
+    pub fn load(store: &Store, held: TagsHeld) -> Result<Catalog> {
+        let mut catalog = Catalog {
+            postings: Membership::new(held),
+            ..Catalog::default()
+        };
         TAGS.run(|| read_tags(store, &mut catalog))?;
         IMAGES.run(|| read_images(store, &mut catalog))?;
         TAGS.run(|| read_pairs(store, &mut catalog))?;
@@ -193,7 +196,7 @@ fn read_pairs(store: &Store, catalog: &mut Catalog) -> Result<()> {
     let mut image = 0_u32;
     let mut put = |image: u32, of_image: &mut Vec<TermId>| {
         counts.push(of_image.len() as i64);
-        postings.insert_document(image, of_image.drain(..));
+        postings.insert_document(&catalog.tags, image, of_image.drain(..));
     };
     let images = &catalog.images;
     let count = images.numbers() as u32;

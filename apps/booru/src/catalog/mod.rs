@@ -8,18 +8,21 @@ mod column;
 mod facets;
 mod images;
 mod load;
+mod membership;
 mod room;
 mod tags;
 mod texts;
 
 use anyhow::Result;
 use plimsoll::dictionary::TermId;
-use plimsoll::postings::{Postings, PostingsIndex};
+use plimsoll::postings::Postings;
 
 pub use facets::Facets;
 pub(crate) use facets::LOCAL_TAGGER;
 pub(crate) use images::Numbers;
 pub use images::{ImageBytes, Images};
+pub(crate) use membership::Membership;
+pub use membership::TagsHeld;
 pub(crate) use tags::RATING;
 pub use tags::{Kind, TagBytes, Tags};
 
@@ -27,7 +30,7 @@ pub use tags::{Kind, TagBytes, Tags};
 #[derive(Debug, Default)]
 pub struct Catalog {
     pub(crate) tags: Tags,
-    pub(crate) postings: PostingsIndex,
+    pub(crate) postings: Membership,
     pub(crate) images: Images,
     pub(crate) facets: Facets,
     /// What could not be taken from the database.
@@ -143,7 +146,7 @@ impl Catalog {
         let tags = self.tags.bytes();
         let images = self.images.bytes();
         [
-            ("tags: postings", self.postings.size_bytes(), true),
+            ("tags: who has them", self.postings.size_bytes(), true),
             ("tags: names", tags.dictionary, true),
             ("tags: names by count", tags.by_count, true),
             ("tags: ids, categories, aliases", tags.rest, true),
@@ -184,7 +187,11 @@ impl Catalog {
                 let term = self.tags.push(tag, &name, kind)?;
                 self.tags.touch(term);
             }
-            Change::Renamed { tag, name } => self.tags.rename(self.term(tag)?, &name)?,
+            Change::Renamed { tag, name } => {
+                let term = self.term(tag)?;
+                self.postings.rename(&self.tags.name(term), &name);
+                self.tags.rename(term, &name)?;
+            }
             Change::Recategorized { tag, kind } => self.tags.set_kind(self.term(tag)?, kind),
             Change::Deleted { tag } => {
                 let term = self.term(tag)?;
@@ -195,7 +202,7 @@ impl Catalog {
             Change::Added { tag, images } => {
                 let term = self.term(tag)?;
                 for image in &images {
-                    if self.postings.insert(term, image) {
+                    if self.postings.insert(&self.tags, term, image) {
                         self.count_tags(image, 1);
                     }
                 }
@@ -211,7 +218,7 @@ impl Catalog {
             Change::ImageAdded(added) => self.add_image(&added)?,
             Change::ImagesDeleted { images } => {
                 for image in &images {
-                    self.postings.remove_document_of(image, []);
+                    self.postings.remove_document(image);
                     self.images.remove(image);
                     self.facets.remove(image);
                 }
@@ -224,7 +231,7 @@ impl Catalog {
 
     fn add_image(&mut self, added: &ImageAdded) -> Result<()> {
         let image = self.images.add(added.id, &added.path, added.numbers)?;
-        self.postings.insert_document(image, []);
+        self.postings.insert_document(&self.tags, image, []);
         self.facets.add_path(image, &added.path);
         for source in &added.sources {
             self.facets.add_source(image, source);
@@ -239,12 +246,12 @@ impl Catalog {
     }
 
     pub(crate) fn images_of(&self, term: TermId) -> Postings {
-        self.postings.postings(term).cloned().unwrap_or_default()
+        self.postings.images_of(&self.tags, term)
     }
 
     fn remove(&mut self, term: TermId, images: &Postings) {
         for image in images {
-            if self.postings.remove(term, image) {
+            if self.postings.remove(&self.tags, term, image) {
                 self.count_tags(image, -1);
             }
         }

@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
 use plimsoll::dictionary::{Dictionary, TermId};
-use plimsoll::postings::PostingsIndex;
 
+use super::Membership;
 use super::texts::Texts;
 use crate::query::{Category, Pattern};
 
@@ -156,7 +156,7 @@ impl Tags {
     }
 
     /// Puts the names in the order of their counts. O(n log n) and a second copy of the names meanwhile.
-    pub(crate) fn rank(&mut self, postings: &PostingsIndex) -> Result<()> {
+    pub(crate) fn rank(&mut self, postings: &Membership) -> Result<()> {
         self.names.rebuild();
         let mut ranked: Vec<u32> = (0..self.names.len()).collect();
         ranked.retain(|term| self.kinds[*term as usize] != Kind::Gone);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
-use plimsoll::postings::Query;
+use plimsoll::postings::{Postings, Query};
 
 use super::columns::Words;
 use super::{Edit, Edited};
@@ -139,7 +139,12 @@ impl Edit<'_> {
         };
         let (name, category) = (tags.name(of), tags.kind(of).category());
         let lacking = Query::All(vec![Query::Term(term), Query::Term(of).negated()]);
-        for image in self.catalog.postings.matches(&lacking)? {
+        let mut images = Postings::new();
+        let postings = &self.catalog.postings;
+        postings.each_match(tags, &lacking, |image| {
+            images.insert(image);
+        })?;
+        for image in &images {
             if self.link(image, implied, "implication")? {
                 self.edit_words(image, &[Words::Add(&name, category)])?;
             }

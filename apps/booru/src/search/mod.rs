@@ -116,13 +116,13 @@ fn restrict(
     let was_all = std::mem::replace(is_all, false);
     match plan {
         Plan::Tags(query) => {
-            let matches = catalog.postings.matches(query).context("search by tags")?;
             let mut found = Bits::none(catalog.images.numbers());
-            found.add_all(matches);
-            match was_all {
-                true => *answers = found,
-                false => answers.keep(&found),
-            }
+            let add = |image| found.insert(image);
+            let postings = &catalog.postings;
+            postings
+                .each_match(&catalog.tags, query, add)
+                .context("search by tags")?;
+            answers.keep(&found);
         }
         Plan::Set(set) => answers.keep_set(set),
         Plan::Bits(bits) => answers.keep(bits),

@@ -254,23 +254,23 @@ impl<'a> Planner<'a> {
             if !is_of(term) {
                 return ControlFlow::Continue(());
             }
-            let Some(images) = self.catalog.postings.postings(term) else {
+            let Catalog { postings, tags, .. } = self.catalog;
+            if postings.count_of(term) == 0 {
                 return ControlFlow::Continue(());
-            };
+            }
             if bits.is_none() && terms.len() < TERMS_LISTED_MAX {
                 terms.push(term);
                 return ControlFlow::Continue(());
             }
             let bits = bits.get_or_insert_with(|| {
                 let mut bits = Bits::none(self.catalog.images.numbers());
-                let known = terms
-                    .iter()
-                    .filter_map(|term| self.catalog.postings.postings(*term));
-                known.for_each(|images| bits.add_all(images));
+                for term in &terms {
+                    postings.each_of(tags, *term, |image| bits.insert(image));
+                }
                 bits
             });
-            bits.add_all(images);
-            since_full += images.len();
+            postings.each_of(tags, term, |image| bits.insert(image));
+            since_full += postings.count_of(term);
             // Looked at after as many insertions as looking costs.
             if since_full > FULL_EVERY {
                 since_full = 0;
