@@ -74,11 +74,17 @@ impl Preview {
             });
         };
         let orientation = picture.header().orientation;
-        let colors = turned(resize::<3>(from, to, Filter::Lanczos, colors), to, orientation);
+        let colors = turned(
+            resize::<3>(from, to, Filter::Lanczos, colors),
+            to,
+            orientation,
+        );
         let alpha = image.as_rgba8().map(|image| {
             let rows = |y: u32, row: &mut [u8]| {
                 let pixels = (0..from.0).map(|x| image.get_pixel(x, y).0[3]);
-                row.iter_mut().zip(pixels).for_each(|(place, alpha)| *place = alpha);
+                row.iter_mut()
+                    .zip(pixels)
+                    .for_each(|(place, alpha)| *place = alpha);
             };
             let alpha = resize::<1>(from, to, Filter::Lanczos, rows);
             let three = alpha.iter().flat_map(|alpha| [*alpha; 3]).collect();

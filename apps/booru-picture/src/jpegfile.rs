@@ -87,7 +87,11 @@ pub(crate) fn rgb_pixels(file: &mut impl BufRead, has_print_colors: bool) -> Res
     let decode = || -> Result<Vec<u8>> {
         let decoder = Decompress::new_reader(file)?;
         Ok(match has_print_colors {
-            true => light_colors(decoder.to_colorspace(ColorSpace::JCS_CMYK)?.read_scanlines()?),
+            true => light_colors(
+                decoder
+                    .to_colorspace(ColorSpace::JCS_CMYK)?
+                    .read_scanlines()?,
+            ),
             false => decoder.rgb()?.read_scanlines()?,
         })
     };

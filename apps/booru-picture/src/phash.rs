@@ -77,7 +77,9 @@ impl fmt::Display for Phash {
     fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Phash::Bits64(word) => write!(text, "{word:016x}"),
-            Phash::Bits256(words) => words.iter().try_for_each(|word| write!(text, "{word:016x}")),
+            Phash::Bits256(words) => words
+                .iter()
+                .try_for_each(|word| write!(text, "{word:016x}")),
         }
     }
 }
@@ -93,7 +95,9 @@ impl FromStr for Phash {
         match text.len() {
             16 if is_hex => Ok(Phash::Bits64(word(0)?)),
             64 if is_hex => Ok(Phash::Bits256([word(0)?, word(1)?, word(2)?, word(3)?])),
-            length => bail!("a perceptual hash is 16 or 64 hex digits, and not {length} characters: {text:?}"),
+            length => bail!(
+                "a perceptual hash is 16 or 64 hex digits, and not {length} characters: {text:?}"
+            ),
         }
     }
 }
@@ -116,7 +120,12 @@ pub fn phash(picture: &Picture, size: HashSize) -> Phash {
         });
     };
     let square = (side as u32, side as u32);
-    let greys = resize::<1>((image.width(), image.height()), square, Filter::Lanczos, rows);
+    let greys = resize::<1>(
+        (image.width(), image.height()),
+        square,
+        Filter::Lanczos,
+        rows,
+    );
     of_greys(&greys, size)
 }
 

@@ -95,7 +95,10 @@ fn read_from<R: Read + Seek>(file: &mut BufReader<R>, limits: &Limits) -> Result
             file.rewind()?;
             let pixels = jpegfile::rgb_pixels(file, header.has_print_colors)?;
             let (width, height) = (header.width, header.height);
-            (to_eight_bits(ColorType::Rgb8, width, height, pixels)?, is_truncated)
+            (
+                to_eight_bits(ColorType::Rgb8, width, height, pixels)?,
+                is_truncated,
+            )
         }
         Format::WebP => pixels(WebPDecoder::new(file)?)?,
         Format::Gif => pixels(GifDecoder::new(file)?)?,

@@ -213,10 +213,13 @@ impl Windows {
 
     fn iter(&self) -> impl Iterator<Item = Window<'_>> {
         let bounds = self.bounds.windows(2);
-        self.starts.iter().zip(bounds).map(|(start, bounds)| Window {
-            start: *start as usize,
-            weights: &self.weights[bounds[0] as usize..bounds[1] as usize],
-        })
+        self.starts
+            .iter()
+            .zip(bounds)
+            .map(|(start, bounds)| Window {
+                start: *start as usize,
+                weights: &self.weights[bounds[0] as usize..bounds[1] as usize],
+            })
     }
 }
 

@@ -55,9 +55,12 @@ pub fn thumbnail(picture: &Picture, options: &ThumbnailOptions) -> Result<Vec<u8
     config.quality = options.quality;
     config.method = METHOD;
     let encoder = Encoder::from_rgb(small.as_raw(), small.width(), small.height());
-    let encoded = encoder
-        .encode_advanced(&config)
-        .map_err(|error| anyhow!("encode a thumbnail of quality {}: {error:?}", options.quality))?;
+    let encoded = encoder.encode_advanced(&config).map_err(|error| {
+        anyhow!(
+            "encode a thumbnail of quality {}: {error:?}",
+            options.quality
+        )
+    })?;
     Ok(encoded.to_vec())
 }
 
@@ -118,7 +121,13 @@ pub(crate) fn fit((width, height): Size, side_max: u32) -> Size {
         (nearer as u32).max(1)
     };
     match ratio <= 1.0 {
-        true => (nearer(most * ratio, &|width| (ratio - width / most).abs()), side_max),
-        false => (side_max, nearer(most / ratio, &|height| (ratio - most / height).abs())),
+        true => (
+            nearer(most * ratio, &|width| (ratio - width / most).abs()),
+            side_max,
+        ),
+        false => (
+            side_max,
+            nearer(most / ratio, &|height| (ratio - most / height).abs()),
+        ),
     }
 }

@@ -264,7 +264,10 @@ mod tests {
                 let angle = |n: usize| PI * k as f64 * (2 * n + 1) as f64 / f64::from(2 * length);
                 let terms = values.iter().enumerate();
                 let slow: f64 = terms.map(|(n, value)| 2.0 * value * angle(n).cos()).sum();
-                assert!((fast - slow).abs() < 1e-8, "{length} {k}: {fast}, not {slow}");
+                assert!(
+                    (fast - slow).abs() < 1e-8,
+                    "{length} {k}: {fast}, not {slow}"
+                );
             }
         }
     }

@@ -25,7 +25,8 @@ pub(crate) fn largest_frame(file: &mut impl BufRead) -> Result<u64> {
             b"VP8 " => {
                 let mut frame = [0; 10];
                 file.read_exact(&mut frame)?;
-                let side = |at: usize| u32::from(u16::from_le_bytes([frame[at], frame[at + 1]]) & 0x3FFF);
+                let side =
+                    |at: usize| u32::from(u16::from_le_bytes([frame[at], frame[at + 1]]) & 0x3FFF);
                 return Ok(pixels(side(6), side(8)));
             }
             // A frame of an animation has chunks of its own behind 16 bytes.

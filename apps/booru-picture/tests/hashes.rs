@@ -72,7 +72,13 @@ fn printed_hashes_are_read_again() {
             assert_eq!(text.to_uppercase().parse::<Phash>().unwrap(), hash);
         }
     }
-    for bad in ["", "12", "g000000000000000", "é00000000000000", &"0".repeat(63)] {
+    for bad in [
+        "",
+        "12",
+        "g000000000000000",
+        "é00000000000000",
+        &"0".repeat(63),
+    ] {
         let error = bad.parse::<Phash>().unwrap_err().to_string();
         assert!(error.contains("hex digits"), "{error}");
     }

@@ -13,7 +13,6 @@ use image::RgbImage;
 use plimsoll::stream::AtomicFile;
 use plimsoll_booru_picture::resize::{Filter, resize_rgb};
 
-
 /// WebP's own limit of a side, pixels.
 pub const WEBP_SIDE_MAX: u32 = 16_383;
 /// Bytes of a WebP picture held whole.
@@ -122,9 +121,7 @@ impl Encoder {
                 let (small_width, small_height) = clamp(width, height);
                 let image = match (small_width, small_height) == (width, height) {
                     true => image,
-                    false => {
-                        resize_rgb(&image, (small_width, small_height), Filter::Lanczos)
-                    }
+                    false => resize_rgb(&image, (small_width, small_height), Filter::Lanczos),
                 };
                 let encoder = image_webp::WebPEncoder::new(BufWriter::new(&mut file));
                 encoder.encode(

@@ -9,8 +9,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use plimsoll_booru_tagger::runtime::{Backend, Device, Engine, Placement};
 use plimsoll_booru_picture::pixels::drop_alpha;
+use plimsoll_booru_tagger::runtime::{Backend, Device, Engine, Placement};
 use plimsoll_booru_tagger::{embedder, input, preprocess, sidecar, tagger, upscaler};
 use plimsoll_booru_worker_protocol::message::{Tagging, UpscaleImage};
 use serde_json::Value;

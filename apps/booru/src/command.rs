@@ -1,5 +1,8 @@
 //! What each command does and prints. Output is data; it ends where its reader has gone.
 
+mod ingest;
+mod progress;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -12,6 +15,7 @@ use crate::board::Board;
 use crate::config::{BoardArguments, Command, FormArguments, TagCommand};
 use crate::doctor::{Depth, Diagnosis, diagnose};
 use crate::edit::{Edited, OldName};
+use crate::ingest::{Files, Mode};
 use crate::memory::{Component, Memory};
 use crate::query::{Category, Order, Query};
 use crate::search::Page;
@@ -54,6 +58,41 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Stats { board, form } => stats(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Memory { board, form } => memory(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Doctor { board, deep, form } => return doctor(&board, deep, &form),
+        Command::Import {
+            board,
+            list_set_aside: true,
+            form,
+            ..
+        } => ingest::list_set_aside(&board, &form)?,
+        Command::Import {
+            board,
+            paths,
+            moves,
+            ingest,
+            form,
+            ..
+        } => {
+            let mode = match moves {
+                true => Mode::Move,
+                false => Mode::Copy,
+            };
+            return ingest::import(&board, &ingest, &paths, mode, &form);
+        }
+        Command::Watch { board, ingest } => ingest::watch(&board, &ingest)?,
+        Command::Delete {
+            board,
+            query,
+            id,
+            permanently,
+            ingest,
+            ..
+        } => {
+            let files = match permanently {
+                true => Files::Deleted,
+                false => Files::Trashed,
+            };
+            ingest::delete(&board, &ingest, query.as_deref(), &id, files)?;
+        }
         Command::Tag {
             board,
             read_only,

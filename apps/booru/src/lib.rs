@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod doctor;
 pub mod edit;
+pub mod ingest;
 pub mod memory;
 pub mod query;
 pub mod search;

@@ -27,7 +27,8 @@ pub(crate) fn photo(seed: u64, width: u32, height: u32) -> Vec<u8> {
                 let (x0, y0) = (across >> 8, down >> 8);
                 let (fx, fy) = (i64::from(across & 255), i64::from(down & 255));
                 let upper = grid(x0, y0, channel) * (256 - fx) + grid(x0 + 1, y0, channel) * fx;
-                let lower = grid(x0, y0 + 1, channel) * (256 - fx) + grid(x0 + 1, y0 + 1, channel) * fx;
+                let lower =
+                    grid(x0, y0 + 1, channel) * (256 - fx) + grid(x0 + 1, y0 + 1, channel) * fx;
                 let blend = (upper * (256 - fy) + lower * fy) >> 16;
                 let noise = (mix(seed, place + 5000) % 9) as i64 - 4;
                 pixels.push((blend + noise).clamp(0, 255) as u8);
@@ -59,39 +60,54 @@ pub(crate) fn picture(seed: u64) -> DynamicImage {
     let size = 1 + (mix(seed, 3) % 30) as i64;
     let noise = |channels: u64| {
         let bytes = u64::from(width) * u64::from(height) * channels;
-        (0..bytes).map(|at| (mix(seed, at + 5000) & 255) as u8).collect()
+        (0..bytes)
+            .map(|at| (mix(seed, at + 5000) & 255) as u8)
+            .collect()
     };
     let photo = || photo(seed, width, height);
     let (channels, pixels) = match kind {
         0 => (3, noise(3)),
         8 => (4, noise(4)),
-        1 => (3, each(width, height, |x, y| {
-            let slope = |at: i64, length: i64| (at * 255 / (length - 1).max(1)) as u8;
-            vec![slope(x, w), slope(y, h), ((x + y) & 255) as u8]
-        })),
+        1 => (
+            3,
+            each(width, height, |x, y| {
+                let slope = |at: i64, length: i64| (at * 255 / (length - 1).max(1)) as u8;
+                vec![slope(x, w), slope(y, h), ((x + y) & 255) as u8]
+            }),
+        ),
         2 => (3, by_color(&|_, _| true)),
-        3 => (3, by_color(&|x, y| {
-            (2 * x - w).pow(2) + (2 * y - h).pow(2) < w.min(h).pow(2) / 2
-        })),
+        3 => (
+            3,
+            by_color(&|x, y| (2 * x - w).pow(2) + (2 * y - h).pow(2) < w.min(h).pow(2) / 2),
+        ),
         7 => (3, by_color(&|x, y| (x / size + y / size) & 1 == 1)),
         5 => {
             let colors = photo();
             let mut pixels = colors.chunks_exact(3);
-            (4, each(width, height, |x, y| {
-                let alpha = (x * 255 / (w - 1).max(1) + y) & 255;
-                let mut pixel = pixels.next().unwrap().to_vec();
-                pixel.push(alpha as u8);
-                pixel
-            }))
+            (
+                4,
+                each(width, height, |x, y| {
+                    let alpha = (x * 255 / (w - 1).max(1) + y) & 255;
+                    let mut pixel = pixels.next().unwrap().to_vec();
+                    pixel.push(alpha as u8);
+                    pixel
+                }),
+            )
         }
         6 => (1, photo().chunks_exact(3).map(|pixel| pixel[0]).collect()),
         9 => (3, photo().iter().map(|value| value / 6).collect()),
         _ => (3, photo()),
     };
     match channels {
-        1 => image::GrayImage::from_raw(width, height, pixels).unwrap().into(),
-        3 => image::RgbImage::from_raw(width, height, pixels).unwrap().into(),
-        _ => image::RgbaImage::from_raw(width, height, pixels).unwrap().into(),
+        1 => image::GrayImage::from_raw(width, height, pixels)
+            .unwrap()
+            .into(),
+        3 => image::RgbImage::from_raw(width, height, pixels)
+            .unwrap()
+            .into(),
+        _ => image::RgbaImage::from_raw(width, height, pixels)
+            .unwrap()
+            .into(),
     }
 }
 

@@ -30,6 +30,7 @@ use crate::catalog::{Catalog, Change, Kind, RATING};
 use crate::query::Category;
 use crate::store::{Explain, Schema, Store, statement_of};
 
+pub(crate) use add_image::hex;
 pub use add_image::{Added, Implied, NewImage};
 pub use images::CategorizedTags;
 pub use name::{TAG_BYTES_MAX, check_name};
