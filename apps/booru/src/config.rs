@@ -338,6 +338,7 @@ pub struct File {
     string_interning_enabled: Option<bool>,
     images_per_page: Option<usize>,
     pub(crate) memory_budget_mb: Option<u64>,
+    pub(crate) monitor_enabled: Option<bool>,
     pub(crate) host: Option<String>,
     pub(crate) port: Option<u16>,
     pub(crate) public_url: Option<String>,

@@ -40,6 +40,7 @@ use crate::store::{Schema, Store, Value, statement_of};
 
 pub(crate) use add_image::hex;
 pub use add_image::{Added, Implied, NewImage};
+pub use decisions::Approved;
 pub use images::CategorizedTags;
 pub(crate) use inferred::TaggedJob;
 pub use name::{TAG_BYTES_MAX, check_category, check_name};

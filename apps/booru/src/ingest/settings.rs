@@ -12,6 +12,7 @@ use plimsoll_booru_picture::thumbnail::ThumbnailOptions;
 
 use crate::config::{BoardArguments, File};
 use crate::edit::Implied;
+use crate::store::is_address;
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct IngestArguments {
@@ -203,7 +204,7 @@ impl Settings {
     }
 
     /// How much one picture may ask for: all of the budget but what making a small picture takes.
-    pub(super) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         Limits {
             memory_bytes_max: self.memory_bytes - WORK_BYTES,
             ..Limits::BOARD
@@ -214,7 +215,11 @@ impl Settings {
 /// What resizing and writing a small picture takes beside the pixels of the picture.
 pub(super) const WORK_BYTES: u64 = 16 << 20;
 
-fn board_folder(board: &Path) -> PathBuf {
+/// Where the files of a board are, unless settings say otherwise; for an address, where the program is run.
+pub(crate) fn board_folder(board: &Path) -> PathBuf {
+    if is_address(board) {
+        return PathBuf::new();
+    }
     if board.is_dir() {
         return board.to_owned();
     }
