@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::board::Board;
 use crate::config::{BoardArguments, Command, FormArguments, TagCommand};
 use crate::doctor::{Depth, Diagnosis, diagnose};
+use crate::duplicates;
 use crate::edit::{Edited, OldName};
 use crate::memory::{Component, Memory};
 use crate::query::{Category, Order, Query};
@@ -54,6 +55,10 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Stats { board, form } => stats(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Memory { board, form } => memory(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Doctor { board, deep, form } => return doctor(&board, deep, &form),
+        Command::Duplicates { board, act } => {
+            let path = board.board.clone();
+            duplicates::execute(&mut open(&board, act.access())?, &path, act)?;
+        }
         Command::Tag {
             board,
             read_only,
@@ -82,7 +87,7 @@ fn open(board: &BoardArguments, access: Access) -> Result<Board> {
 }
 
 /// Foreign text moves no terminal: control characters are shown as what they are.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let escape = |one: char| match one.is_control() {
         true => one.escape_default().collect::<Vec<_>>(),
         false => vec![one],
@@ -90,14 +95,14 @@ fn shown(text: &str) -> String {
     text.chars().flat_map(escape).collect()
 }
 
-fn say(text: &str) -> Result<()> {
+pub(crate) fn say(text: &str) -> Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         done => done.context("write the answer"),
     }
 }
 
-fn say_json(value: &impl Serialize) -> Result<()> {
+pub(crate) fn say_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).context("write the answer")?;
     say(&format!("{text}\n"))
 }

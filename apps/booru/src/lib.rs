@@ -11,6 +11,7 @@ pub mod command;
 pub mod config;
 pub mod deltas;
 pub mod doctor;
+pub mod duplicates;
 pub mod edit;
 pub mod family;
 pub mod memory;

@@ -12,6 +12,7 @@ mod columns;
 mod decisions;
 mod delete_images;
 mod deltas;
+mod duplicates;
 mod favourites;
 mod full_text;
 mod images;
@@ -37,6 +38,7 @@ use crate::query::Category;
 use crate::store::{Schema, Store, Value, statement_of};
 
 pub use add_image::{Added, Implied, NewImage};
+pub use duplicates::{Reviewed, Scanned, Verdict};
 pub use images::CategorizedTags;
 pub use name::{TAG_BYTES_MAX, check_name};
 pub use pools::{POOL_DESCRIPTION_BYTES_MAX, POOL_NAME_BYTES_MAX};
