@@ -163,7 +163,7 @@ mod tests {
             let mut hashes = Hashes::default();
             for ((kind, turned), id) in made.into_iter().zip(ids) {
                 let mut words = [1, 2, 3, 4]
-                    .map(|word: u64| word.wrapping_mul(kind << 60 | kind * 0x1234_5678_9ABC));
+                    .map(|word: u64| word.wrapping_mul((kind << 60) | (kind * 0x1234_5678_9ABC)));
                 for bit in turned {
                     words[bit / 64] ^= 1 << (bit % 64);
                 }
