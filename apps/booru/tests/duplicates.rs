@@ -14,7 +14,7 @@ use collection::{Era, Folder, Random, SMALL, make, open};
 use image::{Rgb, RgbImage};
 use plimsoll_booru::board::Board;
 use plimsoll_booru::duplicates::{Folders, Label, QueueOrder};
-use plimsoll_booru::edit::Verdict;
+use plimsoll_booru::edit::Action;
 use plimsoll_booru::relations::RelationKind;
 use plimsoll_booru_picture::phash::Phash;
 use rusqlite::Connection;
@@ -186,7 +186,7 @@ fn the_queue_has_what_nobody_has_looked_at() {
 
 #[test]
 fn what_is_said_of_a_pair_is_done() {
-    let folder = Folder::new("verdicts");
+    let folder = Folder::new("actions");
     let (mut board, connection) = board(&folder, Era::Now);
     connection
         .execute("DELETE FROM image_relations", [])
@@ -201,19 +201,19 @@ fn what_is_said_of_a_pair_is_done() {
         (a, b, queue.len())
     };
     let kinds = [
-        (Verdict::NonDuplicate, RelationKind::NonDuplicate),
-        (Verdict::Sibling, RelationKind::Sibling),
-        (Verdict::ParentChildAb, RelationKind::ParentChild),
-        (Verdict::ParentChildBa, RelationKind::ParentChild),
+        (Action::NonDuplicate, RelationKind::NonDuplicate),
+        (Action::Sibling, RelationKind::Sibling),
+        (Action::ParentChildAb, RelationKind::ParentChild),
+        (Action::ParentChildBa, RelationKind::ParentChild),
     ];
-    for (verdict, kind) in kinds {
+    for (action, kind) in kinds {
         let (a, b, before) = next(&board);
         // The names may come the other way round.
-        let reviewed = board.review_duplicate(b, a, verdict).unwrap();
+        let reviewed = board.review_duplicate(b, a, action).unwrap();
         assert_eq!(reviewed.deleted_path, None);
         assert_eq!(queue(&board, 15, 50).len(), before - 1);
-        let (first, second) = match verdict {
-            Verdict::ParentChildAb => (b, a),
+        let (first, second) = match action {
+            Action::ParentChildAb => (b, a),
             _ => (a, b),
         };
         let sql = "SELECT count(*) FROM image_relations WHERE image_id_a = ?1 AND image_id_b = ?2 \
@@ -221,20 +221,20 @@ fn what_is_said_of_a_pair_is_done() {
         let found: u32 = connection
             .query_row(sql, (first, second, kind.name()), |row| row.get(0))
             .unwrap();
-        assert_eq!(found, 1, "{verdict:?}");
+        assert_eq!(found, 1, "{action:?}");
         // It stays out of the queue after another search.
         board.scan_duplicates(15).unwrap();
         assert_eq!(queue(&board, 15, 50).len(), before - 1);
     }
-    for verdict in [Verdict::DeleteA, Verdict::DeleteB] {
+    for action in [Action::DeleteA, Action::DeleteB] {
         let (a, b, _) = next(&board);
-        let (gone, kept) = if verdict == Verdict::DeleteA {
+        let (gone, kept) = if action == Action::DeleteA {
             (a, b)
         } else {
             (b, a)
         };
         let path = board.path_of(gone).unwrap();
-        let reviewed = board.review_duplicate(a, b, verdict).unwrap();
+        let reviewed = board.review_duplicate(a, b, action).unwrap();
         assert_eq!(reviewed.deleted_path, Some(path));
         assert!(board.path_of(gone).is_err() && board.path_of(kept).is_ok());
         assert!(
@@ -243,22 +243,18 @@ fn what_is_said_of_a_pair_is_done() {
                 .all(|pair| pair.0 != gone && pair.1 != gone)
         );
         // Not both of them.
-        let other = if verdict == Verdict::DeleteA {
-            Verdict::DeleteB
+        let other = if action == Action::DeleteA {
+            Action::DeleteB
         } else {
-            Verdict::DeleteA
+            Action::DeleteA
         };
         let error = format!("{:#}", board.review_duplicate(a, b, other).unwrap_err());
         assert!(error.contains(&gone.to_string()), "{error}");
         assert!(board.path_of(kept).is_ok());
     }
     let (a, _, _) = next(&board);
-    assert!(board.review_duplicate(a, a, Verdict::DeleteA).is_err());
-    assert!(
-        board
-            .review_duplicate(a, 999_999, Verdict::Sibling)
-            .is_err()
-    );
+    assert!(board.review_duplicate(a, a, Action::DeleteA).is_err());
+    assert!(board.review_duplicate(a, 999_999, Action::Sibling).is_err());
     assert!(board.path_of(a).is_ok());
     // A board that is read anew has the same.
     let fresh = open(board.store().path());
@@ -511,7 +507,7 @@ fn older_databases() {
             assert!(error.contains("it has none"), "{error}");
         }
         board
-            .review_duplicate(ids[0], ids[1], Verdict::NonDuplicate)
+            .review_duplicate(ids[0], ids[1], Action::NonDuplicate)
             .unwrap();
         assert_eq!(
             board.suggest_duplicates(&folders, |_| {}).unwrap().compared,

@@ -14,7 +14,7 @@ use super::{
 use crate::board::Board;
 use crate::command::{say, say_json, shown};
 use crate::config::FormArguments;
-use crate::edit::Verdict;
+use crate::edit::Action;
 use crate::store::Access;
 
 #[derive(Debug, Subcommand)]
@@ -75,7 +75,7 @@ pub enum DuplicatesCommand {
         b: u32,
         /// `delete_a` and `delete_b` delete an image with its file, `parent_child_ab` makes the first the parent.
         #[arg(value_parser = ["delete_a", "delete_b", "non_duplicate", "parent_child_ab", "parent_child_ba", "sibling"])]
-        verdict: String,
+        action: String,
         /// Leave the file of a deleted image where it is.
         #[arg(long)]
         keep_file: bool,
@@ -196,19 +196,19 @@ pub(crate) fn execute(board: &mut Board, path: &Path, act: DuplicatesCommand) ->
         DuplicatesCommand::Commit {
             a,
             b,
-            verdict,
+            action,
             keep_file,
             folders,
             form,
         } => {
-            let reviewed = board.review_duplicate(a, b, verdict.parse::<Verdict>()?)?;
+            let reviewed = board.review_duplicate(a, b, action.parse::<Action>()?)?;
             if let (Some(deleted), false) = (&reviewed.deleted_path, keep_file) {
                 folders.of(path).remove(deleted)?;
             }
             answer(&form, &reviewed, || {
                 Ok(match &reviewed.deleted_path {
                     Some(deleted) => format!("deleted {}\n", shown(deleted)),
-                    None => format!("{verdict} of images {a} and {b}\n"),
+                    None => format!("{action} of images {a} and {b}\n"),
                 })
             })
         }

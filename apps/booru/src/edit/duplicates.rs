@@ -17,7 +17,7 @@ const REVIEW: &str = "duplicate_review";
 /// What a person says of two images that look alike; named as the original's review has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Action {
     /// The first goes.
     DeleteA,
     DeleteB,
@@ -28,26 +28,26 @@ pub enum Verdict {
     Sibling,
 }
 
-impl Verdict {
-    const NAMES: [(&'static str, Verdict); 6] = [
-        ("delete_a", Verdict::DeleteA),
-        ("delete_b", Verdict::DeleteB),
-        ("non_duplicate", Verdict::NonDuplicate),
-        ("parent_child_ab", Verdict::ParentChildAb),
-        ("parent_child_ba", Verdict::ParentChildBa),
-        ("sibling", Verdict::Sibling),
+impl Action {
+    const NAMES: [(&'static str, Action); 6] = [
+        ("delete_a", Action::DeleteA),
+        ("delete_b", Action::DeleteB),
+        ("non_duplicate", Action::NonDuplicate),
+        ("parent_child_ab", Action::ParentChildAb),
+        ("parent_child_ba", Action::ParentChildBa),
+        ("sibling", Action::Sibling),
     ];
 }
 
-impl FromStr for Verdict {
+impl FromStr for Action {
     type Err = anyhow::Error;
 
-    fn from_str(text: &str) -> Result<Verdict> {
-        let found = Verdict::NAMES.iter().find(|(name, _)| *name == text);
+    fn from_str(text: &str) -> Result<Action> {
+        let found = Action::NAMES.iter().find(|(name, _)| *name == text);
         match found {
-            Some((_, verdict)) => Ok(*verdict),
+            Some((_, action)) => Ok(*action),
             None => {
-                let names = Verdict::NAMES.map(|(name, _)| name).join(", ");
+                let names = Action::NAMES.map(|(name, _)| name).join(", ");
                 bail!("{text:?} is nothing that can be said of two images: {names} are")
             }
         }
@@ -64,7 +64,7 @@ pub struct Scanned {
     pub unreadable: u64,
 }
 
-/// What came of a verdict.
+/// What came of a action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reviewed {
     /// The path of the image that is no longer in the database; its file is the caller's to remove.
@@ -123,17 +123,17 @@ impl Board {
     ///
     /// # Errors
     /// An image that is not there; what [`Board::create_relation`] refuses; what the database says.
-    pub fn review_duplicate(&mut self, a: u32, b: u32, verdict: Verdict) -> Result<Reviewed> {
+    pub fn review_duplicate(&mut self, a: u32, b: u32, action: Action) -> Result<Reviewed> {
         if a == b {
             bail!("image {a} can't be a duplicate of itself");
         }
-        let (kind, first, second) = match verdict {
-            Verdict::DeleteA => return self.delete_duplicate(a, b),
-            Verdict::DeleteB => return self.delete_duplicate(b, a),
-            Verdict::NonDuplicate => (RelationKind::NonDuplicate, a, b),
-            Verdict::ParentChildAb => (RelationKind::ParentChild, a, b),
-            Verdict::ParentChildBa => (RelationKind::ParentChild, b, a),
-            Verdict::Sibling => (RelationKind::Sibling, a, b),
+        let (kind, first, second) = match action {
+            Action::DeleteA => return self.delete_duplicate(a, b),
+            Action::DeleteB => return self.delete_duplicate(b, a),
+            Action::NonDuplicate => (RelationKind::NonDuplicate, a, b),
+            Action::ParentChildAb => (RelationKind::ParentChild, a, b),
+            Action::ParentChildBa => (RelationKind::ParentChild, b, a),
+            Action::Sibling => (RelationKind::Sibling, a, b),
         };
         self.edit(|edit| {
             edit.relate(kind, first, second, REVIEW)?;
@@ -142,7 +142,7 @@ impl Board {
         Ok(Reviewed { deleted_path: None })
     }
 
-    /// The one that stays has to be there: of two verdicts that each delete one, the second is refused.
+    /// The one that stays has to be there: of two actions that each delete one, the second is refused.
     fn delete_duplicate(&mut self, image: u32, kept: u32) -> Result<Reviewed> {
         self.path_of(kept)
             .with_context(|| format!("delete image {image} as a duplicate of {kept}"))?;

@@ -38,7 +38,7 @@ use crate::query::Category;
 use crate::store::{Schema, Store, Value, statement_of};
 
 pub use add_image::{Added, Implied, NewImage};
-pub use duplicates::{Reviewed, Scanned, Verdict};
+pub use duplicates::{Action, Reviewed, Scanned};
 pub use images::CategorizedTags;
 pub use name::{TAG_BYTES_MAX, check_name};
 pub use pools::{POOL_DESCRIPTION_BYTES_MAX, POOL_NAME_BYTES_MAX};
