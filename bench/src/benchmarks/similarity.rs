@@ -18,7 +18,7 @@ use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
 use crate::benchmarks::Plan;
-use crate::cost::processor_time;
+use crate::cost::processor_time_of_all;
 use crate::report::{Bar, Limit, Report};
 use crate::spread::{Spread, short};
 use crate::table::Table;
@@ -482,11 +482,11 @@ fn tell(folder: &Path, kind: Kind, held_mib: u64, threads: usize) -> anyhow::Res
     let built = status("VmRSS:")?;
     let (mut wall, mut cpu, mut answers) = (Vec::new(), Vec::new(), Vec::new());
     for query in &queries {
-        let (begin, processor) = (Instant::now(), processor_time());
+        let (begin, processor) = (Instant::now(), processor_time_of_all());
         let found = semantic
             .similar_to(*query, K, &all)?
             .context("it has a vector")?;
-        cpu.push((processor_time() - processor).as_secs_f64() * 1e3);
+        cpu.push((processor_time_of_all() - processor).as_secs_f64() * 1e3);
         wall.push(begin.elapsed().as_secs_f64() * 1e3);
         answers.push(found.iter().map(|one| one.id).collect::<Vec<u32>>());
     }
