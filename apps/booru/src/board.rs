@@ -53,12 +53,21 @@ impl Board {
     /// # Errors
     /// As [`Store::open`] says.
     pub fn reader(&self) -> Result<Board> {
+        self.reader_with(self.options.cache_bytes)
+    }
+
+    /// The same with a page cache of its own size.
+    ///
+    /// # Errors
+    /// As [`Store::open`] says.
+    pub fn reader_with(&self, cache_bytes: u64) -> Result<Board> {
         let options = StoreOptions {
             access: Access::ReadOnly,
+            cache_bytes,
             ..self.options
         };
         Ok(Board {
-            store: Store::open(self.store.path(), options)?,
+            store: self.store.open_again(options)?,
             catalog: Arc::clone(&self.catalog),
             options,
             held: self.held,

@@ -15,6 +15,7 @@ mod deltas;
 mod favourites;
 mod full_text;
 mod images;
+mod inferred;
 mod name;
 mod pools;
 mod ratings;
@@ -37,9 +38,11 @@ use crate::query::Category;
 use crate::similarity;
 use crate::store::{Schema, Store, Value, statement_of};
 
+pub(crate) use add_image::hex;
 pub use add_image::{Added, Implied, NewImage};
 pub use images::CategorizedTags;
-pub use name::{TAG_BYTES_MAX, check_name};
+pub(crate) use inferred::TaggedJob;
+pub use name::{TAG_BYTES_MAX, check_category, check_name};
 pub use pools::{POOL_DESCRIPTION_BYTES_MAX, POOL_NAME_BYTES_MAX};
 pub use ratings::Rating;
 
@@ -51,7 +54,7 @@ pub enum OldName {
 }
 
 /// What an edit has changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Edited {
     /// That have come, gone, or are said something else of than tags.
     pub images: u64,
