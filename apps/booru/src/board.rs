@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use anyhow::{Context, Result};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, TagsHeld};
 use crate::query::Query;
 use crate::search::{self, Found, Page};
 use crate::store::{self, Access, Store, StoreOptions};
@@ -17,6 +17,7 @@ pub struct Board {
     pub(crate) store: Store,
     catalog: Arc<RwLock<Catalog>>,
     options: StoreOptions,
+    held: TagsHeld,
     /// Of the database when the catalog was read, or last followed it.
     pub(crate) data_version: i64,
 }
@@ -27,12 +28,21 @@ impl Board {
     /// # Errors
     /// As [`Store::open`] and [`Catalog::load`] say.
     pub fn open(board: &Path, options: StoreOptions) -> Result<Board> {
+        Board::open_holding(board, options, TagsHeld::Ids)
+    }
+
+    /// The same, with a choice of how the catalog holds who has which tag.
+    ///
+    /// # Errors
+    /// As [`Board::open`] says.
+    pub fn open_holding(board: &Path, options: StoreOptions, held: TagsHeld) -> Result<Board> {
         let store = Store::open(&store::find(board)?, options)?;
-        let (catalog, data_version) = read_catalog(&store)?;
+        let (catalog, data_version) = read_catalog(&store, held)?;
         Ok(Board {
             store,
             catalog: Arc::new(RwLock::new(catalog)),
             options,
+            held,
             data_version,
         })
     }
@@ -43,14 +53,24 @@ impl Board {
     /// # Errors
     /// As [`Store::open`] says.
     pub fn reader(&self) -> Result<Board> {
+        self.reader_with(self.options.cache_bytes)
+    }
+
+    /// The same with a page cache of its own size.
+    ///
+    /// # Errors
+    /// As [`Store::open`] says.
+    pub fn reader_with(&self, cache_bytes: u64) -> Result<Board> {
         let options = StoreOptions {
             access: Access::ReadOnly,
+            cache_bytes,
             ..self.options
         };
         Ok(Board {
             store: self.store.open_again(options)?,
             catalog: Arc::clone(&self.catalog),
             options,
+            held: self.held,
             data_version: self.data_version,
         })
     }
@@ -84,7 +104,7 @@ impl Board {
 
     pub(crate) fn reload(&mut self) -> Result<()> {
         self.store.refresh_schema()?;
-        let (catalog, data_version) = read_catalog(&self.store)?;
+        let (catalog, data_version) = read_catalog(&self.store, self.held)?;
         self.change_catalog(|old| *old = catalog);
         self.data_version = data_version;
         give_back();
@@ -115,7 +135,7 @@ impl Board {
         suggest::suggest(&self.catalog(), text)
     }
 
-    fn id_of_md5(&self, sum: &[u8; 16]) -> Result<Option<u32>> {
+    pub(crate) fn id_of_md5(&self, sum: &[u8; 16]) -> Result<Option<u32>> {
         let text: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
         let what = format!("look for the image with MD5 {text}");
         let sql = "SELECT id FROM images WHERE md5 = ?1";
@@ -141,15 +161,15 @@ impl Board {
 }
 
 /// Both in one transaction, so that they are of one moment.
-fn read_catalog(store: &Store) -> Result<(Catalog, i64)> {
-    let read = store.read_at_once(|| Ok((Catalog::load(store)?, store.data_version()?)))?;
+fn read_catalog(store: &Store, held: TagsHeld) -> Result<(Catalog, i64)> {
+    let read = store.read_at_once(|| Ok((Catalog::load(store, held)?, store.data_version()?)))?;
     store.give_back()?;
     give_back();
     Ok(read)
 }
 
 /// What was only needed to read goes back to the system: glibc would keep it.
-fn give_back() {
+pub(crate) fn give_back() {
     // SAFETY: it takes a number and only looks after malloc's own free memory, under its locks.
     #[cfg(target_env = "gnu")]
     unsafe {

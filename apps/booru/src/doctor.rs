@@ -7,7 +7,7 @@ use anyhow::Result;
 use plimsoll::dictionary::TermId;
 use serde::Serialize;
 
-use crate::catalog::{Catalog, Skipped};
+use crate::catalog::{Catalog, Skipped, TagsHeld};
 use crate::store::Store;
 
 /// What was found. Counts of faults are 0 where all is well.
@@ -81,7 +81,7 @@ pub enum Depth {
 /// # Errors
 /// What the database says of tables that can't be read at all.
 pub fn diagnose(store: &Store, depth: Depth) -> Result<Diagnosis> {
-    let catalog = Catalog::load(store);
+    let catalog = Catalog::load(store, TagsHeld::Ids);
     let skipped = catalog.as_ref().ok().map(Catalog::skipped);
     let skipped_of = |of: fn(&Skipped) -> u64| skipped.as_ref().map(of);
     let bytes = catalog.as_ref().ok().map(|catalog| {
@@ -153,7 +153,7 @@ fn compare_words(store: &Store, catalog: &Catalog) -> Result<Option<(u64, u64)>>
     );
     let of_image = "SELECT tag_id FROM image_tags WHERE image_id = ?1";
     let (mut lacking, mut other) = (0, 0);
-    for image in 0..catalog.images.len() as u32 {
+    for image in 0..catalog.images.numbers() as u32 {
         let id = catalog.images.id(image);
         let text = store.query_row(what, &sql, &[id.into()], |row| row.text(0))?;
         let text = text.flatten().unwrap_or_default();

@@ -8,7 +8,7 @@ use plimsoll::ledger::Tag;
 
 use super::facets::Pool;
 use super::images::Numbers;
-use super::{Catalog, Kind};
+use super::{Catalog, Kind, Membership, TagsHeld};
 use crate::query::moment;
 use crate::store::{Row, Store, Value};
 
@@ -23,8 +23,11 @@ impl Catalog {
     ///
     /// # Errors
     /// What the database says; ids that are no 32-bit numbers above 0; two tags of one name.
-    pub fn load(store: &Store) -> Result<Catalog> {
-        let mut catalog = Catalog::default();
+    pub fn load(store: &Store, held: TagsHeld) -> Result<Catalog> {
+        let mut catalog = Catalog {
+            postings: Membership::new(held),
+            ..Catalog::default()
+        };
         TAGS.run(|| read_tags(store, &mut catalog))?;
         IMAGES.run(|| read_images(store, &mut catalog))?;
         TAGS.run(|| read_pairs(store, &mut catalog))?;
@@ -38,6 +41,7 @@ impl Catalog {
             catalog.images.finish();
             catalog.facets.compact();
         });
+        catalog.renew();
         Ok(catalog)
     }
 }
@@ -86,7 +90,7 @@ fn read_images(store: &Store, catalog: &mut Catalog) -> Result<()> {
         column("parent_id"),
     );
     store.each_row("read images", &sql, &[], |row| {
-        let image = catalog.images.len() as u32;
+        let image = catalog.images.numbers() as u32;
         let path = text(row, 1)?;
         let ingested = match row.value(6)? {
             Value::Text(text) => moment::second_of(text),
@@ -149,7 +153,7 @@ impl Terms<'_> {
 
 fn read_pairs(store: &Store, catalog: &mut Catalog) -> Result<()> {
     let mut postings = std::mem::take(&mut catalog.postings);
-    let mut counts: Vec<i64> = Vec::with_capacity(catalog.images.len());
+    let mut counts: Vec<i64> = Vec::with_capacity(catalog.images.numbers());
     let mut skipped = 0;
     let terms = Terms::of(catalog);
     let mut of_image: Vec<TermId> = Vec::with_capacity(TAGS_EXPECTED);
@@ -157,10 +161,10 @@ fn read_pairs(store: &Store, catalog: &mut Catalog) -> Result<()> {
     let mut image = 0_u32;
     let mut put = |image: u32, of_image: &mut Vec<TermId>| {
         counts.push(of_image.len() as i64);
-        postings.insert_document(image, of_image.drain(..));
+        postings.insert_document(&catalog.tags, image, of_image.drain(..));
     };
     let images = &catalog.images;
-    let count = images.len() as u32;
+    let count = images.numbers() as u32;
     let sql = "SELECT image_id, tag_id FROM image_tags ORDER BY image_id, tag_id";
     store.each_row("read tags of images", sql, &[], |row| {
         let (of, tag) = (row.integer(0)?, row.integer(1)?);
@@ -229,6 +233,7 @@ fn read_facets(store: &Store, catalog: &mut Catalog) -> Result<()> {
         })?;
         for (id, name) in pools {
             catalog.facets.pools.push(Pool {
+                id,
                 name: name.into(),
                 images: Default::default(),
             });

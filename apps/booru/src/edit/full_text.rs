@@ -11,6 +11,8 @@ use crate::store::{Store, TAG_COLUMNS};
 /// Up to so many images are looked up by the words of their paths, for more the table is read once.
 const LOOKED_UP_MAX: u64 = 64;
 
+const KEEPING: &str = "keep the full-text table";
+
 /// Who keeps the table as the images are.
 pub(super) enum Upkeep<'a> {
     /// There is none (PostgreSQL has none), or other triggers are there, all of which run as usual.
@@ -31,21 +33,35 @@ impl Upkeep<'_> {
 
     /// Writes the rows of images that have changed anew.
     pub(super) fn follow(&self, catalog: &Catalog, touched: &Postings) -> Result<()> {
+        self.forget(catalog, touched)?;
+        self.write(touched.iter().map(|image| catalog.images.id(image)))
+    }
+
+    /// Takes out the rows of images that are there still.
+    pub(super) fn forget(&self, catalog: &Catalog, images: &Postings) -> Result<()> {
         let Upkeep::Ours(store) = self else {
             return Ok(());
         };
-        let rows = match touched.len() <= LOOKED_UP_MAX {
-            true => rows_by_path(store, catalog, touched)?,
-            false => rows_by_reading(store, catalog, touched)?,
+        let rows = match images.len() {
+            0 => return Ok(()),
+            1..=LOOKED_UP_MAX => rows_by_path(store, catalog, images)?,
+            _ => rows_by_reading(store, catalog, images)?,
         };
-        let what = "keep the full-text table";
         let delete = "DELETE FROM images_fts WHERE rowid = ?1";
         for row in rows {
-            store.execute(what, delete, &[row.into()])?;
+            store.execute(KEEPING, delete, &[row.into()])?;
         }
+        Ok(())
+    }
+
+    /// Writes the rows of images, by id, that have none.
+    pub(super) fn write(&self, ids: impl IntoIterator<Item = u32>) -> Result<()> {
+        let Upkeep::Ours(store) = self else {
+            return Ok(());
+        };
         let insert = insert_statement(store);
-        for image in touched {
-            store.execute(what, &insert, &[catalog.images.id(image).into()])?;
+        for id in ids {
+            store.execute(KEEPING, &insert, &[id.into()])?;
         }
         Ok(())
     }

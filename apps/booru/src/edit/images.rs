@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::dictionary::TermId;
 
 use super::columns::Words;
 use super::{Delta, Edit, Edited, check_name};
 use crate::board::Board;
-use crate::catalog::{Kind, RATING};
+use crate::catalog::{Change, Kind, RATING};
+use crate::missing;
 use crate::query::Category;
 
 /// All tags that an image is to have, by category; ratings have one of their own in the database, and
@@ -16,7 +17,7 @@ use crate::query::Category;
 pub type CategorizedTags = BTreeMap<Category, Vec<String>>;
 
 /// What stands in `image_tags.source` for edits by hand.
-const BY_HAND: &str = "user";
+pub(super) const BY_HAND: &str = "user";
 
 impl Board {
     /// Puts tags on images, by id. New ones are made, general ones; an alias puts on its tag.
@@ -96,12 +97,12 @@ impl Board {
 
 impl Edit<'_> {
     /// Images by number, each once.
-    fn images(&self, ids: &[u32]) -> Result<Vec<u32>> {
+    pub(super) fn images(&self, ids: &[u32]) -> Result<Vec<u32>> {
         let mut images = Vec::with_capacity(ids.len());
         for id in ids {
             match self.catalog.images.of_id(*id) {
                 Some(image) => images.push(image),
-                None => bail!("there is no image {id}"),
+                None => missing!("there is no image {id}"),
             }
         }
         images.sort_unstable();
@@ -110,35 +111,58 @@ impl Edit<'_> {
     }
 
     /// The tag's id, its own name and kind.
-    fn find_or_make(&mut self, name: &str, category: Category) -> Result<(u32, String, Kind)> {
+    pub(super) fn find_or_make(
+        &mut self,
+        name: &str,
+        category: Category,
+    ) -> Result<(u32, String, Kind)> {
+        if let Some((tag, kind)) = self.made.get(name) {
+            return Ok((*tag, name.to_owned(), *kind));
+        }
         if let Some(term) = self.find(name) {
             let tags = &self.catalog.tags;
             return Ok((tags.id(term), tags.name(term), tags.kind(term)));
         }
-        let (tag, kind) = self.insert_tag(name, category)?;
+        // One that this edit has made is not in the catalog yet.
+        let made = self.changes.iter().find_map(|change| match change {
+            Change::Created {
+                tag,
+                name: own,
+                kind,
+            } if own == name => Some((*tag, *kind)),
+            _ => None,
+        });
+        let (tag, kind) = match made {
+            Some(made) => made,
+            None => self.insert_tag(name, category)?,
+        };
         Ok((tag, name.to_owned(), kind))
     }
 
-    fn add(&mut self, image: u32, tag: u32, name: &str, kind: Kind) -> Result<()> {
-        if self.link(image, tag, BY_HAND)? {
+    /// By hand; whether the image lacked it.
+    pub(super) fn add(&mut self, image: u32, tag: u32, name: &str, kind: Kind) -> Result<bool> {
+        let is_new = self.link(image, tag, BY_HAND)?;
+        if is_new {
             self.edit_words(image, &[Words::Add(name, kind.category())])?;
             self.record_delta(image, name, stored_category(kind), Delta::Add)?;
         }
-        Ok(())
+        Ok(is_new)
     }
 
-    fn remove(&mut self, image: u32, term: TermId) -> Result<()> {
+    /// By hand; whether the image had it.
+    pub(super) fn remove(&mut self, image: u32, term: TermId) -> Result<bool> {
         let tags = &self.catalog.tags;
         let (tag, name, kind) = (tags.id(term), tags.name(term), tags.kind(term));
-        if self.unlink(image, tag)? {
+        let was_there = self.unlink(image, tag)?;
+        if was_there {
             self.edit_words(image, &[Words::Remove(&name)])?;
             self.record_delta(image, &name, stored_category(kind), Delta::Remove)?;
         }
-        Ok(())
+        Ok(was_there)
     }
 
     /// Tags that an image has now; those made in this edit left out.
-    fn tags_of(&self, image: u32) -> Result<Vec<TermId>> {
+    pub(super) fn tags_of(&self, image: u32) -> Result<Vec<TermId>> {
         let sql = "SELECT tag_id FROM image_tags WHERE image_id = ?1";
         let id = self.catalog.images.id(image);
         let mut terms = Vec::new();

@@ -7,12 +7,23 @@
 //!
 //! Memory: the images that change, as sets (a byte or two each); texts of one image at a time.
 
+mod add_image;
 mod columns;
+mod decisions;
+mod delete_images;
+mod deltas;
+mod favourites;
 mod full_text;
 mod images;
+mod inferred;
 mod name;
+mod pools;
+mod ratings;
+mod reapply;
+mod relations;
 mod rules;
 mod tags;
+mod upscaled;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -24,10 +35,15 @@ use plimsoll::postings::Postings;
 use crate::board::Board;
 use crate::catalog::{Catalog, Change, Kind, RATING};
 use crate::query::Category;
+use crate::similarity;
 use crate::store::{Schema, Store, Value, statement_of};
 
+pub use add_image::{Added, Implied, NewImage};
 pub use images::CategorizedTags;
-pub use name::{TAG_BYTES_MAX, check_name};
+pub(crate) use inferred::TaggedJob;
+pub use name::{TAG_BYTES_MAX, check_category, check_name};
+pub use pools::{POOL_DESCRIPTION_BYTES_MAX, POOL_NAME_BYTES_MAX};
+pub use ratings::Rating;
 
 /// Whether a name that a tag had goes on leading to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +53,10 @@ pub enum OldName {
 }
 
 /// What an edit has changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Edited {
+    /// That have come, gone, or are said something else of than tags.
+    pub images: u64,
     pub tags: u64,
     /// Pairs of image and tag.
     pub added: u64,
@@ -50,7 +68,8 @@ const TRIES_MAX: usize = 3;
 
 /// One edit while it is done.
 pub(crate) struct Edit<'a> {
-    store: &'a Store,
+    pub(crate) store: &'a Store,
+    upkeep: &'a full_text::Upkeep<'a>,
     catalog: &'a Catalog,
     schema: &'a Schema,
     changes: Vec<Change>,
@@ -58,6 +77,12 @@ pub(crate) struct Edit<'a> {
     removed: BTreeMap<u32, Postings>,
     /// Images, by number, whose text columns have changed.
     touched: Postings,
+    /// Ids of images that are new: their numbers are those behind all others.
+    new: Vec<u32>,
+    /// Images, by number, that are deleted.
+    deleted: Postings,
+    /// Tags that are new, by name.
+    made: BTreeMap<String, (u32, Kind)>,
     edited: Edited,
     has_made_table: Cell<bool>,
 }
@@ -78,6 +103,9 @@ impl Board {
                 // The database has it: what is in memory is at fault.
                 self.reload().with_context(|| format!("after {error:#}"))?;
             }
+            if self.catalog().images().is_worn() {
+                self.reload()?;
+            }
             return Ok(done.edited);
         }
         bail!(
@@ -96,17 +124,24 @@ impl Board {
         let upkeep = full_text::Upkeep::begin(&self.store)?;
         let mut edit = Edit {
             store: &self.store,
+            upkeep: &upkeep,
             catalog: &catalog,
             schema: &self.store.schema,
             changes: Vec::new(),
             added: BTreeMap::new(),
             removed: BTreeMap::new(),
             touched: Postings::new(),
+            new: Vec::new(),
+            deleted: Postings::new(),
+            made: BTreeMap::new(),
             edited: Edited::default(),
             has_made_table: Cell::new(false),
         };
         act(&mut edit)?;
         upkeep.follow(&catalog, &edit.touched)?;
+        upkeep.write(edit.new.iter().copied())?;
+        let touched = edit.touched.iter().map(|image| catalog.images.id(image));
+        similarity::cache::forget(&self.store, touched)?;
         let done = edit.finish();
         transaction.commit("put an edit into the database")?;
         Ok(Some(done))
@@ -145,6 +180,11 @@ impl Edit<'_> {
             .collect();
         changes.extend(removed);
         changes.extend(added);
+        if !self.deleted.is_empty() {
+            changes.push(Change::ImagesDeleted {
+                images: self.deleted,
+            });
+        }
         Done {
             changes,
             edited: self.edited,
@@ -159,16 +199,16 @@ impl Edit<'_> {
 
     /// The tag of a name, or of the name that this is an alias of.
     fn find(&self, name: &str) -> Option<TermId> {
-        let tags = &self.catalog.tags;
-        tags.term(name)
-            .or_else(|| tags.named(&name.to_lowercase()).first().copied())
+        self.catalog.tags.find_name(name)
     }
 
     fn expect(&self, name: &str) -> Result<TermId> {
-        match self.find(name) {
-            Some(term) => Ok(term),
-            None => bail!("there is no tag {name:?}"),
-        }
+        self.catalog.tags.expect(name)
+    }
+
+    /// Says that the schema is another after this edit.
+    pub(crate) fn has_made_table(&self) {
+        self.has_made_table.set(true);
     }
 
     /// Makes a table of the original where an older database lacks it.
@@ -210,13 +250,22 @@ impl Edit<'_> {
             name: name.to_owned(),
             kind,
         });
+        self.made.insert(name.to_owned(), (tag, kind));
         self.edited.tags += 1;
         Ok((tag, kind))
     }
 
+    /// The id of an image by number, which may be new.
+    fn id_of(&self, image: u32) -> u32 {
+        match (image as usize).checked_sub(self.catalog.images.numbers()) {
+            Some(place) => self.new[place],
+            None => self.catalog.images.id(image),
+        }
+    }
+
     /// Gives an image, by number, a tag; whether it is new to it.
     fn link(&mut self, image: u32, tag: u32, source: &str) -> Result<bool> {
-        let id = self.catalog.images.id(image);
+        let id = self.id_of(image);
         let what = "put a tag on an image";
         let new = match self.schema.has("image_tags", "source") {
             true => self.execute(
@@ -290,7 +339,7 @@ impl Edit<'_> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delta {
+pub(crate) enum Delta {
     Add,
     Remove,
 }

@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
-use plimsoll::postings::Query;
+use anyhow::Result;
+use plimsoll::postings::{Postings, Query};
 
 use super::columns::Words;
 use super::{Edit, Edited};
 use crate::board::Board;
 use crate::store::now;
+use crate::{missing, refuse};
 
 /// Implied tags by the tag that implies them directly.
-type Rules = BTreeMap<u32, BTreeSet<u32>>;
+pub(super) type Rules = BTreeMap<u32, BTreeSet<u32>>;
+
+/// What stands in `image_tags.source` for what a rule has put there.
+pub(super) const IMPLIED: &str = "implication";
 
 impl Board {
     /// Makes a rule, or makes one active again. Images get the tag by [`Board::apply_rules`].
@@ -23,7 +27,7 @@ impl Board {
             let tags = &edit.catalog.tags;
             let (tag, implied) = (tags.id(edit.expect(tag)?), tags.id(edit.expect(implied)?));
             if tag == implied {
-                bail!("a tag can't imply itself");
+                refuse!("a tag can't imply itself");
             }
             edit.ensure_table("tag_implications")?;
             let created = match edit.schema.has("tag_implications", "created_at") {
@@ -65,7 +69,33 @@ impl Board {
                 "DELETE FROM tag_implications WHERE source_tag_id = ?1 AND implied_tag_id = ?2";
             let has_rules = edit.schema.has_table("tag_implications");
             if !has_rules || edit.execute("take away a rule", sql, &ids)? == 0 {
-                bail!("there is no rule that {tag:?} implies {implied:?}");
+                missing!("there is no rule that {tag:?} implies {implied:?}");
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts on every image that has a tag what one active rule of it implies, directly or over other
+    /// rules, with the source `implication`.
+    ///
+    /// # Errors
+    /// A tag that is not there, a rule that is not there or not active; what the database says.
+    pub fn apply_rule(&mut self, tag: &str, implied: &str) -> Result<Edited> {
+        self.edit(|edit| {
+            let tags = &edit.catalog.tags;
+            let (of, first) = (tags.id(edit.expect(tag)?), tags.id(edit.expect(implied)?));
+            let rules = edit.read_rules()?;
+            if !rules
+                .get(&of)
+                .is_some_and(|implied| implied.contains(&first))
+            {
+                missing!("there is no active rule that {tag:?} implies {implied:?}");
+            }
+            let mut wanted = closure(&rules, first);
+            wanted.insert(first);
+            wanted.remove(&of);
+            for implied in wanted {
+                edit.apply(of, implied)?;
             }
             Ok(())
         })
@@ -91,7 +121,7 @@ impl Board {
 }
 
 /// All that a tag implies, itself left out; cycles end where they began.
-fn closure(rules: &Rules, tag: u32) -> BTreeSet<u32> {
+pub(super) fn closure(rules: &Rules, tag: u32) -> BTreeSet<u32> {
     let mut all = BTreeSet::new();
     let mut next = vec![tag];
     while let Some(one) = next.pop() {
@@ -105,7 +135,7 @@ fn closure(rules: &Rules, tag: u32) -> BTreeSet<u32> {
 }
 
 impl Edit<'_> {
-    fn read_rules(&self) -> Result<Rules> {
+    pub(super) fn read_rules(&self) -> Result<Rules> {
         let mut rules = Rules::new();
         if !self.schema.has_table("tag_implications") {
             return Ok(rules);
@@ -124,6 +154,18 @@ impl Edit<'_> {
         Ok(rules)
     }
 
+    /// What a tag implies directly, by id.
+    pub(super) fn implied_by(&self, tag: u32) -> Result<Vec<u32>> {
+        let active = match self.schema.has("tag_implications", "status") {
+            true => "AND status = 'active'",
+            false => "",
+        };
+        let sql = format!(
+            "SELECT implied_tag_id FROM tag_implications WHERE source_tag_id = ?1 {active} ORDER BY 1"
+        );
+        self.ids(&sql, &[tag.into()])
+    }
+
     fn apply(&mut self, tag: u32, implied: u32) -> Result<()> {
         let tags = &self.catalog.tags;
         let (Some(term), Some(of)) = (tags.term_of_id(tag), tags.term_of_id(implied)) else {
@@ -131,8 +173,13 @@ impl Edit<'_> {
         };
         let (name, category) = (tags.name(of), tags.kind(of).category());
         let lacking = Query::All(vec![Query::Term(term), Query::Term(of).negated()]);
-        for image in self.catalog.postings.matches(&lacking)? {
-            if self.link(image, implied, "implication")? {
+        let mut images = Postings::new();
+        let postings = &self.catalog.postings;
+        postings.each_match(tags, &lacking, |image| {
+            images.insert(image);
+        })?;
+        for image in &images {
+            if self.link(image, implied, IMPLIED)? {
                 self.edit_words(image, &[Words::Add(&name, category)])?;
             }
         }

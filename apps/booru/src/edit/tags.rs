@@ -1,6 +1,6 @@
 //! Edits of tags themselves: making, renaming, merging, deleting, categories, other names.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::dictionary::TermId;
 
 use super::columns::Words;
@@ -9,6 +9,7 @@ use crate::board::Board;
 use crate::catalog::{Change, Kind, RATING};
 use crate::query::Category;
 use crate::store::ALIASES;
+use crate::{missing, refuse};
 
 impl Board {
     /// Makes a tag that no image has.
@@ -37,7 +38,7 @@ impl Board {
                 return Ok(());
             }
             if old.starts_with(RATING) || new.starts_with(RATING) {
-                bail!("ratings keep their names: merge {old:?} into {new:?} instead");
+                refuse!("ratings keep their names: merge {old:?} into {new:?} instead");
             }
             let own_alias = edit.catalog.tags.alias(&new) == Some(term);
             match own_alias {
@@ -101,7 +102,9 @@ impl Board {
     pub fn categorize_tags(&mut self, tags: &[String], category: Category) -> Result<Edited> {
         self.edit(|edit| {
             if !edit.schema.has("tags", "category") {
-                bail!("this database has no categories of tags: it lacks the column tags.category");
+                refuse!(
+                    "this database has no categories of tags: it lacks the column tags.category"
+                );
             }
             for tag in tags {
                 let term = edit.expect(tag)?;
@@ -120,7 +123,7 @@ impl Board {
         self.edit(|edit| {
             let term = edit.expect(tag)?;
             if edit.catalog.tags.term(&alias).is_some() {
-                bail!("{alias:?} is a tag itself: merge it into {tag:?} instead");
+                refuse!("{alias:?} is a tag itself: merge it into {tag:?} instead");
             }
             edit.set_alias(&alias, edit.catalog.tags.id(term))
         })
@@ -133,7 +136,7 @@ impl Board {
     pub fn delete_alias(&mut self, alias: &str) -> Result<Edited> {
         self.edit(|edit| {
             if edit.catalog.tags.alias(alias).is_none() {
-                bail!("{alias:?} is no other name of a tag");
+                missing!("{alias:?} is no other name of a tag");
             }
             edit.forget_alias(alias)
         })
@@ -144,10 +147,10 @@ impl Edit<'_> {
     fn check_is_free(&self, name: &str) -> Result<()> {
         let tags = &self.catalog.tags;
         if tags.term(name).is_some() {
-            bail!("there is a tag {name:?} already: merge the two instead");
+            refuse!("there is a tag {name:?} already: merge the two instead");
         }
         if let Some(of) = tags.alias(name) {
-            bail!(
+            refuse!(
                 "{name:?} is another name of {:?}: take that away first",
                 tags.name(of)
             );
@@ -170,7 +173,7 @@ impl Edit<'_> {
         )?;
         self.rename_deltas(old, new)?;
         let category = self.catalog.tags.kind(term).category();
-        for image in &self.catalog.images_of(term) {
+        for image in self.catalog.images_of(term).iter() {
             self.edit_words(image, &[Words::Replace(old, new, category)])?;
         }
         self.edited.tags += 1;
@@ -201,7 +204,7 @@ impl Edit<'_> {
         let (tag, into) = (tags.id(term), tags.id(target));
         let (old, new) = (tags.name(term), tags.name(target));
         let category = tags.kind(target).category();
-        for image in &self.catalog.images_of(term) {
+        for image in self.catalog.images_of(term).iter() {
             let source = self.source_of(image, tag)?;
             self.unlink(image, tag)?;
             self.link(image, into, source.as_deref().unwrap_or("original"))?;
@@ -229,7 +232,7 @@ impl Edit<'_> {
     fn delete_with_images(&mut self, term: TermId) -> Result<()> {
         let tag = self.catalog.tags.id(term);
         let name = self.catalog.tags.name(term);
-        for image in &self.catalog.images_of(term) {
+        for image in self.catalog.images_of(term).iter() {
             self.unlink(image, tag)?;
             self.edit_words(image, &[Words::Remove(&name)])?;
         }
@@ -267,12 +270,12 @@ impl Edit<'_> {
         let tags = &self.catalog.tags;
         let (tag, name) = (tags.id(term), tags.name(term));
         if tags.kind(term) == Kind::Rating {
-            bail!("{name:?} is a rating, which has no other category");
+            refuse!("{name:?} is a rating, which has no other category");
         }
         let sql = "UPDATE tags SET category = ?1 WHERE id = ?2";
         let values = [category.name().into(), tag.into()];
         self.execute("put a tag into a category", sql, &values)?;
-        for image in &self.catalog.images_of(term) {
+        for image in self.catalog.images_of(term).iter() {
             self.edit_words(
                 image,
                 &[Words::Remove(&name), Words::Add(&name, Some(category))],

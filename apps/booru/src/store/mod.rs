@@ -15,7 +15,7 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 pub use copy::{CopiedTable, copy};
 use database::{Database, Purpose, Shape};
@@ -68,7 +68,19 @@ enum Place {
 /// # Errors
 /// Where there is none.
 pub fn find(board: &Path) -> Result<PathBuf> {
-    if is_address(board) || !board.is_dir() {
+    if is_address(board) {
+        return Ok(board.to_owned());
+    }
+    let is_there = board.try_exists();
+    if !is_there.with_context(|| format!("find the board {}", board.display()))? {
+        bail!(
+            "find the board {}: there is no folder or database of this name; give the one that has `booru.db`, \
+             or make a new board with `booru create {}`",
+            board.display(),
+            board.display()
+        );
+    }
+    if !board.is_dir() {
         return Ok(board.to_owned());
     }
     let places = ["data/booru.db", "booru.db"].map(|place| board.join(place));

@@ -23,7 +23,7 @@ const NEEDED: &[(&str, &[&str])] = &[
 ];
 
 /// Tables with their columns, in lower case, as SQLite compares them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Schema {
     tables: BTreeMap<String, BTreeSet<String>>,
     triggers: BTreeSet<String>,

@@ -261,7 +261,7 @@ pub(crate) fn memory_used() -> u64 {
 }
 
 /// What SQLite said, with what the reader can do.
-trait Explain<T> {
+pub(crate) trait Explain<T> {
     fn explain(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 
