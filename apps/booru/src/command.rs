@@ -1,7 +1,9 @@
 //! What each command does and prints. Output is data; it ends where its reader has gone.
 
 pub(crate) mod images;
+mod ingest;
 pub(crate) mod pool;
+mod progress;
 pub(crate) mod rules;
 mod similar;
 pub(crate) mod tags;
@@ -19,6 +21,7 @@ use crate::board::Board;
 use crate::config::{BoardArguments, CACHE_MIB, Command, FormArguments, TagCommand};
 use crate::doctor::{Depth, Diagnosis, diagnose};
 use crate::edit::{Edited, OldName, check_category};
+use crate::ingest::{Files, Mode};
 use crate::memory::{Component, Memory};
 use crate::ml;
 use crate::query::{Order, Query};
@@ -90,6 +93,41 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             similar::tell_embeddings(&board, &similarity, act, &form)?;
         }
         Command::Ml(command) => return ml::execute(command),
+        Command::Import {
+            board,
+            list_set_aside: true,
+            form,
+            ..
+        } => ingest::list_set_aside(&board, &form)?,
+        Command::Import {
+            board,
+            paths,
+            moves,
+            ingest,
+            form,
+            ..
+        } => {
+            let mode = match moves {
+                true => Mode::Move,
+                false => Mode::Copy,
+            };
+            return ingest::import(&board, &ingest, &paths, mode, &form);
+        }
+        Command::Watch { board, ingest } => ingest::watch(&board, &ingest)?,
+        Command::Delete {
+            board,
+            query,
+            id,
+            permanently,
+            ingest,
+            ..
+        } => {
+            let files = match permanently {
+                true => Files::Deleted,
+                false => Files::Trashed,
+            };
+            ingest::delete(&board, &ingest, query.as_deref(), &id, files)?;
+        }
         Command::Tag {
             board,
             read_only,

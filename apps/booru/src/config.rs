@@ -14,6 +14,7 @@ use crate::command::images::{EditsArguments, FavouriteArguments, RateArguments, 
 use crate::command::pool::PoolArguments;
 use crate::command::rules::RulesArguments;
 use crate::command::tags::TagsArguments;
+use crate::ingest::IngestArguments;
 use crate::ml;
 use crate::search::PAGE_IMAGES_MAX;
 use crate::similarity::{By, Kind, Method, SimilarityArguments};
@@ -141,6 +142,53 @@ pub enum Command {
         similarity: SimilarityArguments,
         #[command(flatten)]
         form: FormArguments,
+    },
+    /// Take in files, and those below folders: hash them, make small pictures, put them in place.
+    ///
+    /// Files are copied; what can't be taken in is set aside and told. Tags come from files beside a picture:
+    /// `name.ext.txt`, and `name.ext.json` as gallery-dl writes it. Exit codes: 0 done, 1 something was set
+    /// aside, 2 it could not be done.
+    Import {
+        #[command(flatten)]
+        board: BoardArguments,
+        /// Files and folders.
+        #[arg(required_unless_present = "list_set_aside")]
+        paths: Vec<PathBuf>,
+        /// Files go from where they are once they are stored; so do duplicates whose stored file is whole.
+        #[arg(long = "move")]
+        moves: bool,
+        /// Tell which files were set aside, and why.
+        #[arg(long)]
+        list_set_aside: bool,
+        #[command(flatten)]
+        ingest: IngestArguments,
+        #[command(flatten)]
+        form: FormArguments,
+    },
+    /// Take in what is put into the folder for new files, until it is told to end.
+    Watch {
+        #[command(flatten)]
+        board: BoardArguments,
+        #[command(flatten)]
+        ingest: IngestArguments,
+    },
+    /// Delete images that match a query; their files go to the folder `trash`.
+    #[command(disable_help_flag = true)]
+    Delete {
+        #[command(flatten)]
+        board: BoardArguments,
+        #[arg(allow_hyphen_values = true, required_unless_present = "id")]
+        query: Option<String>,
+        /// By id instead.
+        #[arg(long, value_delimiter = ',', conflicts_with = "query")]
+        id: Vec<u32>,
+        /// Delete the files too.
+        #[arg(long)]
+        permanently: bool,
+        #[command(flatten)]
+        ingest: IngestArguments,
+        #[command(flatten)]
+        help: HelpArguments,
     },
     /// Change tags and who has them.
     Tag {
@@ -311,6 +359,16 @@ pub struct File {
     pub(crate) similarity_cache_size: Option<usize>,
     #[serde(skip)]
     pub ml: ml::settings::FileSettings,
+    pub(crate) trash_directory: Option<PathBuf>,
+    pub(crate) max_workers: Option<i64>,
+    pub(crate) ingest_memory_mb: Option<u64>,
+    pub(crate) thumb_size: Option<u32>,
+    pub(crate) thumb_quality: Option<f32>,
+    pub(crate) phash_size: Option<u32>,
+    pub(crate) booru_priority: Option<Vec<String>>,
+    pub(crate) use_merged_sources_by_default: Option<bool>,
+    pub(crate) apply_implications_on_ingest: Option<bool>,
+    pub(crate) monitor_interval: Option<u64>,
 }
 
 /// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.

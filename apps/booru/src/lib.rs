@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod edit;
 pub mod family;
 pub mod image;
+pub mod ingest;
 pub mod memory;
 pub mod ml;
 pub mod pools;

@@ -38,6 +38,7 @@ use crate::query::Category;
 use crate::similarity;
 use crate::store::{Schema, Store, Value, statement_of};
 
+pub(crate) use add_image::hex;
 pub use add_image::{Added, Implied, NewImage};
 pub use images::CategorizedTags;
 pub(crate) use inferred::TaggedJob;
