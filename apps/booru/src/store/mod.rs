@@ -57,7 +57,7 @@ pub struct Store {
 enum Place {
     File(PathBuf),
     Server {
-        address: Address,
+        address: Box<Address>,
         /// As messages have it.
         shown: PathBuf,
     },
@@ -265,7 +265,7 @@ impl Place {
         let address = Address::parse(&path.to_string_lossy())?;
         Ok(Place::Server {
             shown: PathBuf::from(address.to_string()),
-            address,
+            address: Box::new(address),
         })
     }
 }

@@ -449,12 +449,26 @@ impl Database for Postgres {
                     name,
                     written: written.filter(|text| text.starts_with("CREATE TABLE ")),
                     columns: Vec::new(),
+                    indexes: Vec::new(),
                     counter: None,
                 });
             }
             if let Some(last) = shapes.last_mut() {
                 last.columns.push((row.get(2), Class::of(row.get(3))));
                 last.counter = last.counter.or(row.get(4));
+            }
+        }
+        // Those that a key has come with it.
+        let sql = "SELECT c.relname, replace(replace(pg_get_indexdef(i.indexrelid), ' USING btree', ''), \
+                   ' ON ' || quote_ident(n.nspname) || '.', ' ON ') FROM pg_index AS i \
+                   JOIN pg_class AS c ON c.oid = i.indrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = ANY (current_schemas(false)) AND pg_table_is_visible(c.oid) \
+                   AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = i.indexrelid)";
+        let rows = self.ask(doing, async |session| session.client.query(sql, &[]).await)?;
+        for row in rows {
+            let name: String = row.get(0);
+            if let Some(shape) = shapes.iter_mut().find(|shape| shape.name == name) {
+                shape.indexes.push(row.get(1));
             }
         }
         Ok(shapes)
