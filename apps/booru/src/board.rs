@@ -53,12 +53,21 @@ impl Board {
     /// # Errors
     /// As [`Store::open`] says.
     pub fn reader(&self) -> Result<Board> {
+        self.reader_with(self.options.cache_bytes)
+    }
+
+    /// The same with a page cache of its own size.
+    ///
+    /// # Errors
+    /// As [`Store::open`] says.
+    pub fn reader_with(&self, cache_bytes: u64) -> Result<Board> {
         let options = StoreOptions {
             access: Access::ReadOnly,
+            cache_bytes,
             ..self.options
         };
         Ok(Board {
-            store: Store::open(self.store.path(), options)?,
+            store: self.store.open_again(options)?,
             catalog: Arc::clone(&self.catalog),
             options,
             held: self.held,
@@ -160,7 +169,7 @@ fn read_catalog(store: &Store, held: TagsHeld) -> Result<(Catalog, i64)> {
 }
 
 /// What was only needed to read goes back to the system: glibc would keep it.
-fn give_back() {
+pub(crate) fn give_back() {
     // SAFETY: it takes a number and only looks after malloc's own free memory, under its locks.
     #[cfg(target_env = "gnu")]
     unsafe {

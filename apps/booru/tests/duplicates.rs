@@ -16,8 +16,10 @@ use plimsoll_booru::board::Board;
 use plimsoll_booru::duplicates::{Folders, Label, QueueOrder};
 use plimsoll_booru::edit::Action;
 use plimsoll_booru::relations::RelationKind;
-use plimsoll_booru_picture::phash::Phash;
+use plimsoll_booru_picture::phash::{HashSize, Phash};
 use rusqlite::Connection;
+
+const SIZE: HashSize = HashSize::Bits256;
 
 /// Gives most images hashes: a few kinds, with up to 24 bits turned.
 fn give_hashes(path: &Path, seed: u64) {
@@ -376,7 +378,7 @@ fn missing_hashes_are_made_from_the_files() {
     let (mut board, connection, folders) = board_with_files(&folder);
     let full_text = "SELECT rowid FROM images_fts WHERE images_fts MATCH 'three'";
     assert_eq!(collection::ids(&connection, full_text).len(), 1);
-    let filled = board.fill_hashes(&folders, |_| {}).unwrap();
+    let filled = board.fill_hashes(&folders, SIZE, |_| {}).unwrap();
     assert_eq!(filled.hashed, 4);
     let videos =
         "SELECT id FROM images WHERE lower(filepath) LIKE '%.mp4' OR lower(filepath) LIKE '%.webm'";
@@ -403,7 +405,7 @@ fn missing_hashes_are_made_from_the_files() {
             &plimsoll_booru_picture::Limits::BOARD,
         );
         let picture = picture.unwrap();
-        let size = plimsoll_booru_picture::phash::HashSize::Bits256;
+        let size = SIZE;
         let right = (
             plimsoll_booru_picture::phash::phash(&picture, size).to_string(),
             plimsoll_booru_picture::colorhash::colorhash(&picture).to_string(),
@@ -416,7 +418,7 @@ fn missing_hashes_are_made_from_the_files() {
     }
     assert_eq!(collection::ids(&connection, full_text).len(), 1);
     // Nothing is done twice, and no board is thought to have changed.
-    assert_eq!(board.fill_hashes(&folders, |_| {}).unwrap().hashed, 0);
+    assert_eq!(board.fill_hashes(&folders, SIZE, |_| {}).unwrap().hashed, 0);
     assert!(!board.refresh().unwrap());
 }
 
@@ -424,7 +426,7 @@ fn missing_hashes_are_made_from_the_files() {
 fn pairs_are_compared_by_their_pictures() {
     let folder = Folder::new("compared");
     let (mut board, connection, folders) = board_with_files(&folder);
-    board.fill_hashes(&folders, |_| {}).unwrap();
+    board.fill_hashes(&folders, SIZE, |_| {}).unwrap();
     connection
         .execute_batch(
             "DELETE FROM image_relations;
@@ -500,7 +502,10 @@ fn older_databases() {
         assert_eq!((scanned.images, scanned.pairs), (0, 0));
         assert_eq!(queue(&board, 15, 50), []);
         if era == Era::Old {
-            let error = format!("{:#}", board.fill_hashes(&folders, |_| {}).unwrap_err());
+            let error = format!(
+                "{:#}",
+                board.fill_hashes(&folders, SIZE, |_| {}).unwrap_err()
+            );
             assert!(error.contains("images.phash"), "{error}");
             let error = board.visually_similar(ids[0], 15.0, 5).unwrap_err();
             let error = format!("{error:#}");
@@ -560,6 +565,14 @@ fn the_command() {
     let (code, text, _) = booru(&["commit", "1", "2", "delete_b"]);
     assert_eq!((code, text.as_str()), (Some(0), "deleted a/two.png\n"));
     assert!(!file.exists() && folders.image("a/one.png").unwrap().exists());
+    let trashed = fs::read_dir(folder.path("trash")).unwrap();
+    let names: Vec<_> = trashed.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        names
+            .iter()
+            .any(|name| name.to_string_lossy().contains("two")),
+        "{names:?}"
+    );
     let (code, _, error) = booru(&["commit", "1", "2", "sibling"]);
     assert_eq!(code, Some(2));
     assert!(error.contains("no image 2"), "{error}");

@@ -160,6 +160,13 @@ impl Images {
         self.ids[image as usize]
     }
 
+    /// The ids of all images, ascending. O(n): 4 bytes each.
+    pub(crate) fn list_ids(&self) -> Vec<u32> {
+        let ids = (0_u32..).zip(&self.ids);
+        let there = ids.filter(|(image, _)| !self.gone.contains(*image));
+        there.map(|(_, id)| *id).collect()
+    }
+
     /// The image of this id. O(log n).
     #[must_use]
     pub fn of_id(&self, id: u32) -> Option<u32> {

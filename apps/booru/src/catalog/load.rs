@@ -41,6 +41,7 @@ impl Catalog {
             catalog.images.finish();
             catalog.facets.compact();
         });
+        catalog.renew();
         Ok(catalog)
     }
 }

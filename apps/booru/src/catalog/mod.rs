@@ -14,6 +14,7 @@ mod tags;
 mod texts;
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use plimsoll::dictionary::TermId;
@@ -37,6 +38,8 @@ pub struct Catalog {
     pub(crate) facets: Facets,
     /// What could not be taken from the database.
     pub(crate) skipped: Skipped,
+    /// Another with each load and each edit, of this process: what is made of a catalog is told from it.
+    generation: u64,
 }
 
 /// Rows that say nothing: they are left where they are, and told by `booru doctor`.
@@ -184,6 +187,7 @@ impl Catalog {
     /// # Errors
     /// A change that does not fit what is here, which is then wrong and has to be read anew.
     pub(crate) fn apply(&mut self, changes: Vec<Change>) -> Result<()> {
+        self.renew();
         for change in changes {
             self.apply_one(change)?;
         }
@@ -191,6 +195,16 @@ impl Catalog {
             self.tags.rank(&self.postings)?;
         }
         Ok(())
+    }
+
+    /// Says that this is another catalog than before.
+    pub(crate) fn renew(&mut self) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        self.generation = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     fn apply_one(&mut self, change: Change) -> Result<()> {

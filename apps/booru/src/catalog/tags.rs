@@ -13,6 +13,7 @@ use plimsoll::dictionary::{Dictionary, DictionaryView, TermId};
 
 use super::Membership;
 use super::texts::Texts;
+use crate::missing;
 use crate::query::{Category, Pattern};
 
 /// Tags whose name or count has changed since the names were put in order, before they are put in order
@@ -255,7 +256,7 @@ impl Tags {
     pub fn expect(&self, name: &str) -> Result<TermId> {
         match self.find_name(name) {
             Some(term) => Ok(term),
-            None => bail!("there is no tag {name:?}"),
+            None => missing!("there is no tag {name:?}"),
         }
     }
 

@@ -1,20 +1,20 @@
 //! `booru duplicates`: what its commands do and print.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde::Serialize;
 
 use super::{
     Folders, Label, PAGE_PAIRS, PAGE_PAIRS_MAX, QUEUE_DISTANCE, QueueOrder, QueuePage,
-    STORED_DISTANCE_MAX,
+    STORED_DISTANCE_MAX, commit,
 };
 use crate::board::Board;
 use crate::command::{say, say_json, shown};
-use crate::config::FormArguments;
+use crate::config::{BoardArguments, FormArguments};
 use crate::edit::Action;
+use crate::ingest::{Files, IngestArguments, Settings};
 use crate::store::Access;
 
 #[derive(Debug, Subcommand)]
@@ -22,7 +22,7 @@ pub enum DuplicatesCommand {
     /// Make the hashes of images that have none, from their files.
     Hash {
         #[command(flatten)]
-        folders: FolderArguments,
+        ingest: IngestArguments,
         #[command(flatten)]
         form: FormArguments,
     },
@@ -37,7 +37,7 @@ pub enum DuplicatesCommand {
     /// Compare the pictures of found pairs, so that the queue says what each likely is.
     Compare {
         #[command(flatten)]
-        folders: FolderArguments,
+        ingest: IngestArguments,
         #[command(flatten)]
         form: FormArguments,
     },
@@ -76,45 +76,14 @@ pub enum DuplicatesCommand {
         /// `delete_a` and `delete_b` delete an image with its file, `parent_child_ab` makes the first the parent.
         #[arg(value_parser = ["delete_a", "delete_b", "non_duplicate", "parent_child_ab", "parent_child_ba", "sibling"])]
         action: String,
-        /// Leave the file of a deleted image where it is.
+        /// Delete the file of a deleted image instead of moving it to the trash.
         #[arg(long)]
-        keep_file: bool,
+        permanently: bool,
         #[command(flatten)]
-        folders: FolderArguments,
+        ingest: IngestArguments,
         #[command(flatten)]
         form: FormArguments,
     },
-}
-
-#[derive(Debug, Args)]
-pub struct FolderArguments {
-    /// Where the images lie; `static/images` in the folder of the board if nothing else is set.
-    #[arg(long, env = "IMAGE_DIRECTORY", value_name = "DIR")]
-    image_directory: Option<PathBuf>,
-    /// Where their thumbnails lie; `static/thumbnails` there.
-    #[arg(long, env = "THUMB_DIR", value_name = "DIR")]
-    thumb_dir: Option<PathBuf>,
-}
-
-impl FolderArguments {
-    fn of(self, board: &Path) -> Folders {
-        let folder = match board.is_dir() {
-            true => board,
-            false => board.parent().unwrap_or(board),
-        };
-        let root = match folder.file_name() {
-            Some(name) if name == "data" && !board.is_dir() => folder.parent().unwrap_or(folder),
-            _ => folder,
-        };
-        Folders {
-            images: self
-                .image_directory
-                .unwrap_or_else(|| root.join("static/images")),
-            thumbnails: self
-                .thumb_dir
-                .unwrap_or_else(|| root.join("static/thumbnails")),
-        }
-    }
 }
 
 fn parse_limit(text: &str) -> Result<usize> {
@@ -133,11 +102,16 @@ impl DuplicatesCommand {
     }
 }
 
-/// `path` is the board as it was given.
-pub(crate) fn execute(board: &mut Board, path: &Path, act: DuplicatesCommand) -> Result<()> {
+/// `given` is what the board was opened by.
+pub(crate) fn execute(
+    board: &mut Board,
+    given: &BoardArguments,
+    act: DuplicatesCommand,
+) -> Result<()> {
     match act {
-        DuplicatesCommand::Hash { folders, form } => {
-            let filled = board.fill_hashes(&folders.of(path), |_| {})?;
+        DuplicatesCommand::Hash { ingest, form } => {
+            let settings = Settings::of(given, &ingest)?;
+            let filled = board.fill_hashes(&Folders::of(&settings), settings.hash_size, |_| {})?;
             answer(&form, &filled, || {
                 let mut text = format!(
                     "{} images hashed, {} could not be read, {} are videos or archives\n",
@@ -158,8 +132,9 @@ pub(crate) fn execute(board: &mut Board, path: &Path, act: DuplicatesCommand) ->
                 ))
             })
         }
-        DuplicatesCommand::Compare { folders, form } => {
-            let suggested = board.suggest_duplicates(&folders.of(path), |_| {})?;
+        DuplicatesCommand::Compare { ingest, form } => {
+            let settings = Settings::of(given, &ingest)?;
+            let suggested = board.suggest_duplicates(&Folders::of(&settings), |_| {})?;
             answer(&form, &suggested, || {
                 Ok(format!(
                     "{} pairs compared, {} could not be\n",
@@ -197,18 +172,21 @@ pub(crate) fn execute(board: &mut Board, path: &Path, act: DuplicatesCommand) ->
             a,
             b,
             action,
-            keep_file,
-            folders,
+            permanently,
+            ingest,
             form,
         } => {
-            let reviewed = board.review_duplicate(a, b, action.parse::<Action>()?)?;
-            if let (Some(deleted), false) = (&reviewed.deleted_path, keep_file) {
-                folders.of(path).remove(deleted)?;
-            }
+            let files = match permanently {
+                true => Files::Deleted,
+                false => Files::Trashed,
+            };
+            let settings = Settings::of(given, &ingest)?;
+            let action = action.parse::<Action>()?;
+            let reviewed = commit(board, &settings, (a, b), action, files)?;
             answer(&form, &reviewed, || {
                 Ok(match &reviewed.deleted_path {
                     Some(deleted) => format!("deleted {}\n", shown(deleted)),
-                    None => format!("{action} of images {a} and {b}\n"),
+                    None => format!("said of images {a} and {b}\n"),
                 })
             })
         }

@@ -1,10 +1,10 @@
 //! Where the files of a board lie.
 
-use std::fs;
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+
+use crate::ingest::{Settings, thumbnail_path};
 
 /// Folders that paths in the database are relative to.
 #[derive(Clone, Debug)]
@@ -14,6 +14,14 @@ pub struct Folders {
 }
 
 impl Folders {
+    #[must_use]
+    pub fn of(settings: &Settings) -> Folders {
+        Folders {
+            images: settings.images.clone(),
+            thumbnails: settings.thumbnails.clone(),
+        }
+    }
+
     /// The file of an image.
     ///
     /// # Errors
@@ -22,29 +30,13 @@ impl Folders {
         Ok(self.images.join(inner(path)?))
     }
 
-    /// The thumbnail of an image: the same folder and name, with another ending.
+    /// The thumbnail of an image.
     ///
     /// # Errors
     /// As [`Folders::image`].
     pub fn thumbnail(&self, path: &str) -> Result<PathBuf> {
-        Ok(self.thumbnails.join(inner(path)?).with_extension("webp"))
-    }
-
-    /// Removes the file of an image that is no longer in the database, and its thumbnail; what is not there is
-    /// no error.
-    ///
-    /// # Errors
-    /// As [`Folders::image`], and what the system refuses.
-    pub fn remove(&self, path: &str) -> Result<()> {
-        for file in [self.image(path)?, self.thumbnail(path)?] {
-            match fs::remove_file(&file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("remove {}", file.display()));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        inner(path)?;
+        Ok(self.thumbnails.join(thumbnail_path(path)))
     }
 }
 

@@ -14,9 +14,6 @@ use super::Folders;
 use crate::board::Board;
 use crate::store::Store;
 
-/// Of new boards; the original's `PHASH_SIZE` 16.
-pub const HASH_SIZE: HashSize = HashSize::Bits256;
-
 /// Images whose hashes are written in one transaction.
 const BATCH: i64 = 50;
 /// Failures that are told one by one; all are counted.
@@ -44,7 +41,8 @@ pub(crate) struct ImageHashes {
 }
 
 impl Board {
-    /// Makes the hashes of images that have none. `progress` hears how many images have been looked at.
+    /// Makes the hashes of images that have none: of the size that most of the board have, of `size` where there are
+    /// none. `progress` hears how many images have been looked at.
     ///
     /// Files that can't be read are counted, and tried again the next time.
     ///
@@ -53,6 +51,7 @@ impl Board {
     pub fn fill_hashes(
         &mut self,
         folders: &Folders,
+        size: HashSize,
         mut progress: impl FnMut(u64),
     ) -> Result<Filled> {
         self.store.check_writable()?;
@@ -63,7 +62,7 @@ impl Board {
                 self.store.name()
             );
         }
-        let size = size_of_hashes(&self.store)?;
+        let size = size_of_hashes(&self.store)?.unwrap_or(size);
         let mut filled = Filled::default();
         let (mut last, mut looked_at) = (0, 0);
         loop {
@@ -121,14 +120,14 @@ impl Filled {
 }
 
 /// The one that most hashes of the board have: others could not be compared with them.
-fn size_of_hashes(store: &Store) -> Result<HashSize> {
-    let sql = "SELECT length(phash), count(*) FROM images WHERE length(phash) IN (16, 64) \
+fn size_of_hashes(store: &Store) -> Result<Option<HashSize>> {
+    let sql = "SELECT length(phash) FROM images WHERE length(phash) IN (16, 64) \
                GROUP BY length(phash) ORDER BY count(*) DESC LIMIT 1";
     let length = store.query_row("look at perceptual hashes", sql, &[], |row| row.integer(0))?;
-    Ok(match length.flatten() {
-        Some(16) => HashSize::Bits64,
-        _ => HASH_SIZE,
-    })
+    Ok(length.flatten().map(|length| match length {
+        16 => HashSize::Bits64,
+        _ => HashSize::Bits256,
+    }))
 }
 
 fn without_hashes(store: &Store, last: u32) -> Result<Vec<(u32, String)>> {

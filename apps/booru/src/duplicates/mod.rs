@@ -9,6 +9,7 @@
 //! nothing again; a page of the queue what is on it.
 
 mod command;
+mod commit;
 mod difference;
 mod folders;
 mod hashes;
@@ -19,12 +20,13 @@ mod similar;
 
 pub use command::DuplicatesCommand;
 pub(crate) use command::execute;
+pub use commit::commit;
 pub(crate) use difference::PairSuggestion;
 pub use difference::{Label, Suggested, Suggestion};
 pub use folders::Folders;
 pub(crate) use hashes::Hashes;
+pub use missing::Filled;
 pub(crate) use missing::ImageHashes;
-pub use missing::{Filled, HASH_SIZE};
 pub use pairs::PAIRS_MAX;
 pub(crate) use pairs::{Pair, find_pairs};
 pub use queue::{PAGE_PAIRS, PAGE_PAIRS_MAX, QueueOrder, QueuePage, QueuedImage, QueuedPair};

@@ -9,6 +9,7 @@ use super::{CategorizedTags, Edit, check_name};
 use crate::board::Board;
 use crate::catalog::{Change, ImageAdded, Kind, Numbers};
 use crate::query::{Category, moment};
+use crate::refuse;
 use crate::store::{TAG_COLUMNS, Value};
 
 /// All that is known of an image whose file is in place. What is not known is `None` or empty.
@@ -65,7 +66,7 @@ impl Board {
     pub fn add_image(&mut self, image: &NewImage, implied: Implied) -> Result<u32> {
         match self.add_images(std::slice::from_ref(image), implied)?[..] {
             [Added::New(id)] => Ok(id),
-            [Added::Known(id)] => bail!(
+            [Added::Known(id)] => refuse!(
                 "take in {}: image {id} has the same MD5 sum {}",
                 image.path,
                 hex(&image.md5)
@@ -262,7 +263,7 @@ impl Edit<'_> {
         match made {
             Some(Some(id)) => Ok(id),
             Some(None) => bail!("no ids of images are left below {}", u32::MAX),
-            None => bail!("another image has the path {}", image.path),
+            None => refuse!("another image has the path {}", image.path),
         }
     }
 

@@ -33,16 +33,61 @@ impl Board {
     /// # Errors
     /// An image that is not there; what the database says.
     pub fn delete_images(&mut self, images: &[u32]) -> Result<Edited> {
+        self.edit(|edit| edit.delete_images(images))
+    }
+
+    /// The same, and writes down in the same transaction which files are to follow, and whether to the trash,
+    /// with the tags that they had.
+    pub(crate) fn delete_images_with_files(
+        &mut self,
+        images: &[u32],
+        is_trashed: bool,
+    ) -> Result<Edited> {
         self.edit(|edit| {
-            let images = edit.images(images)?;
-            edit.upkeep
-                .forget(edit.catalog, &images.iter().copied().collect())?;
-            let mut parents = BTreeSet::new();
-            for image in images {
-                edit.delete_image(image, &mut parents)?;
-            }
-            edit.unmark_parents(&parents)
+            edit.note_files(images, is_trashed)?;
+            edit.delete_images(images)
         })
+    }
+}
+
+/// Ours; it is empty but while files are deleted.
+const DELETIONS: &str = "CREATE TABLE IF NOT EXISTS booru_deletions (path TEXT PRIMARY KEY, \
+                         is_trashed INTEGER NOT NULL, tags TEXT NOT NULL)";
+
+impl Edit<'_> {
+    fn note_files(&mut self, images: &[u32], is_trashed: bool) -> Result<()> {
+        let what = "write down which files are to be deleted";
+        if !self.schema.has_table("booru_deletions") {
+            self.store.execute(what, DELETIONS, &[])?;
+            self.has_made_table.set(true);
+        }
+        for image in self.images(images)? {
+            let tags = self.tags_of(image)?.into_iter().map(|term| {
+                let tags = &self.catalog.tags;
+                match tags.kind(term).category() {
+                    Some(category) => format!("{}:{}\n", category.name(), tags.name(term)),
+                    None => format!("{}\n", tags.name(term)),
+                }
+            });
+            let tags: String = tags.collect();
+            let sql = "INSERT INTO booru_deletions (path, is_trashed, tags) \
+                       SELECT filepath, ?2, ?3 FROM images WHERE id = ?1 ON CONFLICT DO NOTHING";
+            let id = self.catalog.images.id(image).into();
+            self.store
+                .execute(what, sql, &[id, is_trashed.into(), (&tags).into()])?;
+        }
+        Ok(())
+    }
+
+    fn delete_images(&mut self, images: &[u32]) -> Result<()> {
+        let images = self.images(images)?;
+        let all = images.iter().copied().collect();
+        self.upkeep.forget(self.catalog, &all)?;
+        let mut parents = BTreeSet::new();
+        for image in images {
+            self.delete_image(image, &mut parents)?;
+        }
+        self.unmark_parents(&parents)
     }
 }
 

@@ -142,15 +142,24 @@ impl Board {
         Ok(Reviewed { deleted_path: None })
     }
 
-    /// The one that stays has to be there: of two actions that each delete one, the second is refused.
-    fn delete_duplicate(&mut self, image: u32, kept: u32) -> Result<Reviewed> {
-        self.path_of(kept)
-            .with_context(|| format!("delete image {image} as a duplicate of {kept}"))?;
-        let path = self.path_of(image)?;
-        self.delete_images(&[image])?;
+    /// Without its file, which is for who calls this to remove.
+    fn delete_duplicate(&mut self, gone: u32, kept: u32) -> Result<Reviewed> {
+        let path = self.path_to_delete(gone, kept)?;
+        self.delete_images(&[gone])?;
         Ok(Reviewed {
             deleted_path: Some(path),
         })
+    }
+
+    /// Of an image that is to go as a duplicate of another one, which has to be there: of two actions that each
+    /// delete one image of a pair, the second is refused.
+    pub(crate) fn path_to_delete(&self, gone: u32, kept: u32) -> Result<String> {
+        if gone == kept {
+            bail!("image {gone} can't be a duplicate of itself");
+        }
+        self.path_of(kept)
+            .and_then(|_| self.path_of(gone))
+            .with_context(|| format!("delete image {gone} as a duplicate of {kept}"))
     }
 
     pub(crate) fn ensure_duplicate_tables(&mut self) -> Result<()> {

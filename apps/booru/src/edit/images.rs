@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::dictionary::TermId;
 
 use super::columns::Words;
 use super::{Delta, Edit, Edited, check_name};
 use crate::board::Board;
-use crate::catalog::{Kind, RATING};
+use crate::catalog::{Change, Kind, RATING};
+use crate::missing;
 use crate::query::Category;
 
 /// All tags that an image is to have, by category; ratings have one of their own in the database, and
@@ -101,7 +102,7 @@ impl Edit<'_> {
         for id in ids {
             match self.catalog.images.of_id(*id) {
                 Some(image) => images.push(image),
-                None => bail!("there is no image {id}"),
+                None => missing!("there is no image {id}"),
             }
         }
         images.sort_unstable();
@@ -122,7 +123,19 @@ impl Edit<'_> {
             let tags = &self.catalog.tags;
             return Ok((tags.id(term), tags.name(term), tags.kind(term)));
         }
-        let (tag, kind) = self.insert_tag(name, category)?;
+        // One that this edit has made is not in the catalog yet.
+        let made = self.changes.iter().find_map(|change| match change {
+            Change::Created {
+                tag,
+                name: own,
+                kind,
+            } if own == name => Some((*tag, *kind)),
+            _ => None,
+        });
+        let (tag, kind) = match made {
+            Some(made) => made,
+            None => self.insert_tag(name, category)?,
+        };
         Ok((tag, name.to_owned(), kind))
     }
 

@@ -16,6 +16,7 @@ mod duplicates;
 mod favourites;
 mod full_text;
 mod images;
+mod inferred;
 mod name;
 mod pools;
 mod ratings;
@@ -35,12 +36,15 @@ use plimsoll::postings::Postings;
 use crate::board::Board;
 use crate::catalog::{Catalog, Change, Kind, RATING};
 use crate::query::Category;
+use crate::similarity;
 use crate::store::{Schema, Store, Value, statement_of};
 
+pub(crate) use add_image::hex;
 pub use add_image::{Added, Implied, NewImage};
 pub use duplicates::{Action, Reviewed, Scanned};
 pub use images::CategorizedTags;
-pub use name::{TAG_BYTES_MAX, check_name};
+pub(crate) use inferred::TaggedJob;
+pub use name::{TAG_BYTES_MAX, check_category, check_name};
 pub use pools::{POOL_DESCRIPTION_BYTES_MAX, POOL_NAME_BYTES_MAX};
 pub use ratings::Rating;
 
@@ -52,7 +56,7 @@ pub enum OldName {
 }
 
 /// What an edit has changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Edited {
     /// That have come, gone, or are said something else of than tags.
     pub images: u64,
@@ -139,6 +143,8 @@ impl Board {
         act(&mut edit)?;
         upkeep.follow(&catalog, &edit.touched)?;
         upkeep.write(edit.new.iter().copied())?;
+        let touched = edit.touched.iter().map(|image| catalog.images.id(image));
+        similarity::cache::forget(&self.store, touched)?;
         let done = edit.finish();
         transaction.commit("put an edit into the database")?;
         Ok(Some(done))

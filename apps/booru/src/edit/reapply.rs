@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::postings::Postings;
 
 use super::columns::Words;
 use super::rules::{IMPLIED, closure};
 use super::{Edit, Edited};
 use crate::board::Board;
+use crate::refuse;
 
 /// Images, by number, that have a tag, by id, from a rule alone.
 type Implied = BTreeMap<u32, Postings>;
@@ -25,7 +26,7 @@ impl Board {
     pub fn reapply_rules(&mut self) -> Result<Edited> {
         self.edit(|edit| {
             if !edit.schema.has("image_tags", "source") {
-                bail!(
+                refuse!(
                     "apply the rules anew: this database does not say which tags come from rules, it lacks the \
                      column image_tags.source"
                 );

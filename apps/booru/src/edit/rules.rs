@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::postings::{Postings, Query};
 
 use super::columns::Words;
 use super::{Edit, Edited};
 use crate::board::Board;
 use crate::store::now;
+use crate::{missing, refuse};
 
 /// Implied tags by the tag that implies them directly.
 pub(super) type Rules = BTreeMap<u32, BTreeSet<u32>>;
@@ -26,7 +27,7 @@ impl Board {
             let tags = &edit.catalog.tags;
             let (tag, implied) = (tags.id(edit.expect(tag)?), tags.id(edit.expect(implied)?));
             if tag == implied {
-                bail!("a tag can't imply itself");
+                refuse!("a tag can't imply itself");
             }
             edit.ensure_table("tag_implications")?;
             let created = match edit.schema.has("tag_implications", "created_at") {
@@ -68,7 +69,7 @@ impl Board {
                 "DELETE FROM tag_implications WHERE source_tag_id = ?1 AND implied_tag_id = ?2";
             let has_rules = edit.schema.has_table("tag_implications");
             if !has_rules || edit.execute("take away a rule", sql, &ids)? == 0 {
-                bail!("there is no rule that {tag:?} implies {implied:?}");
+                missing!("there is no rule that {tag:?} implies {implied:?}");
             }
             Ok(())
         })
@@ -88,7 +89,7 @@ impl Board {
                 .get(&of)
                 .is_some_and(|implied| implied.contains(&first))
             {
-                bail!("there is no active rule that {tag:?} implies {implied:?}");
+                missing!("there is no active rule that {tag:?} implies {implied:?}");
             }
             let mut wanted = closure(&rules, first);
             wanted.insert(first);

@@ -1,6 +1,6 @@
 //! Edits of tags themselves: making, renaming, merging, deleting, categories, other names.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::dictionary::TermId;
 
 use super::columns::Words;
@@ -8,6 +8,8 @@ use super::{Edit, Edited, OldName, check_name};
 use crate::board::Board;
 use crate::catalog::{Change, Kind, RATING};
 use crate::query::Category;
+use crate::store::ALIASES;
+use crate::{missing, refuse};
 
 impl Board {
     /// Makes a tag that no image has.
@@ -36,7 +38,7 @@ impl Board {
                 return Ok(());
             }
             if old.starts_with(RATING) || new.starts_with(RATING) {
-                bail!("ratings keep their names: merge {old:?} into {new:?} instead");
+                refuse!("ratings keep their names: merge {old:?} into {new:?} instead");
             }
             let own_alias = edit.catalog.tags.alias(&new) == Some(term);
             match own_alias {
@@ -100,7 +102,9 @@ impl Board {
     pub fn categorize_tags(&mut self, tags: &[String], category: Category) -> Result<Edited> {
         self.edit(|edit| {
             if !edit.schema.has("tags", "category") {
-                bail!("this database has no categories of tags: it lacks the column tags.category");
+                refuse!(
+                    "this database has no categories of tags: it lacks the column tags.category"
+                );
             }
             for tag in tags {
                 let term = edit.expect(tag)?;
@@ -119,7 +123,7 @@ impl Board {
         self.edit(|edit| {
             let term = edit.expect(tag)?;
             if edit.catalog.tags.term(&alias).is_some() {
-                bail!("{alias:?} is a tag itself: merge it into {tag:?} instead");
+                refuse!("{alias:?} is a tag itself: merge it into {tag:?} instead");
             }
             edit.set_alias(&alias, edit.catalog.tags.id(term))
         })
@@ -132,7 +136,7 @@ impl Board {
     pub fn delete_alias(&mut self, alias: &str) -> Result<Edited> {
         self.edit(|edit| {
             if edit.catalog.tags.alias(alias).is_none() {
-                bail!("{alias:?} is no other name of a tag");
+                missing!("{alias:?} is no other name of a tag");
             }
             edit.forget_alias(alias)
         })
@@ -143,10 +147,10 @@ impl Edit<'_> {
     fn check_is_free(&self, name: &str) -> Result<()> {
         let tags = &self.catalog.tags;
         if tags.term(name).is_some() {
-            bail!("there is a tag {name:?} already: merge the two instead");
+            refuse!("there is a tag {name:?} already: merge the two instead");
         }
         if let Some(of) = tags.alias(name) {
-            bail!(
+            refuse!(
                 "{name:?} is another name of {:?}: take that away first",
                 tags.name(of)
             );
@@ -266,7 +270,7 @@ impl Edit<'_> {
         let tags = &self.catalog.tags;
         let (tag, name) = (tags.id(term), tags.name(term));
         if tags.kind(term) == Kind::Rating {
-            bail!("{name:?} is a rating, which has no other category");
+            refuse!("{name:?} is a rating, which has no other category");
         }
         let sql = "UPDATE tags SET category = ?1 WHERE id = ?2";
         let values = [category.name().into(), tag.into()];
@@ -288,10 +292,8 @@ impl Edit<'_> {
     /// The one table that the original does not have; it takes no notice of it.
     fn set_alias(&mut self, name: &str, tag: u32) -> Result<()> {
         let what = "keep another name of a tag";
-        let sql = "CREATE TABLE IF NOT EXISTS booru_aliases (name TEXT PRIMARY KEY, \
-                   tag_id INTEGER NOT NULL REFERENCES tags(id) ON DELETE CASCADE)";
-        self.execute(what, sql, &[])?;
         if !self.schema.has_table("booru_aliases") {
+            self.execute(what, ALIASES, &[])?;
             self.has_made_table.set(true);
         }
         let sql = "INSERT INTO booru_aliases (name, tag_id) VALUES (?1, ?2) \

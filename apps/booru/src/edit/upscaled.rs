@@ -1,10 +1,11 @@
 //! That there is an upscaled file of an image, and its size.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::{Edit, Edited};
 use crate::board::Board;
 use crate::catalog::Change;
+use crate::refuse;
 
 impl Board {
     /// Says how wide and high the upscaled file of an image is, or with `None` that there is none.
@@ -23,7 +24,7 @@ impl Edit<'_> {
     fn set_upscaled(&mut self, image: u32, size: Option<(u32, u32)>) -> Result<()> {
         let has = |column| self.schema.has("images", column);
         if !has("upscaled_width") || !has("upscaled_height") {
-            bail!(
+            refuse!(
                 "this database has no sizes of upscaled images: it lacks the columns images.upscaled_width \
                  and upscaled_height"
             );

@@ -10,6 +10,7 @@
 
 mod bits;
 mod order;
+mod place;
 mod plan;
 
 use std::ops::ControlFlow;
@@ -21,6 +22,7 @@ use crate::query::{Order, Query};
 use bits::Bits;
 use plan::{Plan, Planner};
 
+pub use place::Place;
 pub(crate) use plan::FindMd5;
 pub use plan::SCANS_MAX;
 

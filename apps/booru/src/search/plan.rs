@@ -3,13 +3,14 @@
 
 use std::ops::ControlFlow;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::dictionary::TermId;
 use plimsoll::postings::{self, Postings};
 
 use super::bits::Bits;
 use crate::catalog::{Catalog, Kind, LOCAL_TAGGER, RATING};
 use crate::query::{Category, Expression, Field, Has, Interval, Pattern, Term};
+use crate::refuse;
 
 /// Terms of a query that read all names or all paths. Each takes some milliseconds at 200,000 images, and a
 /// bit for each image.
@@ -213,7 +214,7 @@ impl<'a> Planner<'a> {
     fn count_scan(&mut self) -> Result<()> {
         self.scans += 1;
         if self.scans > SCANS_MAX {
-            bail!(
+            refuse!(
                 "search: more than {SCANS_MAX} terms look for parts of names or paths; use whole names of \
                  tags, or ask for less at once"
             );

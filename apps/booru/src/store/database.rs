@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 
+use super::table::Class;
 use super::{Row, Schema, Value};
 
 /// Says what was being done, for an error.
@@ -21,6 +22,19 @@ pub(crate) enum Purpose {
     Reading,
     /// Changes; one at a time has this, of all programs that use the database.
     Writing,
+}
+
+/// A table as it is, names in lower case.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) name: String,
+    /// The statement of SQLite that made it, where that is known.
+    pub(crate) written: Option<String>,
+    pub(crate) columns: Vec<(String, Class)>,
+    /// Statements that make the indexes of a table that is neither the original's nor ours.
+    pub(crate) indexes: Vec<String>,
+    /// The last id that it has given out.
+    pub(crate) counter: Option<i64>,
 }
 
 /// One connection, of one thread at a time. What it holds is bounded, and so is what it waits for.
@@ -44,6 +58,9 @@ pub(crate) trait Database: fmt::Debug + Send {
 
     /// Undoes the transaction, if there is one.
     fn rollback(&self);
+
+    /// All tables that a copy of the board is to have.
+    fn shapes(&self, doing: Doing<'_>) -> Result<Vec<Shape>>;
 
     fn read_schema(&self, doing: Doing<'_>) -> Result<Schema>;
 

@@ -3,18 +3,25 @@
 //! Nothing is renumbered, rebuilt or imported, and no setting that the file keeps is changed. A [`Store`] is
 //! one connection to it, whichever [`database`] it is.
 
+mod copy;
 mod database;
+pub(crate) mod postgres;
 mod schema;
 mod sql;
 pub(crate) mod sqlite;
+mod sqlite_target;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use database::{Database, Purpose};
-pub(crate) use schema::{SCHEMA, Schema, TAG_COLUMNS, statement_of};
+pub use copy::{CopiedTable, copy};
+use database::{Database, Purpose, Shape};
+pub(crate) use postgres::is_address;
+use postgres::{Address, Postgres, Said};
+pub(crate) use schema::{ALIASES, SCHEMA, Schema, TAG_COLUMNS, statement_of};
 pub(crate) use sql::now;
 pub use sql::{Row, Value};
 use sqlite::Sqlite;
@@ -40,16 +47,30 @@ pub struct StoreOptions {
 #[derive(Debug)]
 pub struct Store {
     database: Box<dyn Database>,
-    path: PathBuf,
+    place: Place,
     access: Access,
     pub(crate) schema: Schema,
 }
 
-/// The database of a board: the file itself, or where the original keeps it in its folder.
+/// Where a database is.
+#[derive(Clone, Debug)]
+enum Place {
+    File(PathBuf),
+    Server {
+        address: Box<Address>,
+        /// As messages have it.
+        shown: PathBuf,
+    },
+}
+
+/// The database of a board: an address as it is, the file itself, or where the original keeps it in its folder.
 ///
 /// # Errors
 /// Where there is none.
 pub fn find(board: &Path) -> Result<PathBuf> {
+    if is_address(board) {
+        return Ok(board.to_owned());
+    }
     let is_there = board.try_exists();
     if !is_there.with_context(|| format!("find the board {}", board.display()))? {
         bail!(
@@ -74,16 +95,52 @@ pub fn find(board: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Where the database of a new board is to be made: an address as it is, or a file in the folder.
+#[must_use]
+pub fn place_of_new(board: &Path) -> PathBuf {
+    match is_address(board) {
+        true => board.to_owned(),
+        false => board.join("data").join("booru.db"),
+    }
+}
+
+/// What messages call a database: its file, or its address without a password.
+///
+/// # Errors
+/// An address that is none.
+pub fn shown(path: &Path) -> Result<String> {
+    Ok(match Place::of(path)? {
+        Place::File(path) => path.display().to_string(),
+        Place::Server { address, .. } => address.to_string(),
+    })
+}
+
 impl Store {
-    /// Opens what is there.
+    /// Opens what is there: a file, or what an address `postgres://…` leads to.
     ///
     /// # Errors
-    /// No file, no database, a damaged one, one without the tables of a board, or one that another
-    /// program holds.
+    /// No file, no server, no database, a damaged one, one without the tables of a board, or one that
+    /// another program holds.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Store> {
+        Store::open_place(Place::of(path)?, options)
+    }
+
+    /// Another connection to the same database.
+    ///
+    /// # Errors
+    /// As [`Store::open`] says.
+    pub(crate) fn open_again(&self, options: StoreOptions) -> Result<Store> {
+        Store::open_place(self.place.clone(), options)
+    }
+
+    fn open_place(place: Place, options: StoreOptions) -> Result<Store> {
+        let database: Box<dyn Database> = match &place {
+            Place::File(path) => Box::new(Sqlite::open(path, options)?),
+            Place::Server { address, .. } => Box::new(Postgres::open(address, options)?),
+        };
         let mut store = Store {
-            database: Box::new(Sqlite::open(path, options)?),
-            path: path.to_owned(),
+            database,
+            place,
             access: options.access,
             schema: Schema::default(),
         };
@@ -91,23 +148,40 @@ impl Store {
         Ok(store)
     }
 
-    /// Makes a new database with the original's schema, its folder included.
+    /// Makes a new database with the original's schema: a file, its folder included, or the tables in an
+    /// empty database of a server.
     ///
     /// # Errors
-    /// A file that is there already, a folder that can't be written.
+    /// A file that is there already, a folder that can't be written; a database that is not empty.
     pub fn create(path: &Path) -> Result<()> {
-        Sqlite::create(path)
+        match Place::of(path)? {
+            Place::File(path) => Sqlite::create(&path),
+            Place::Server { address, .. } => Postgres::create(&address),
+        }
     }
 
+    /// What messages call the database: its file, or its address without a password. Only where
+    /// [`Store::file`] is, it is a path to anything.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        match &self.place {
+            Place::File(path) | Place::Server { shown: path, .. } => path,
+        }
     }
 
-    /// What messages call it.
+    /// The file of the database; `None` where it is at a server.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(path) => Some(path),
+            Place::Server { .. } => None,
+        }
+    }
+
+    /// What messages call the database.
     #[must_use]
     pub fn name(&self) -> String {
-        self.path.display().to_string()
+        self.path().display().to_string()
     }
 
     /// # Errors
@@ -157,6 +231,12 @@ impl Store {
         Ok(done)
     }
 
+    /// All tables that a copy of the board is to have.
+    fn shapes(&self) -> Result<Vec<Shape>> {
+        let reading = || format!("read how the tables of {} are made", self.name());
+        self.database.shapes(&reading)
+    }
+
     /// Lets go of what is kept for speed alone.
     pub(crate) fn give_back(&self) -> Result<()> {
         let giving = || format!("give back the page cache of {}", self.name());
@@ -174,6 +254,19 @@ impl Store {
     pub(crate) fn find_damage(&self, lines_max: usize) -> Result<Option<Vec<String>>> {
         let checking = || format!("check {}", self.name());
         self.database.find_damage(&checking, lines_max)
+    }
+}
+
+impl Place {
+    fn of(path: &Path) -> Result<Place> {
+        if !is_address(path) {
+            return Ok(Place::File(path.to_owned()));
+        }
+        let address = Address::parse(&path.to_string_lossy())?;
+        Ok(Place::Server {
+            shown: PathBuf::from(address.to_string()),
+            address: Box::new(address),
+        })
     }
 }
 
@@ -206,5 +299,6 @@ impl Drop for Transaction<'_> {
 /// Whether it came of a program that holds the database.
 #[must_use]
 pub fn is_busy(error: &anyhow::Error) -> bool {
-    sqlite::is_busy(error)
+    let said = error.downcast_ref::<Said>();
+    said.map_or_else(|| sqlite::is_busy(error), Said::is_busy)
 }

@@ -11,6 +11,10 @@ use crate::query::Category;
 /// The original's tables, indexes and triggers, for a new database.
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 
+/// The one table that is ours, and that the original takes no notice of: other names of tags.
+pub(crate) const ALIASES: &str = "CREATE TABLE IF NOT EXISTS booru_aliases (name TEXT PRIMARY KEY, \
+    tag_id INTEGER NOT NULL REFERENCES tags(id) ON DELETE CASCADE)";
+
 /// Without these nothing can be read.
 const NEEDED: &[(&str, &[&str])] = &[
     ("images", &["id", "filepath", "md5"]),
@@ -19,7 +23,7 @@ const NEEDED: &[(&str, &[&str])] = &[
 ];
 
 /// Tables with their columns, in lower case, as SQLite compares them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Schema {
     tables: BTreeMap<String, BTreeSet<String>>,
     triggers: BTreeSet<String>,
@@ -55,6 +59,10 @@ impl Schema {
              one with `booru create`",
             missing.join(", ")
         );
+    }
+
+    pub(super) fn tables(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(String::as_str)
     }
 
     pub(crate) fn has_table(&self, table: &str) -> bool {

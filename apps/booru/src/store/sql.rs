@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use chrono::DateTime;
 
-use super::{Store, sqlite};
+use super::{Store, postgres, sqlite};
 
 /// A parameter, or what stands in a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,6 +53,7 @@ pub struct Row<'a> {
 
 enum RowOf<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a tokio_postgres::Row),
 }
 
 impl std::fmt::Debug for Row<'_> {
@@ -68,6 +69,12 @@ impl<'a> Row<'a> {
         }
     }
 
+    pub(super) fn of_postgres(row: &'a tokio_postgres::Row) -> Row<'a> {
+        Row {
+            of: RowOf::Postgres(row),
+        }
+    }
+
     /// What stands in a column, from 0; text that is no UTF-8 as bytes.
     ///
     /// # Errors
@@ -75,6 +82,7 @@ impl<'a> Row<'a> {
     pub fn value(&self, column: usize) -> Result<Value<'_>> {
         match self.of {
             RowOf::Sqlite(row) => Ok(sqlite::value_of(row, column)?),
+            RowOf::Postgres(row) => postgres::value_of(row, column),
         }
     }
 

@@ -10,7 +10,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
-use super::database::{Act, Database, Doing, Purpose};
+use super::database::{Act, Database, Doing, Purpose, Shape};
+use super::table::Class;
 use super::{Access, Row, SCHEMA, Schema, StoreOptions, Value};
 
 /// Prepared statements that are kept, a few KiB each.
@@ -51,6 +52,12 @@ impl Sqlite {
         let transaction = connection.transaction().explain(making)?;
         transaction.execute_batch(SCHEMA).explain(making)?;
         transaction.commit().explain(making)
+    }
+
+    /// Statements that tell nothing.
+    pub(super) fn batch(&self, sql: &str) -> Result<()> {
+        let done = self.connection.execute_batch(sql);
+        done.explain(|| format!("do {sql:?}"))
     }
 }
 
@@ -116,6 +123,10 @@ impl Database for Sqlite {
         }
     }
 
+    fn shapes(&self, doing: Doing<'_>) -> Result<Vec<Shape>> {
+        read_shapes(&self.connection).explain(doing)
+    }
+
     fn read_schema(&self, doing: Doing<'_>) -> Result<Schema> {
         read_schema(&self.connection).explain(doing)
     }
@@ -169,6 +180,52 @@ fn read_schema(connection: &Connection) -> rusqlite::Result<Schema> {
     Ok(schema)
 }
 
+/// Tables but those of SQLite itself and of full text, which follow others.
+fn read_shapes(connection: &Connection) -> rusqlite::Result<Vec<Shape>> {
+    let sql = "SELECT lower(name), sql FROM sqlite_master AS item WHERE type = 'table' \
+               AND name NOT LIKE 'sqlite!_%' ESCAPE '!' AND sql NOT LIKE 'CREATE VIRTUAL %' AND NOT EXISTS \
+               (SELECT 1 FROM sqlite_master AS whole WHERE whole.sql LIKE 'CREATE VIRTUAL %' \
+               AND item.name IN (whole.name || '_data', whole.name || '_idx', whole.name || '_content', \
+               whole.name || '_docsize', whole.name || '_config')) ORDER BY rowid";
+    let mut tables = connection.prepare(sql)?;
+    let mut rows = tables.query([])?;
+    let mut shapes = Vec::new();
+    while let Some(row) = rows.next()? {
+        shapes.push(Shape {
+            name: row.get(0)?,
+            written: row.get(1)?,
+            columns: Vec::new(),
+            indexes: Vec::new(),
+            counter: None,
+        });
+    }
+    let mut columns = connection.prepare("SELECT lower(name), type FROM pragma_table_info(?1)")?;
+    for shape in &mut shapes {
+        let mut rows = columns.query([&shape.name])?;
+        while let Some(row) = rows.next()? {
+            let kind: String = row.get(1)?;
+            shape.columns.push((row.get(0)?, Class::of(&kind)));
+        }
+    }
+    let sql = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND lower(tbl_name) = ?1";
+    let mut indexes = connection.prepare(sql)?;
+    for shape in &mut shapes {
+        let rows = indexes.query_map([&shape.name], |row| row.get(0))?;
+        shape.indexes = rows.collect::<rusqlite::Result<_>>()?;
+    }
+    if connection.table_exists(None, "sqlite_sequence")? {
+        let mut counters = connection.prepare("SELECT lower(name), seq FROM sqlite_sequence")?;
+        let mut rows = counters.query([])?;
+        while let Some(row) = rows.next()? {
+            let name: String = row.get(0)?;
+            if let Some(shape) = shapes.iter_mut().find(|shape| shape.name == name) {
+                shape.counter = row.get(1)?;
+            }
+        }
+    }
+    Ok(shapes)
+}
+
 /// What stands in a column; text that is no UTF-8 as bytes.
 pub(super) fn value_of<'a>(
     row: &'a rusqlite::Row<'_>,
@@ -204,7 +261,7 @@ pub(crate) fn memory_used() -> u64 {
 }
 
 /// What SQLite said, with what the reader can do.
-trait Explain<T> {
+pub(crate) trait Explain<T> {
     fn explain(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 
