@@ -345,6 +345,7 @@ pub struct File {
     tag_id_cache_enabled: Option<bool>,
     string_interning_enabled: Option<bool>,
     images_per_page: Option<usize>,
+    pub(crate) memory_budget_mb: Option<u64>,
     pub(crate) host: Option<String>,
     pub(crate) port: Option<u16>,
     pub(crate) public_url: Option<String>,

@@ -24,6 +24,7 @@ use tower::ServiceExt;
 
 use super::api::upload::remove_leftovers;
 use super::error::{Failure, show};
+use super::holdings::publish;
 use super::password::Password;
 use super::patience::Patient;
 use super::session::{Host, Peer};
@@ -72,6 +73,7 @@ pub(super) fn run(settings: Settings, password: Option<Password>) -> Result<()> 
         .context("start threads")?;
     remove_leftovers(&settings.folders.ingest);
     let app = Arc::new(App::new(settings, password, board)?);
+    let _beacon = publish(app.budget());
     let done = runtime.block_on(answer(app, listener, address));
     // An edit that is not done by then is not done at all.
     runtime.shutdown_timeout(END_TIME_MAX);

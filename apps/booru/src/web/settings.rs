@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use super::holdings::BUDGET_MIB;
 use crate::catalog::TagsHeld;
 use crate::config::{BoardArguments, File};
 use crate::store::{Access, StoreOptions};
@@ -48,6 +49,9 @@ pub struct ServeArguments {
     /// How many requests may read the database at once, 1 to 16; 2 if nothing else is set.
     #[arg(long, value_parser = parse_readers)]
     pub readers: Option<usize>,
+    /// Memory that the process may take; 256 if nothing else is set.
+    #[arg(long, env = "MEMORY_BUDGET_MB", value_name = "MIB")]
+    pub memory_budget_mb: Option<u64>,
     /// Images a page, 1 to 500; 150 if nothing else is set.
     #[arg(long, env = "IMAGES_PER_PAGE", value_parser = crate::config::parse_per_page)]
     pub images_per_page: Option<usize>,
@@ -76,6 +80,8 @@ pub struct Settings {
     pub board: PathBuf,
     pub store: StoreOptions,
     pub tags_held: TagsHeld,
+    /// Of the whole process.
+    pub budget_bytes: u64,
     pub readers: usize,
     pub app_name: String,
     pub images_per_page: usize,
@@ -130,6 +136,10 @@ impl Settings {
             listen: SocketAddr::new(host, arguments.port.or(file.port).unwrap_or(PORT)),
             store: arguments.board.store_options(access)?,
             tags_held: arguments.board.tags_held()?,
+            budget_bytes: (arguments.memory_budget_mb)
+                .or(file.memory_budget_mb)
+                .unwrap_or(BUDGET_MIB)
+                .saturating_mul(1 << 20),
             readers: arguments.readers.unwrap_or(READERS),
             app_name: (arguments.app_name.clone())
                 .or(file.app_name)

@@ -19,11 +19,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Json, Router};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::App;
 use super::error::Failure;
 use super::session::read_body;
+use super::{App, Room};
 use crate::edit::Edited;
 
 pub fn router() -> Router<Arc<App>> {
@@ -100,7 +99,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for ApiQuery<T> {
 pub struct Body<T> {
     pub value: T,
     /// What it takes is another's once this is dropped.
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Room>,
 }
 
 impl<T: DeserializeOwned> Body<T> {
