@@ -78,7 +78,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             similarity,
             form,
         } => {
-            let similarity = similarity.open(&board)?;
+            let similarity = similarity.open(&board, Access::ReadOnly)?;
             let board = open(&board, Access::ReadOnly)?;
             similar::tell_similar(&board, &similarity, &image, by, limit as usize, &form)?;
         }
@@ -88,7 +88,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             similarity,
             form,
         } => {
-            let similarity = similarity.open(&board)?;
+            let similarity = similarity.open(&board, Access::ReadOnly)?;
             let board = open(&board, Access::ReadOnly)?;
             similar::tell_embeddings(&board, &similarity, act, &form)?;
         }

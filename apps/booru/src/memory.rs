@@ -8,6 +8,7 @@ use plimsoll::ledger;
 use serde::Serialize;
 
 use crate::catalog::Catalog;
+use crate::similarity::SimilarityStatus;
 use crate::store::sqlite;
 
 /// All figures in bytes.
@@ -65,6 +66,24 @@ impl Memory {
             file_bytes: figure("RssFile:")?,
             rss_peak_bytes: figure("VmHWM:")?,
         })
+    }
+}
+
+impl Memory {
+    /// Puts in what similarity holds now.
+    pub fn add_similarity(&mut self, status: &SimilarityStatus) {
+        let vectors = status
+            .semantic
+            .as_ref()
+            .map_or(0, |semantic| semantic.held_bytes);
+        let parts = [
+            ("similarity: vectors", vectors),
+            ("similarity: weights of tags", status.tags_held_bytes),
+        ];
+        self.components.extend(parts.map(|(name, bytes)| Component {
+            name: name.to_owned(),
+            bytes,
+        }));
     }
 }
 

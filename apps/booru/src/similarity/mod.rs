@@ -14,6 +14,7 @@ mod kernel;
 mod select;
 mod semantic;
 pub(crate) mod settings;
+mod source;
 mod sync;
 mod tags;
 mod vector_file;

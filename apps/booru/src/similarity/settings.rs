@@ -56,12 +56,12 @@ pub struct SimilarityArguments {
 }
 
 impl SimilarityArguments {
-    /// The similarity of a board, with a budget of its own.
+    /// The similarity of a board, with a budget of its own. `access` is to `similarity.db`.
     ///
     /// # Errors
     /// No board, a setting that is none.
-    pub fn open(&self, board: &BoardArguments) -> Result<Similarity> {
-        let options = self.options(board)?;
+    pub fn open(&self, board: &BoardArguments, access: Access) -> Result<Similarity> {
+        let options = self.options(board, access)?;
         let database = store::find(&board.board)?;
         let folder = match store::is_address(&database) {
             true => store::folder_of(&database),
@@ -75,7 +75,7 @@ impl SimilarityArguments {
     ///
     /// # Errors
     /// A setting that is none.
-    pub fn options(&self, board: &BoardArguments) -> Result<SimilarityOptions> {
+    pub fn options(&self, board: &BoardArguments, access: Access) -> Result<SimilarityOptions> {
         let file = File::read(&board.board)?;
         let is_enabled = self
             .enable_semantic_similarity
@@ -109,7 +109,7 @@ impl SimilarityArguments {
             .unwrap_or(false);
         Ok(SimilarityOptions {
             semantic: is_enabled.then_some(SemanticOptions {
-                access: Access::InPlace,
+                access,
                 kind: self
                     .similarity_vectors
                     .or(file.similarity_vectors)

@@ -33,8 +33,8 @@ use crate::board::Board;
 
 /// Connections at once: with the 8 KiB that each has at least, 2 MiB.
 const CONNECTIONS_MAX: usize = 256;
-/// Requests at once; most of them wait for a connection to the database.
-const REQUESTS_MAX: usize = 128;
+/// Requests at once, most of which wait for their turn and take some 10 KiB each.
+const REQUESTS_MAX: usize = 192;
 /// A request's head: a query of 8 KiB with each byte escaped, and cookies. Also what is held of an
 /// answer until the client takes it.
 const BUFFER_BYTES_MAX: usize = 40 << 10;

@@ -127,7 +127,13 @@ async fn upload(
 /// What the form gives, unless it takes too long.
 async fn in_time<T>(given: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Failure> {
     match tokio::time::timeout(PIECE_PATIENCE, given).await {
-        Ok(given) => given.map_err(|error| Failure::new(error.status(), error.body_text())),
+        // What a form stops with is the form's fault, or its sender has gone.
+        Ok(given) => given.map_err(|error| match error.status() {
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                Failure::invalid("the form does not go on as forms do")
+            }
+            status => Failure::new(status, error.body_text()),
+        }),
         Err(_) => Err(Failure::new(
             StatusCode::REQUEST_TIMEOUT,
             "the upload has stopped",
