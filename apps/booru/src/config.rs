@@ -19,7 +19,7 @@ use crate::ingest::IngestArguments;
 use crate::ml;
 use crate::search::PAGE_IMAGES_MAX;
 use crate::similarity::{By, Kind, Method, SimilarityArguments};
-use crate::store::{Access, StoreOptions, is_address};
+use crate::store::{Access, StoreOptions, folder_of, is_address};
 
 /// An image board whose memory is its data.
 #[derive(Debug, Parser)]
@@ -388,13 +388,9 @@ impl File {
     /// # Errors
     /// A file that can't be read or has something else in it.
     pub fn read(board: &Path) -> Result<File> {
-        // An address has no folder.
-        if is_address(board) {
-            return Ok(File::default());
-        }
-        let folder = match board.is_dir() {
-            true => board,
-            false => board.parent().unwrap_or(board),
+        let folder = match board.is_dir() || is_address(board) {
+            true => folder_of(board),
+            false => board.parent().unwrap_or(board).to_owned(),
         };
         let path = folder.join("booru.toml");
         let text = match fs::read_to_string(&path) {

@@ -12,6 +12,7 @@ use plimsoll_booru_picture::thumbnail::ThumbnailOptions;
 
 use crate::config::{BoardArguments, File};
 use crate::edit::Implied;
+use crate::store::folder_of;
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct IngestArguments {
@@ -133,7 +134,7 @@ impl Settings {
     /// A file of settings that can't be read, and a setting that can't be.
     pub fn of(board: &BoardArguments, arguments: &IngestArguments) -> Result<Settings> {
         let file = File::read(&board.board)?;
-        let folder = board_folder(&board.board);
+        let folder = folder_of(&board.board);
         let within = |flag: &Option<PathBuf>, file: &Option<PathBuf>, usual: &Path| {
             let path = flag.clone().or_else(|| file.clone());
             folder.join(path.unwrap_or_else(|| usual.to_owned()))
@@ -214,18 +215,6 @@ impl Settings {
 /// What resizing and writing a small picture takes beside the pixels of the picture.
 pub(super) const WORK_BYTES: u64 = 16 << 20;
 
-fn board_folder(board: &Path) -> PathBuf {
-    if board.is_dir() {
-        return board.to_owned();
-    }
-    // A database: in the folder `data` of a board, or in the board's.
-    let folder = board.parent().unwrap_or(Path::new(""));
-    match folder.file_name().is_some_and(|name| name == "data") {
-        true => folder.parent().unwrap_or(Path::new("")).to_owned(),
-        false => folder.to_owned(),
-    }
-}
-
 fn workers(number: i64) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let workers = match usize::try_from(number) {
@@ -264,8 +253,8 @@ mod tests {
     fn folders_are_those_of_the_board() {
         assert_eq!(workers(3), 3);
         assert!(workers(0) >= 1 && workers(-5) >= 1 && workers(1 << 40) == WORKERS_MAX);
-        assert_eq!(board_folder(Path::new("x/data/booru.db")), Path::new("x"));
-        assert_eq!(board_folder(Path::new("x/booru.db")), Path::new("x"));
+        assert_eq!(folder_of(Path::new("x/data/booru.db")), Path::new("x"));
+        assert_eq!(folder_of(Path::new("x/booru.db")), Path::new("x"));
         assert!(hash_size(12).is_err());
     }
 }

@@ -56,7 +56,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             let (board, settings) = open(&board)?;
             let mut images = board.all_matches(&query.parse::<Query>()?)?;
             if !again {
-                let file = embeddings::file_of(board.store.path());
+                let file = embeddings::file_of(&board.store.anchor());
                 images = embeddings::lacking(&file, &images, settings.embedder.dimension)?;
             }
             do_work(board, settings, Kind::Embed, &images, &work, &form)

@@ -99,7 +99,7 @@ enum Outcome {
 
 impl Runner {
     pub(crate) fn new(board: Arc<Mutex<Board>>, settings: Settings) -> Runner {
-        let database = lock(&board).store.path().to_owned();
+        let database = lock(&board).store.anchor();
         Runner {
             board,
             settings,

@@ -14,6 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 use plimsoll_booru_worker_protocol::message::{ComputeSimilarity, Tagging, UpscaleImage};
 use plimsoll_booru_worker_protocol::usual_socket;
 
+use crate::store::folder_of;
+
 /// Every name that `booru.toml` may have for this.
 pub const NAMES: &[&str] = &[
     "IMAGE_DIRECTORY",
@@ -293,18 +295,6 @@ fn inner(path: &str) -> Result<&Path> {
         "the path {path:?} leads out of the folder of images"
     );
     Ok(path)
-}
-
-/// Of a board that is given as folder or database, `data/booru.db` in it too.
-fn folder_of(board: &Path) -> PathBuf {
-    if board.is_dir() {
-        return board.to_owned();
-    }
-    let folder = board.parent().unwrap_or(Path::new("."));
-    match folder.file_name() == Some("data".as_ref()) {
-        true => folder.parent().unwrap_or(folder).to_owned(),
-        false => folder.to_owned(),
-    }
 }
 
 /// Longer than any board lives, and still a time that clocks know.

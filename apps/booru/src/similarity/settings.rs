@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use plimsoll::budget::{Budget, Policy};
 
@@ -71,11 +71,12 @@ impl SimilarityArguments {
             return Ok(similarity);
         }
         let database = store::find(&board.board)?;
-        let folder = database
-            .parent()
-            .with_context(|| format!("find the folder of {}", database.display()))?;
+        let folder = match store::is_address(&database) {
+            true => store::folder_of(&database),
+            false => database.parent().unwrap_or(Path::new("")).to_owned(),
+        };
         let budget = Budget::new(u64::MAX >> 1, Policy::Greedy);
-        Ok(Similarity::open(folder, options, &budget))
+        Ok(Similarity::open(&folder, options, &budget))
     }
 
     /// A flag, else what the environment says, else `booru.toml`, else what is usual.
