@@ -2,11 +2,10 @@
 //! an edit is about are changed: whatever else is there stays.
 
 use anyhow::Result;
-use rusqlite::params_from_iter;
 
 use super::Edit;
 use crate::query::Category;
-use crate::store::Explain;
+use crate::store::{Explain, Value};
 
 /// One edit of the words of an image.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +42,17 @@ impl Edit<'_> {
         if texts == before {
             return Ok(());
         }
-        let sets: Vec<String> = names.iter().map(|name| format!("{name} = ?")).collect();
-        let sql = format!("UPDATE images SET {} WHERE id = {id}", sets.join(", "));
-        let mut statement = self.transaction.prepare(&sql).explain(failing)?;
-        statement
-            .execute(params_from_iter(&texts))
-            .explain(failing)?;
+        // Only what has changed is written.
+        let mut sets = Vec::new();
+        let mut values: Vec<Value<'_>> = vec![id.into()];
+        for ((name, text), before) in names.iter().zip(&texts).zip(&before) {
+            if text != before {
+                values.push(text.as_deref().into());
+                sets.push(format!("{name} = ?{}", values.len()));
+            }
+        }
+        let sql = format!("UPDATE images SET {} WHERE id = ?1", sets.join(", "));
+        self.store.execute("edit text columns", &sql, &values)?;
         self.touched.insert(image);
         Ok(())
     }

@@ -32,7 +32,10 @@ impl Upkeep<'_> {
         Ok(Upkeep::Ours(store))
     }
 
-    /// Writes the rows of images that have changed anew.
+    /// Writes the rows of images that have changed anew, in place: two thirds of the work of deleting and
+    /// inserting them, as the trigger does. Rows are numbered as before, then; nobody asks for the numbers.
+    ///
+    /// 16 bytes for each row that is written.
     pub(super) fn follow(
         &self,
         transaction: &Transaction<'_>,
@@ -46,23 +49,63 @@ impl Upkeep<'_> {
             true => rows_by_path(transaction, catalog, touched)?,
             false => rows_by_reading(transaction, catalog, touched)?,
         };
+        if columns(store).0.is_empty() {
+            // It has paths alone, and these do not change.
+            return Ok(());
+        }
         let failing = || "keep the full-text table".to_owned();
+        let (updated, deleted) = one_for_each(rows);
         let mut delete = transaction
             .prepare("DELETE FROM images_fts WHERE rowid = ?1")
             .explain(failing)?;
-        for row in rows {
+        for row in deleted {
             delete.execute([row]).explain(failing)?;
         }
+        let mut update = transaction
+            .prepare(&update_statement(store))
+            .explain(failing)?;
+        for Row { row, image } in &updated {
+            let id = catalog.images.id(*image);
+            update.execute((row, id)).explain(failing)?;
+        }
+        if updated.len() as u64 == touched.len() {
+            return Ok(());
+        }
+        let has_row: Postings = updated.iter().map(|row| row.image).collect();
         let mut insert = transaction
             .prepare(&insert_statement(store))
             .explain(failing)?;
-        for image in touched {
+        for image in touched.iter().filter(|image| !has_row.contains(*image)) {
             insert
                 .execute([catalog.images.id(image)])
                 .explain(failing)?;
         }
         Ok(())
     }
+}
+
+/// A row of the table, and whose path it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    row: i64,
+    image: u32,
+}
+
+/// The last row of each image by rising number, since the table is flushed wherever that falls; and what
+/// else there is of them.
+fn one_for_each(mut rows: Vec<Row>) -> (Vec<Row>, Vec<i64>) {
+    rows.sort_unstable_by_key(|row| (row.image, std::cmp::Reverse(row.row)));
+    let mut others = Vec::new();
+    rows.dedup_by(|next, kept| {
+        let is_other = next.image == kept.image;
+        if is_other {
+            others.push(next.row);
+        }
+        is_other
+    });
+    rows.sort_unstable();
+    others.sort_unstable();
+    (rows, others)
 }
 
 impl Drop for Upkeep<'_> {
@@ -81,8 +124,8 @@ fn set_triggers(store: &Store, are_run: bool) -> Result<()> {
     Ok(())
 }
 
-/// What the original's trigger inserts.
-fn insert_statement(store: &Store) -> String {
+/// Columns with tags that the table has, and what the original's trigger puts there.
+fn columns(store: &Store) -> (Vec<&'static str>, Vec<String>) {
     let text = |(_, column)| match store.schema.has("images", column) {
         true => format!("COALESCE({column}, '')"),
         false => "''".to_owned(),
@@ -90,13 +133,26 @@ fn insert_statement(store: &Store) -> String {
     let all = ("tags_all", TAG_COLUMNS.map(text).join(" || ' ' || "));
     let each = TAG_COLUMNS.map(|column| (column.1, text(column)));
     // Older tables have fewer columns.
-    let is_there = |column: &&(&str, String)| store.schema.has("images_fts", column.0);
-    let columns = std::iter::once(&all).chain(&each).filter(is_there);
-    let (names, texts): (Vec<&str>, Vec<&str>) =
-        columns.map(|(name, text)| (*name, text.as_str())).unzip();
+    let is_there = |column: &(&str, String)| store.schema.has("images_fts", column.0);
+    let columns = std::iter::once(all).chain(each).filter(is_there);
+    columns.unzip()
+}
+
+fn insert_statement(store: &Store) -> String {
+    let (names, texts) = columns(store);
     let names = [&["filepath"], names.as_slice()].concat().join(", ");
-    let texts = [&["filepath"], texts.as_slice()].concat().join(", ");
+    let texts = [&["filepath".to_owned()], texts.as_slice()]
+        .concat()
+        .join(", ");
     format!("INSERT INTO images_fts ({names}) SELECT {texts} FROM images WHERE id = ?1")
+}
+
+fn update_statement(store: &Store) -> String {
+    let (names, texts) = columns(store);
+    let (names, texts) = (names.join(", "), texts.join(", "));
+    format!(
+        "UPDATE images_fts SET ({names}) = (SELECT {texts} FROM images WHERE id = ?2) WHERE rowid = ?1"
+    )
 }
 
 /// Rows whose path has the words of the image's path in this order, and is it.
@@ -104,7 +160,7 @@ fn rows_by_path(
     transaction: &Transaction<'_>,
     catalog: &Catalog,
     touched: &Postings,
-) -> Result<Vec<i64>> {
+) -> Result<Vec<Row>> {
     let failing = || "look for rows of the full-text table".to_owned();
     let mut path = transaction
         .prepare("SELECT filepath FROM images WHERE id = ?1")
@@ -123,13 +179,19 @@ fn rows_by_path(
         let before = found.len();
         let mut rows = by_words.query((&words, &path)).explain(failing)?;
         while let Some(row) = rows.next().explain(failing)? {
-            found.push(row.get(0)?);
+            found.push(Row {
+                row: row.get(0)?,
+                image,
+            });
         }
         // There is none, or its path has no word.
         if found.len() == before {
             let mut rows = by_reading.query([&path]).explain(failing)?;
             while let Some(row) = rows.next().explain(failing)? {
-                found.push(row.get(0)?);
+                found.push(Row {
+                    row: row.get(0)?,
+                    image,
+                });
             }
         }
     }
@@ -140,7 +202,7 @@ fn rows_by_reading(
     transaction: &Transaction<'_>,
     catalog: &Catalog,
     touched: &Postings,
-) -> Result<Vec<i64>> {
+) -> Result<Vec<Row>> {
     let failing = || "read the full-text table".to_owned();
     let sql = "SELECT text.rowid, images.id FROM images_fts AS text \
                JOIN images ON images.filepath = text.filepath";
@@ -152,9 +214,26 @@ fn rows_by_reading(
         let image = u32::try_from(id)
             .ok()
             .and_then(|id| catalog.images.of_id(id));
-        if image.is_some_and(|image| touched.contains(image)) {
-            found.push(row.get(0)?);
+        if let Some(image) = image.filter(|image| touched.contains(*image)) {
+            found.push(Row {
+                row: row.get(0)?,
+                image,
+            });
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_row_of_each_image_is_kept_in_order() {
+        let row = |(row, image)| Row { row, image };
+        let rows = [(9, 1), (2, 3), (4, 1), (5, 2), (7, 1)].map(row);
+        let (kept, others) = one_for_each(rows.into());
+        assert_eq!(kept, [(2, 3), (5, 2), (9, 1)].map(row));
+        assert_eq!(others, [4, 7]);
+    }
 }
