@@ -434,14 +434,12 @@ fn edits_by_hand_outlive_a_rebuild() {
             false => tag_name(random.below(6)),
         };
         match random.below(5) {
-            0 | 1 => drop(board.add_tags(&picked, &[tag]).unwrap()),
-            2 | 3 => drop(board.remove_tags(&picked, &[tag]).unwrap()),
-            _ => drop(
-                board
-                    .rate_images(&picked, *random.pick(&Rating::ALL))
-                    .unwrap(),
-            ),
-        }
+            0 | 1 => board.add_tags(&picked, &[tag]).unwrap(),
+            2 | 3 => board.remove_tags(&picked, &[tag]).unwrap(),
+            _ => board
+                .rate_images(&picked, *random.pick(&Rating::ALL))
+                .unwrap(),
+        };
         if random.one_in(5) {
             // Undone or not: either way it has to hold.
             let _ = board.undo_hand_edit(picked[0]);
@@ -471,8 +469,7 @@ fn the_last_edit_by_hand_is_taken_back_if_it_fits() {
     let path = make(&folder, Era::Now, SMALL, 52);
     let mut board = open(&path);
     let image = found(&board, "solo -hair")[0];
-    let add =
-        |board: &mut Board, tag: &str| drop(board.add_tags(&[image], &[tag.to_owned()]).unwrap());
+    let add = |board: &mut Board, tag: &str| board.add_tags(&[image], &[tag.to_owned()]).unwrap();
     assert!(board.undo_hand_edit(image).is_err(), "there is none");
     add(&mut board, "hair");
     board.remove_tags(&[image], &["solo".to_owned()]).unwrap();
