@@ -62,7 +62,6 @@ impl Board {
     }
 
     /// The catalog as it is now. Edits wait until it is let go, and this thread must not ask for it twice.
-    #[must_use]
     pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
         self.catalog.read().unwrap_or_else(PoisonError::into_inner)
     }
