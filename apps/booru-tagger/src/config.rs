@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::runtime::{Backend, Engine, Placement};
+use plimsoll_booru_worker_protocol::message::BATCH_MAX;
+use plimsoll_booru_worker_protocol::usual_socket;
+
+use crate::runtime::{Backend, Device, Engine, Placement};
 
 /// Settings of `booru-tagger serve`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +22,25 @@ pub struct Config {
     pub backend: Backend,
     /// `ML_MODELS_DIR` (new): where upscalers are looked for by name; `./models`.
     pub models: PathBuf,
+    /// `ML_WORKER_BATCH_SIZE` (new): images of one inference, 1 to [`BATCH_MAX`].
+    pub batch_size: Option<usize>,
 }
 
+/// Of one inference on a device; on the processor a batch takes the memory of several and is no faster.
+const DEVICE_BATCH: usize = 8;
+
 impl Config {
+    /// Images of one inference where the model takes several: what was set, or else 8 on a device and 1
+    /// on the processor.
+    #[must_use]
+    pub fn batch_images(&self) -> usize {
+        let usual = match self.backend.device {
+            Device::Cpu => 1,
+            _ => DEVICE_BATCH,
+        };
+        self.batch_size.unwrap_or(usual)
+    }
+
     /// Reads `variable`s.
     ///
     /// # Errors
@@ -55,6 +74,16 @@ impl Config {
             !idle_timeout.is_zero(),
             "ML_WORKER_IDLE_TIMEOUT is 0: no request would be in time"
         );
+        let batch_size = match text("ML_WORKER_BATCH_SIZE")? {
+            None => None,
+            Some(text) => {
+                let size = text.trim().parse().ok();
+                let size = size.filter(|size| (1..=BATCH_MAX).contains(size));
+                Some(size.with_context(|| {
+                    format!("ML_WORKER_BATCH_SIZE is {text:?}, not from 1 to {BATCH_MAX}")
+                })?)
+            }
+        };
         let named = |name: &str| Ok::<_, anyhow::Error>(text(name)?.unwrap_or_default());
         Ok(Config {
             socket: path("ML_WORKER_SOCKET")
@@ -71,24 +100,14 @@ impl Config {
                 placement: Placement::Mostly,
             },
             models: path("ML_MODELS_DIR").unwrap_or_else(|| "models".into()),
+            batch_size,
         })
     }
-}
-
-/// The original's is in /tmp itself, where any user may take the name first.
-fn usual_socket(runtime: Option<PathBuf>) -> PathBuf {
-    let folder = runtime.unwrap_or_else(|| {
-        // SAFETY: takes nothing and can't fail.
-        let user = unsafe { libc::geteuid() };
-        std::env::temp_dir().join(format!("booru-{user}"))
-    });
-    folder.join("booru_ml_worker.sock")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::Device;
 
     #[test]
     fn settings() {
@@ -113,6 +132,9 @@ mod tests {
         refuse("ML_WORKER_RUNTIME", "torch");
         for value in ["soon", "-1", "0", "NaN", "1e300"] {
             refuse("ML_WORKER_IDLE_TIMEOUT", value);
+        }
+        for value in ["0", "257", "many"] {
+            refuse("ML_WORKER_BATCH_SIZE", value);
         }
     }
 }

@@ -4,21 +4,30 @@
 //! (`image-webp`, lossless) takes the picture whole: 3 bytes a pixel are held until the end.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
-use fast_image_resize::FilterType;
 use image::RgbImage;
 use plimsoll::stream::AtomicFile;
-
-use crate::preprocess;
+use plimsoll_booru_picture::resize::{Filter, resize_rgb};
 
 /// WebP's own limit of a side, pixels.
 pub const WEBP_SIDE_MAX: u32 = 16_383;
 /// Bytes of a WebP picture held whole.
 const WEBP_HELD_MAX: u64 = 1 << 30;
+
+/// What stands before an error of the file that is written, so that it can be told from a model's.
+#[derive(Debug)]
+pub struct Unwritable(pub PathBuf);
+
+impl fmt::Display for Unwritable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "write {}", self.0.display())
+    }
+}
 
 /// A file that the PNG encoder writes and does not give back.
 #[derive(Clone)]
@@ -60,7 +69,7 @@ impl Encoder {
     /// # Errors
     /// For another format, too large a picture, or a file that can't be made.
     pub fn create(path: &Path, format: &str, width: u32, height: u32) -> Result<Encoder> {
-        let file = || AtomicFile::create(path).with_context(|| format!("write {}", path.display()));
+        let file = || AtomicFile::create(path);
         match format {
             "png" => {
                 let file = Shared(Rc::new(RefCell::new(BufWriter::new(file()?))));
@@ -123,9 +132,7 @@ impl Encoder {
                 let (small_width, small_height) = clamp(width, height);
                 let image = match (small_width, small_height) == (width, height) {
                     true => image,
-                    false => {
-                        preprocess::resize(&image, small_width, small_height, FilterType::Lanczos3)?
-                    }
+                    false => resize_rgb(&image, (small_width, small_height), Filter::Lanczos),
                 };
                 let encoder = image_webp::WebPEncoder::new(BufWriter::new(&mut file));
                 encoder.encode(

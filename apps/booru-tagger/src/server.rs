@@ -20,7 +20,7 @@ use crate::gate::{Gate, Idle};
 use crate::listener::Listener;
 use crate::models::Models;
 use crate::once::Once;
-use crate::work::Work;
+use crate::work::{Failure, Work};
 
 /// Several boards of ten connections each.
 const CONNECTIONS_MAX: usize = 64;
@@ -86,7 +86,7 @@ pub fn serve(config: &Config, lifeline: Lifeline) -> Result<End> {
     }
     let (gate, woken) = Gate::new()?;
     let server = Arc::new(Server {
-        work: Work::new(models, config.models.clone()),
+        work: Work::new(models, config.models.clone(), config.batch_images()),
         once: Once::default(),
         gate,
     });
@@ -246,13 +246,13 @@ impl Server {
             let _ = send(stream, &Response::progress(id, progress));
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| self.act(&request, progress)));
-        let outcome = outcome.unwrap_or_else(|panic| Err(anyhow!("{}", words(&*panic))));
+        let outcome = outcome.unwrap_or_else(|panic| Err(anyhow!("{}", words(&*panic)).into()));
         let response = match outcome {
             Ok(result) => Response::success(id, result),
-            Err(error) => {
+            Err(Failure { cause, error }) => {
                 // One line in the log for each failure, with the same words as the answer.
                 eprintln!("booru-tagger: {error:#}");
-                Response::error(id, format!("Error: {error:#}"))
+                Response::error(id, format!("Error: {error:#}")).with_cause(cause)
             }
         };
         let sent = send(stream, &response);
@@ -262,7 +262,11 @@ impl Server {
         sent
     }
 
-    fn act(&self, request: &Request, mut progress: impl FnMut(&Progress)) -> Result<Value> {
+    fn act(
+        &self,
+        request: &Request,
+        mut progress: impl FnMut(&Progress),
+    ) -> Result<Value, Failure> {
         match &request.task {
             Task::TagImage(data) => self.work.tag_image(&data.image_path, &data.tagging),
             Task::TagImages(data) => self.work.tag_images(data, progress),
@@ -274,7 +278,7 @@ impl Server {
             }
             Task::HealthCheck => Ok(self.work.health()),
             Task::Shutdown => Ok(json!({ "message": "the worker ends" })),
-            other => Err(anyhow!("this worker does not know {other:?}")),
+            other => Err(anyhow!("this worker does not know {other:?}").into()),
         }
     }
 }

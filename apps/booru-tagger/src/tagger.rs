@@ -40,6 +40,44 @@ pub struct Prediction {
     pub confidence: f32,
 }
 
+/// How a tagger is fed: what model and sidecar say together.
+#[derive(Clone, Copy, Debug)]
+pub struct Feed {
+    scheme: Scheme,
+    side: u32,
+    /// Whether the model leaves open how many images it takes at once.
+    pub takes_batches: bool,
+}
+
+impl Feed {
+    /// Reads it off the model's input and the sidecar.
+    ///
+    /// # Errors
+    /// Where the two do not fit each other.
+    pub fn new(model: &dyn Model, sidecar: &Sidecar) -> Result<Feed> {
+        let layout = layout(model.input_shape())?;
+        let (scheme, usual_side) = match (sidecar.family, layout.order) {
+            (Family::Camie, Order::Nchw) => (Scheme::Camie, CAMIE_SIDE),
+            (Family::Wd14, Order::Nhwc) => (Scheme::Wd14, WD14_SIDE),
+            (family, order) => bail!(
+                "the names of tags are {family:?}'s, and the model's input is {order:?}: Camie is Nchw with \
+                 a .json, Wd14 is Nhwc with a .csv; is metadata_path another model's?"
+            ),
+        };
+        Ok(Feed {
+            scheme,
+            side: layout.side.or(sidecar.side).unwrap_or(usual_side),
+            takes_batches: model.input_shape().first() == Some(&None),
+        })
+    }
+
+    /// `image` as the model takes it. O(pixels); 12 bytes a pixel of the model's square.
+    #[must_use]
+    pub fn tensor(&self, image: &DynamicImage) -> Tensor {
+        preprocess::tensor(image, self.side, self.scheme)
+    }
+}
+
 /// Tags `image`. O(pixels + tags), beside the model's own work.
 ///
 /// # Errors
@@ -50,34 +88,42 @@ pub fn tag(
     image: &DynamicImage,
     tagging: &Tagging,
 ) -> Result<Tags> {
-    let layout = layout(model.input_shape())?;
-    let (scheme, usual_side) = match (sidecar.family, layout.order) {
-        (Family::Camie, Order::Nchw) => (Scheme::Camie, CAMIE_SIDE),
-        (Family::Wd14, Order::Nhwc) => (Scheme::Wd14, WD14_SIDE),
-        (family, order) => bail!(
-            "the names of tags are {family:?}'s, and the model's input is {order:?}: Camie is Nchw with \
-             a .json, Wd14 is Nhwc with a .csv; is metadata_path another model's?"
-        ),
-    };
-    let side = layout.side.or(sidecar.side).unwrap_or(usual_side);
-    let input = preprocess::tensor(image, side, scheme)?;
-    let outputs = model.run(input).context("run the tagger")?;
-    let probabilities = probabilities(outputs, sidecar)?;
-    Ok(sort(sidecar, &probabilities, tagging))
+    let input = Feed::new(model, sidecar)?.tensor(image);
+    let mut tags = infer(model, sidecar, input, tagging)?;
+    tags.pop().context("the model has no answer")
 }
 
-fn probabilities(mut outputs: Vec<Tensor>, sidecar: &Sidecar) -> Result<Vec<f32>> {
+/// Tags of each image that stands in `input`, one behind the other on its first axis.
+///
+/// # Errors
+/// Where the model fails, or its answer is not one of so many images.
+pub fn infer(
+    model: &mut dyn Model,
+    sidecar: &Sidecar,
+    input: Tensor,
+    tagging: &Tagging,
+) -> Result<Vec<Tags>> {
+    let images = input.shape.first().copied().unwrap_or(0);
+    let outputs = model.run(input).context("run the tagger")?;
+    let probabilities = probabilities(outputs, sidecar, images)?;
+    let each = probabilities.chunks_exact(sidecar.tags.len());
+    Ok(each.map(|one| sort(sidecar, one, tagging)).collect())
+}
+
+fn probabilities(mut outputs: Vec<Tensor>, sidecar: &Sidecar, images: usize) -> Result<Vec<f32>> {
     // Camie's second output is the refined one.
     let place = match sidecar.family {
         Family::Camie if outputs.len() > 1 => 1,
         _ => 0,
     };
     ensure!(!outputs.is_empty(), "the model has no output");
+    ensure!(!sidecar.tags.is_empty(), "the sidecar names no tags");
     let mut numbers = outputs.swap_remove(place).data;
     let (found, named) = (numbers.len(), sidecar.tags.len());
     ensure!(
-        found == named,
-        "the model tells {found} numbers, and {named} tags have names; is the sidecar another model's?"
+        found == named * images,
+        "the model tells {found} numbers of {images} images, and {named} tags have names; is the sidecar \
+         another model's?"
     );
     if sidecar.family == Family::Camie {
         for number in &mut numbers {

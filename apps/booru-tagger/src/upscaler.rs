@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use image::RgbImage;
 use plimsoll_booru_worker_protocol::message::{Progress, UpscaleImage};
 
-use crate::encode::Encoder;
+use crate::encode::{Encoder, Unwritable};
 use crate::preprocess;
 use crate::runtime::{Model, Tensor};
 
@@ -59,7 +59,9 @@ pub fn upscale(
     let larger = |side: u32| side.checked_mul(scale).context("the result is too large");
     let size = (larger(width)?, larger(height)?);
     let output = Path::new(&request.output_path);
-    let mut encoder = Encoder::create(output, &request.output_format, size.0, size.1)?;
+    let unwritable = || Unwritable(output.to_owned());
+    let encoder = Encoder::create(output, &request.output_format, size.0, size.1);
+    let mut encoder = encoder.with_context(unwritable)?;
     let mut top = 0;
     let mut done = 0;
     while top < height {
@@ -79,14 +81,14 @@ pub fn upscale(
         });
         match finished {
             Ok(rows) => {
-                encoder.write_rows(&rows)?;
+                encoder.write_rows(&rows).with_context(unwritable)?;
                 top += band.rows;
                 done += across;
             }
             Err(error) => tile = smaller(tile, request, error)?,
         }
     }
-    let written = encoder.finish(size)?;
+    let written = encoder.finish(size).with_context(unwritable)?;
     Ok(Upscaled {
         size: written,
         is_clamped: written != size,

@@ -7,18 +7,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow};
 use plimsoll::ledger::Tag;
 use plimsoll::stage::Stage;
 use plimsoll::stream::remove_leftovers;
+use plimsoll_booru_picture::pixels::drop_alpha;
 use plimsoll_booru_worker_protocol::message::{
-    BATCH_MAX, ComputeSimilarity, Progress, TagImages, Tagging, UpscaleImage,
+    BATCH_MAX, Cause, ComputeSimilarity, Progress, TagImages, Tagging, UpscaleImage,
 };
 use serde_json::{Value, json};
 
-use crate::runtime::Device;
+use crate::encode::Unwritable;
+use crate::runtime::{Device, Model, Tensor};
+use crate::sidecar::Sidecar;
+use crate::tagger::Feed;
 use crate::upscaler::{self, Upscaled};
-use crate::{embedder, models::Models, picture, preprocess, sidecar, tagger};
+use crate::{embedder, input, models::Models, sidecar, tagger};
 
 static IMAGE: Tag = Tag::new("image");
 static INFERENCE: Tag = Tag::new("inference");
@@ -31,6 +35,8 @@ pub struct Work {
     active: AtomicUsize,
     ran_on_cuda: AtomicBool,
     device: Device,
+    /// Images of one inference, where a model takes several.
+    batch_images: usize,
 }
 
 /// One request counted as active.
@@ -45,8 +51,9 @@ impl Drop for Active<'_> {
 impl Work {
     /// Loads nothing yet.
     #[must_use]
-    pub fn new(models: Models, models_folder: PathBuf) -> Work {
+    pub fn new(models: Models, models_folder: PathBuf, batch_images: usize) -> Work {
         Work {
+            batch_images: batch_images.max(1),
             device: models.device(),
             models: Mutex::new(models),
             models_folder,
@@ -72,63 +79,68 @@ impl Work {
     }
 
     /// `tag_image`.
-    pub fn tag_image(&self, image_path: &str, tagging: &Tagging) -> Result<Value> {
+    pub fn tag_image(&self, image_path: &str, tagging: &Tagging) -> Result<Value, Failure> {
         let _active = self.begin();
         let picture = read(image_path)?;
-        self.tag(&picture, tagging)
-    }
-
-    fn tag(&self, picture: &picture::Picture, tagging: &Tagging) -> Result<Value> {
-        let model_path = Path::new(&tagging.model_path);
         let mut models = self.models();
-        let (model, engine) = models.get(model_path, self.device)?;
-        let sidecar = sidecar::read(model_path, tagging.metadata_path.as_deref().map(Path::new))?;
+        let mut tagger = Tagger::open(&mut models, self.device, tagging).map_err(of_model)?;
         let _stage = Stage::begin("tag");
         let _tag = INFERENCE.enter();
-        let tags = tagger::tag(model, &sidecar, &picture.image, tagging)?;
+        let input = tagger.feed.tensor(&picture.image);
+        let mut tags = tagger.infer(input)?;
         self.note(self.device);
-        let mut result = serde_json::to_value(tags)?;
-        result["runtime"] = engine.into();
-        if picture.truncated {
-            result["warning"] = "image_truncated".into();
-        }
-        Ok(result)
+        let tags = tags.pop().context("the model has no answer")?;
+        Ok(tagger.told(&tags, picture.is_truncated)?)
     }
 
-    /// `tag_images`: each image has its own outcome, and one that fails stops no other.
+    /// `tag_images`: each image has its own outcome, and one that fails stops no other. The model is
+    /// looked at first: what is wrong with it is no image's fault, and fails the request.
     pub fn tag_images(
         &self,
         request: &TagImages,
         mut progress: impl FnMut(&Progress),
-    ) -> Result<Value> {
+    ) -> Result<Value, Failure> {
         let _active = self.begin();
         let count = request.image_paths.len();
-        ensure!(
-            (1..=BATCH_MAX).contains(&count),
-            "{count} images in a batch, from 1 to {BATCH_MAX} are possible"
-        );
+        if !(1..=BATCH_MAX).contains(&count) {
+            let text = format!("{count} images in a batch, from 1 to {BATCH_MAX} are possible");
+            return Err(anyhow!(text).into());
+        }
+        let mut models = self.models();
+        let tagger = Tagger::open(&mut models, self.device, &request.tagging);
+        let mut tagger = tagger.map_err(of_model)?;
+        let together = match tagger.can_batch() {
+            true => self.batch_images,
+            false => 1,
+        };
         let mut results = Vec::with_capacity(count);
-        for (index, path) in request.image_paths.iter().enumerate() {
-            let tagged = read(path).and_then(|picture| self.tag(&picture, &request.tagging));
-            results.push(match tagged {
-                Ok(tags) => json!({ "image_path": path, "status": "success", "data": tags }),
-                Err(error) => {
-                    json!({ "image_path": path, "status": "error", "error": format!("{error:#}") })
-                }
-            });
-            progress(&Progress::new(index as u64 + 1, count as u64, path.clone()));
+        for paths in request.image_paths.chunks(together) {
+            let told = tagger.tag_some(paths);
+            self.note(self.device);
+            for (path, told) in paths.iter().zip(told) {
+                results.push(match told {
+                    Ok(tags) => json!({ "image_path": path, "status": "success", "data": tags }),
+                    Err(failure) => json!({
+                        "image_path": path, "status": "error",
+                        "error": format!("{:#}", failure.error), "cause": failure.cause,
+                    }),
+                });
+                let done = results.len() as u64;
+                progress(&Progress::new(done, count as u64, path.clone()));
+            }
         }
         Ok(json!({ "results": results }))
     }
 
     /// `compute_similarity`.
-    pub fn compute_similarity(&self, request: &ComputeSimilarity) -> Result<Value> {
+    pub fn compute_similarity(&self, request: &ComputeSimilarity) -> Result<Value, Failure> {
         let _active = self.begin();
         // Said before a model is loaded for nothing.
-        embedder::scheme(&request.model_type)?;
+        embedder::scheme(&request.model_type).map_err(of_model)?;
         let picture = read(&request.image_path)?;
         let mut models = self.models();
-        let (model, _) = models.get(Path::new(&request.model_path), self.device)?;
+        let model_path = Path::new(&request.model_path);
+        let (model, _) = models.get(model_path, self.device).map_err(of_model)?;
         let _stage = Stage::begin("embed");
         let _tag = INFERENCE.enter();
         let embedding = embedder::embed(
@@ -140,7 +152,7 @@ impl Work {
         )?;
         self.note(self.device);
         let mut result = json!({ "embedding": embedding });
-        if picture.truncated {
+        if picture.is_truncated {
             result["warning"] = "image_truncated".into();
         }
         Ok(result)
@@ -151,17 +163,17 @@ impl Work {
         &self,
         request: &UpscaleImage,
         progress: impl FnMut(&Progress),
-    ) -> Result<Value> {
+    ) -> Result<Value, Failure> {
         let _active = self.begin();
         let image_path = Path::new(&request.image_path);
-        picture::require_still(image_path)?;
+        input::require_still(image_path).map_err(of_image)?;
         let picture = read(&request.image_path)?;
-        let image = preprocess::drop_alpha(&picture.image);
+        let image = drop_alpha(&picture.image);
         let mut warnings = Vec::new();
         if picture.image.color().has_alpha() {
             warnings.push("alpha_dropped".to_owned());
         }
-        if picture.truncated {
+        if picture.is_truncated {
             warnings.push("image_truncated".to_owned());
         }
         drop(picture);
@@ -171,7 +183,8 @@ impl Work {
             .filter(|folder| !folder.as_os_str().is_empty());
         // What a killed worker left of an earlier try.
         remove_leftovers(folder.unwrap_or(Path::new(".")))
-            .with_context(|| format!("write {}", output.display()))?;
+            .with_context(|| format!("write {}", output.display()))
+            .map_err(of_output)?;
         let upscaled = self.upscale(&image, request, progress, &mut warnings)?;
         if upscaled.is_clamped {
             warnings.push("webp_dimension_clamped".to_owned());
@@ -196,23 +209,27 @@ impl Work {
         request: &UpscaleImage,
         mut progress: impl FnMut(&Progress),
         warnings: &mut Vec<String>,
-    ) -> Result<Upscaled> {
+    ) -> Result<Upscaled, Failure> {
         let device = match request.device.as_str() {
             "auto" => self.device,
-            named => named.parse()?,
+            named => named.parse().map_err(of_model)?,
         };
-        let model_path = self.upscaler_path(&request.model_name)?;
+        let model_path = self.upscaler_path(&request.model_name).map_err(of_model)?;
         let mut models = self.models();
         let mut run = |device: Device, progress: &mut dyn FnMut(&Progress)| {
-            let (model, _) = models.get(&model_path, device)?;
+            let (model, _) = models.get(&model_path, device).map_err(of_model)?;
             let _stage = Stage::begin("upscale");
             let _tag = INFERENCE.enter();
-            let upscaled = upscaler::upscale(model, image, request, progress)?;
+            let upscaled = upscaler::upscale(model, image, request, progress);
+            let upscaled = upscaled.map_err(|error| match error.is::<Unwritable>() {
+                true => of_output(error),
+                false => error.into(),
+            })?;
             self.note(device);
             Ok(upscaled)
         };
         match run(device, &mut progress) {
-            Err(error) if device != Device::Cpu && request.allow_cpu_fallback => {
+            Err(Failure { error, .. }) if device != Device::Cpu && request.allow_cpu_fallback => {
                 warnings.push(format!("cpu_fallback: {error:#}"));
                 run(Device::Cpu, &mut progress)
             }
@@ -249,8 +266,131 @@ impl Work {
     }
 }
 
-fn read(path: &str) -> Result<picture::Picture> {
+fn read(path: &str) -> Result<input::Input, Failure> {
     let _stage = Stage::begin("read image");
     let _tag = IMAGE.enter();
-    picture::read(Path::new(path))
+    input::read(Path::new(path)).map_err(of_image)
+}
+
+/// Why a request was not done, and what that lies in.
+pub struct Failure {
+    /// `None` where nobody can tell.
+    pub cause: Option<Cause>,
+    /// In words.
+    pub error: anyhow::Error,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure {
+            cause: None,
+            error: error.into(),
+        }
+    }
+}
+
+fn because(cause: Cause, error: anyhow::Error) -> Failure {
+    Failure {
+        cause: Some(cause),
+        error,
+    }
+}
+
+fn of_image(error: anyhow::Error) -> Failure {
+    because(Cause::Image, error)
+}
+
+fn of_model(error: anyhow::Error) -> Failure {
+    because(Cause::Model, error)
+}
+
+fn of_output(error: anyhow::Error) -> Failure {
+    because(Cause::Output, error)
+}
+
+/// A tagger with the names of its outputs, for one request.
+struct Tagger<'models> {
+    model: &'models mut dyn Model,
+    engine: &'static str,
+    sidecar: Sidecar,
+    feed: Feed,
+    tagging: &'models Tagging,
+    /// A batch has failed where each of its images went through.
+    refuses_batches: bool,
+}
+
+impl<'models> Tagger<'models> {
+    fn open(
+        models: &'models mut Models,
+        device: Device,
+        tagging: &'models Tagging,
+    ) -> Result<Tagger<'models>> {
+        let model_path = Path::new(&tagging.model_path);
+        let (model, engine) = models.get(model_path, device)?;
+        let sidecar = sidecar::read(model_path, tagging.metadata_path.as_deref().map(Path::new))?;
+        let feed = Feed::new(model, &sidecar)?;
+        Ok(Tagger {
+            model,
+            engine,
+            sidecar,
+            feed,
+            tagging,
+            refuses_batches: false,
+        })
+    }
+
+    /// tract plans a model for one shape, so each size of a batch would cost a plan.
+    fn can_batch(&self) -> bool {
+        self.feed.takes_batches && self.engine == "onnxruntime"
+    }
+
+    fn infer(&mut self, input: Tensor) -> Result<Vec<tagger::Tags>> {
+        tagger::infer(self.model, &self.sidecar, input, self.tagging)
+    }
+
+    /// Each image's answer, or why there is none.
+    fn tag_some(&mut self, paths: &[String]) -> Vec<Result<Value, Failure>> {
+        let mut inputs = Vec::with_capacity(paths.len());
+        let mut read_out: Vec<Result<bool, Failure>> = Vec::with_capacity(paths.len());
+        for path in paths {
+            read_out.push(read(path).and_then(|picture| {
+                inputs.push(self.feed.tensor(&picture.image));
+                Ok(picture.is_truncated)
+            }));
+        }
+        let _stage = Stage::begin("tag");
+        let _tag = INFERENCE.enter();
+        let mut tags = self.infer_all(inputs).into_iter();
+        let mut tell = |truncated| {
+            let tags = tags.next().context("the model has too few answers")??;
+            Ok(self.told(&tags, truncated)?)
+        };
+        let read_out = read_out.into_iter();
+        read_out.map(|one| one.and_then(&mut tell)).collect()
+    }
+
+    fn infer_all(&mut self, inputs: Vec<Tensor>) -> Vec<Result<tagger::Tags>> {
+        if inputs.len() > 1 && !self.refuses_batches {
+            match self.infer(Tensor::stacked(&inputs)) {
+                Ok(tags) => return tags.into_iter().map(Ok).collect(),
+                // An inner shape may be fixed where the input's is not, memory be short, or one image
+                // be at fault: each by itself then.
+                Err(_) => self.refuses_batches = true,
+            }
+        }
+        let mut infer = |input| {
+            let mut tags = self.infer(input)?;
+            tags.pop().context("the model has no answer")
+        };
+        inputs.into_iter().map(&mut infer).collect()
+    }
+
+    fn told(&self, tags: &tagger::Tags, truncated: bool) -> Result<Value> {
+        let mut result = serde_json::to_value(tags)?;
+        result["runtime"] = self.engine.into();
+        if truncated {
+            result["warning"] = "image_truncated".into();
+        }
+        Ok(result)
+    }
 }

@@ -158,7 +158,7 @@ fn every_request_is_answered() {
     assert_eq!(upscaled["warning"], "alpha_dropped");
     assert!(output.exists());
     let refuse = |task: Task, part: &str| match client.call(&task) {
-        Err(ClientError::Refused { message }) => assert!(message.contains(part), "{message}"),
+        Err(ClientError::Refused { message, .. }) => assert!(message.contains(part), "{message}"),
         other => panic!("{other:?}"),
     };
     refuse(tag("none.png"), "none.png");

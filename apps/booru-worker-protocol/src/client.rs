@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,7 @@ use crate::start::Started;
 
 /// Connections at once; further calls wait for one, as in the original.
 pub const CONNECTIONS_MAX: usize = 10;
-/// Tries of one call, as in the original.
+/// Tries of one call unless told otherwise, as in the original.
 pub const TRIES_MAX: u32 = 3;
 
 /// How the worker is started and how long it may take.
@@ -41,6 +42,8 @@ pub struct ClientOptions {
     pub silence_timeout: Duration,
     /// Between two tries; 0.5 s.
     pub retry_pause: Duration,
+    /// Tries of one call, at least 1; [`TRIES_MAX`]. Who keeps count of failures itself takes 1.
+    pub tries: u32,
 }
 
 impl ClientOptions {
@@ -55,6 +58,7 @@ impl ClientOptions {
             ready_timeout: Duration::from_secs(10),
             silence_timeout: Duration::from_secs(300),
             retry_pause: Duration::from_millis(500),
+            tries: TRIES_MAX,
         }
     }
 }
@@ -71,8 +75,15 @@ pub struct Client {
 
 #[derive(Default)]
 struct Connections {
-    open: Mutex<usize>,
+    open: Mutex<Open>,
     changed: Condvar,
+}
+
+#[derive(Default)]
+struct Open {
+    count: usize,
+    /// Of calls under way, by the number of the session, to be broken off.
+    calls: Vec<(u64, UnixStream)>,
 }
 
 impl Client {
@@ -90,7 +101,7 @@ impl Client {
     /// Has the worker do `task`, on a connection of its own.
     ///
     /// # Errors
-    /// [`ClientError`], after up to [`TRIES_MAX`] tries.
+    /// [`ClientError`], after up to [`ClientOptions::tries`].
     pub fn call(&self, task: &Task) -> Result<Value, ClientError> {
         self.call_with(task, |_| {})
     }
@@ -107,18 +118,35 @@ impl Client {
         self.session().call_with(task, heed)
     }
 
+    /// Asks a worker that is there; `None` where nobody listens at the socket. Starts none.
+    ///
+    /// # Errors
+    /// As [`Client::call`], after one try.
+    pub fn call_running(&self, task: &Task) -> Result<Option<Value>, ClientError> {
+        let Ok(stream) = UnixStream::connect(&self.options.socket) else {
+            return Ok(None);
+        };
+        let mut session = self.session();
+        session.stream = Some(stream);
+        let id = self.make_id();
+        session
+            .attempt(&id, &body_of(&id, task)?, &mut |_| {})
+            .map(Some)
+    }
+
     /// A place for one connection that is kept between calls: a round trip without connecting.
     /// Waits while [`CONNECTIONS_MAX`] are in use. Connects at its first call.
     #[must_use]
     pub fn session(&self) -> Session<'_> {
         let mut open = lock(&self.connections.open);
-        while *open >= CONNECTIONS_MAX {
+        while open.count >= CONNECTIONS_MAX {
             let woken = self.connections.changed.wait(open);
             open = woken.unwrap_or_else(PoisonError::into_inner);
         }
-        *open += 1;
+        open.count += 1;
         Session {
             client: self,
+            number: self.next_id.fetch_add(1, Ordering::Relaxed),
             stream: None,
         }
     }
@@ -129,8 +157,14 @@ impl Client {
         started.as_mut().is_some_and(Started::is_running)
     }
 
-    /// Ends the worker that this client started, if it runs, without waiting for its work.
+    /// Ends the worker that this client started, if it runs, without waiting for its work, and breaks off
+    /// every call under way: those fail with [`ClientError::Connection`]. One that somebody else started
+    /// goes on with what it does.
     pub fn stop(&self) {
+        for (_, stream) in &lock(&self.connections.open).calls {
+            // Fails where the other side has gone, which is as well.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
         lock(&self.started).take();
     }
 
@@ -184,6 +218,7 @@ impl fmt::Debug for Client {
 #[derive(Debug)]
 pub struct Session<'client> {
     client: &'client Client,
+    number: u64,
     stream: Option<UnixStream>,
 }
 
@@ -203,26 +238,30 @@ impl Session<'_> {
     pub fn call_with(
         &mut self,
         task: &Task,
+        heed: impl FnMut(&Progress),
+    ) -> Result<Value, ClientError> {
+        self.call_as(&self.client.make_id(), task, heed)
+    }
+
+    /// The same under an id of the caller's, at most [`ID_MAX`](crate::message::ID_MAX) bytes: an
+    /// upscale that is asked again under its id, by another board's process even, is not done twice.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_as(
+        &mut self,
+        id: &str,
+        task: &Task,
         mut heed: impl FnMut(&Progress),
     ) -> Result<Value, ClientError> {
-        let request = Request {
-            // The same in each try: an upscale that a lost connection hid is not done again.
-            id: self.client.make_id(),
-            task: task.clone(),
-        };
-        let body = request
-            .to_body()
-            .map_err(|error| ClientError::Invalid(error.to_string()))?;
-        if body.len() > frame::BODY_MAX {
-            let text = format!("{} bytes, the maximum is {}", body.len(), frame::BODY_MAX);
-            return Err(ClientError::Invalid(text));
-        }
+        // The same in each try: an upscale that a lost connection hid is not done again.
+        let body = body_of(id, task)?;
         let mut tries = 1;
         loop {
-            let outcome = self.attempt(&request.id, &body, &mut heed);
+            let outcome = self.attempt(id, &body, &mut heed);
             let Err(error) = outcome else { return outcome };
             self.stream = None;
-            if !error.is_worth_a_retry() || tries == TRIES_MAX {
+            if !error.is_worth_a_retry() || tries >= self.client.options.tries {
                 return Err(error);
             }
             tries += 1;
@@ -243,6 +282,7 @@ impl Session<'_> {
             none => none.insert(client.connect()?),
         };
         let peer = Peer::of(stream).map_err(broken)?;
+        let _call = Call::begin(client, self.number, stream).map_err(broken)?;
         let timeout = client.options.silence_timeout;
         stream.set_read_timeout(Some(timeout)).map_err(broken)?;
         stream.set_write_timeout(Some(timeout)).map_err(broken)?;
@@ -275,6 +315,42 @@ impl Session<'_> {
     }
 }
 
+/// A call under way, which [`Client::stop`] may break off.
+struct Call<'client> {
+    client: &'client Client,
+    number: u64,
+}
+
+impl<'client> Call<'client> {
+    fn begin(client: &'client Client, number: u64, stream: &UnixStream) -> io::Result<Self> {
+        let stream = stream.try_clone()?;
+        lock(&client.connections.open).calls.push((number, stream));
+        Ok(Call { client, number })
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let mut open = lock(&self.client.connections.open);
+        open.calls.retain(|(number, _)| *number != self.number);
+    }
+}
+
+fn body_of(id: &str, task: &Task) -> Result<Vec<u8>, ClientError> {
+    let request = Request {
+        id: id.to_owned(),
+        task: task.clone(),
+    };
+    let body = request
+        .to_body()
+        .map_err(|error| ClientError::Invalid(error.to_string()))?;
+    if body.len() > frame::BODY_MAX {
+        let text = format!("{} bytes, the maximum is {}", body.len(), frame::BODY_MAX);
+        return Err(ClientError::Invalid(text));
+    }
+    Ok(body)
+}
+
 /// The outcome that `answer` is; `None` for progress. The outer error is of the connection, the inner one
 /// the worker's answer.
 fn judge(
@@ -296,7 +372,8 @@ fn judge(
             let message = response
                 .error
                 .unwrap_or_else(|| "without a reason".to_owned());
-            Some(Err(ClientError::Refused { message }))
+            let cause = response.cause;
+            Some(Err(ClientError::Refused { message, cause }))
         }
         Status::Progress => {
             if let Ok(progress) = serde_json::from_value(response.data) {
@@ -309,7 +386,7 @@ fn judge(
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        *lock(&self.client.connections.open) -= 1;
+        lock(&self.client.connections.open).count -= 1;
         self.client.connections.changed.notify_one();
     }
 }

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::message::Cause;
+
 /// Why a call failed, after all tries.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,6 +34,8 @@ pub enum ClientError {
     Refused {
         /// The worker's own words.
         message: String,
+        /// What it lies in, where the worker says so; the original's does not.
+        cause: Option<Cause>,
     },
     /// What came from the socket is no answer to the request.
     #[error("read the ML worker's answer: {0}")]

@@ -17,7 +17,9 @@ mod error;
 pub mod frame;
 pub mod message;
 mod peer;
+mod socket;
 mod start;
 
 pub use client::{CONNECTIONS_MAX, Client, ClientOptions, Session, TRIES_MAX};
 pub use error::ClientError;
+pub use socket::usual_socket;

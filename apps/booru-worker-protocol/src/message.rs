@@ -290,6 +290,20 @@ pub enum Status {
     Progress,
 }
 
+/// What a failure lies in. New: an image that can't be read says nothing of the next one, and a model
+/// that can't be loaded says all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Cause {
+    /// The image: missing, damaged, of an unknown kind, above the limits.
+    Image,
+    /// The file that was to be written.
+    Output,
+    /// The model, its sidecar, or what is to run it.
+    Model,
+}
+
 /// One answer; a request gets any number with [`Status::Progress`] and one other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Response {
@@ -306,6 +320,9 @@ pub struct Response {
     /// The original's stack; always null here.
     #[serde(default)]
     pub traceback: Option<String>,
+    /// New: what a failure lies in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
 }
 
 impl Response {
@@ -319,6 +336,12 @@ impl Response {
     #[must_use]
     pub fn error(id: &str, message: String) -> Response {
         Response::new(id, Status::Error, Value::Object(Map::new()), Some(message))
+    }
+
+    /// The same, with what it lies in.
+    #[must_use]
+    pub fn with_cause(self, cause: Option<Cause>) -> Response {
+        Response { cause, ..self }
     }
 
     /// How far the work is.
@@ -335,6 +358,7 @@ impl Response {
             data,
             error,
             traceback: None,
+            cause: None,
         }
     }
 }

@@ -9,12 +9,16 @@ use anyhow::{Context, Result};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
 
+use crate::catalog::TagsHeld;
 use crate::command::images::{EditsArguments, FavouriteArguments, RateArguments, RelateArguments};
 use crate::command::pool::PoolArguments;
 use crate::command::rules::RulesArguments;
 use crate::command::tags::TagsArguments;
+use crate::ingest::IngestArguments;
+use crate::ml;
 use crate::search::PAGE_IMAGES_MAX;
-use crate::store::{Access, StoreOptions};
+use crate::similarity::{By, Kind, Method, SimilarityArguments};
+use crate::store::{Access, StoreOptions, is_address};
 
 /// An image board whose memory is its data.
 #[derive(Debug, Parser)]
@@ -26,10 +30,21 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a new board: a folder with an empty database.
+    /// Make a new board: a folder with an empty database, or the tables in an empty one of PostgreSQL.
     Create {
-        /// The folder.
+        /// The folder, or an address postgres://USER@HOST/DATABASE.
         board: PathBuf,
+    },
+    /// Copy a whole board, from SQLite to PostgreSQL or back. It is compared row by row; all of it is
+    /// copied or nothing.
+    Copy {
+        /// The folder of a board, its database, or an address.
+        from: PathBuf,
+        /// A folder where no board is yet, or the address of an empty database.
+        to: PathBuf,
+        /// How long to wait for another program that holds the database, in seconds.
+        #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+        patience: u64,
     },
     /// Tell the images that match a query, newest first.
     ///
@@ -91,6 +106,90 @@ pub enum Command {
         #[command(flatten)]
         form: FormArguments,
     },
+    /// Serve a board to browsers until it is told to end.
+    Serve(crate::web::ServeArguments),
+    /// Set the password of a board that is served, asked for or read from the first line of the input.
+    Passwd {
+        /// The folder of the board.
+        board: PathBuf,
+        /// Take the password away.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Tell the images that are most like one.
+    Similar {
+        #[command(flatten)]
+        board: BoardArguments,
+        /// Its id, or the path of its file in the folder of images.
+        image: String,
+        /// In what way they are to be alike.
+        #[arg(long, value_enum, default_value_t = By::Blend)]
+        by: By,
+        /// How many, at most 1,000.
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        #[command(flatten)]
+        similarity: SimilarityArguments,
+        #[command(flatten)]
+        form: FormArguments,
+    },
+    /// Tell of embeddings, or make the file by which they are searched anew.
+    Embeddings {
+        #[command(flatten)]
+        board: BoardArguments,
+        act: EmbeddingsAct,
+        #[command(flatten)]
+        similarity: SimilarityArguments,
+        #[command(flatten)]
+        form: FormArguments,
+    },
+    /// Take in files, and those below folders: hash them, make small pictures, put them in place.
+    ///
+    /// Files are copied; what can't be taken in is set aside and told. Tags come from files beside a picture:
+    /// `name.ext.txt`, and `name.ext.json` as gallery-dl writes it. Exit codes: 0 done, 1 something was set
+    /// aside, 2 it could not be done.
+    Import {
+        #[command(flatten)]
+        board: BoardArguments,
+        /// Files and folders.
+        #[arg(required_unless_present = "list_set_aside")]
+        paths: Vec<PathBuf>,
+        /// Files go from where they are once they are stored; so do duplicates whose stored file is whole.
+        #[arg(long = "move")]
+        moves: bool,
+        /// Tell which files were set aside, and why.
+        #[arg(long)]
+        list_set_aside: bool,
+        #[command(flatten)]
+        ingest: IngestArguments,
+        #[command(flatten)]
+        form: FormArguments,
+    },
+    /// Take in what is put into the folder for new files, until it is told to end.
+    Watch {
+        #[command(flatten)]
+        board: BoardArguments,
+        #[command(flatten)]
+        ingest: IngestArguments,
+    },
+    /// Delete images that match a query; their files go to the folder `trash`.
+    #[command(disable_help_flag = true)]
+    Delete {
+        #[command(flatten)]
+        board: BoardArguments,
+        #[arg(allow_hyphen_values = true, required_unless_present = "id")]
+        query: Option<String>,
+        /// By id instead.
+        #[arg(long, value_delimiter = ',', conflicts_with = "query")]
+        id: Vec<u32>,
+        /// Delete the files too.
+        #[arg(long)]
+        permanently: bool,
+        #[command(flatten)]
+        ingest: IngestArguments,
+        #[command(flatten)]
+        help: HelpArguments,
+    },
     /// Change tags and who has them.
     Tag {
         #[command(flatten)]
@@ -117,6 +216,8 @@ pub enum Command {
     Relate(RelateArguments),
     /// Tell the edits by hand of an image, or take the last one back.
     Edits(EditsArguments),
+    #[command(flatten)]
+    Ml(ml::arguments::Command),
 }
 
 #[derive(Debug, Subcommand)]
@@ -187,13 +288,27 @@ pub enum TagCommand {
     ApplyRules,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EmbeddingsAct {
+    /// How many there are, and of which images.
+    Status,
+    /// Read all of them anew; then the same.
+    Build,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct BoardArguments {
-    /// The folder of a board, or its database.
+    /// The folder of a board, its database, or an address postgres://USER@HOST/DATABASE.
     pub board: PathBuf,
     /// Of SQLite's page cache.
     #[arg(long, env = "DB_CACHE_SIZE_MB", value_name = "MIB")]
     pub db_cache_size_mb: Option<u64>,
+    /// Hold who has which tag by ids; `false` by names, to see what ids save.
+    #[arg(long, env = "TAG_ID_CACHE_ENABLED", value_name = "BOOL", value_parser = parse_switch)]
+    pub tag_id_cache_enabled: Option<bool>,
+    /// Of tags held by name: each name once; `false` at each image.
+    #[arg(long, env = "STRING_INTERNING_ENABLED", value_name = "BOOL", value_parser = parse_switch)]
+    pub string_interning_enabled: Option<bool>,
     /// How long to wait for another program that holds the database, in seconds.
     #[arg(long, default_value_t = 5, value_name = "SECONDS")]
     pub patience: u64,
@@ -219,17 +334,55 @@ pub struct FormArguments {
 #[serde(deny_unknown_fields)]
 pub struct File {
     db_cache_size_mb: Option<u64>,
+    tag_id_cache_enabled: Option<bool>,
+    string_interning_enabled: Option<bool>,
     images_per_page: Option<usize>,
+    pub(crate) host: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) behind_proxy: Option<bool>,
+    pub(crate) public_read: Option<bool>,
+    pub(crate) app_name: Option<String>,
+    pub(crate) image_directory: Option<PathBuf>,
+    pub(crate) thumb_dir: Option<PathBuf>,
+    pub(crate) upscaled_images_dir: Option<PathBuf>,
+    pub(crate) ingest_directory: Option<PathBuf>,
+    pub(crate) enable_semantic_similarity: Option<bool>,
+    pub(crate) similarity_vectors: Option<Kind>,
+    pub(crate) similarity_memory_mb: Option<u64>,
+    pub(crate) similarity_threads: Option<usize>,
+    pub(crate) faiss_idle_timeout: Option<u64>,
+    pub(crate) similarity_method: Option<Method>,
+    pub(crate) asymmetric_alpha: Option<f64>,
+    pub(crate) use_extended_similarity: Option<bool>,
+    pub(crate) similarity_cache_enabled: Option<bool>,
+    pub(crate) similarity_cache_size: Option<usize>,
+    #[serde(skip)]
+    pub ml: ml::settings::FileSettings,
+    pub(crate) trash_directory: Option<PathBuf>,
+    pub(crate) max_workers: Option<i64>,
+    pub(crate) ingest_memory_mb: Option<u64>,
+    pub(crate) thumb_size: Option<u32>,
+    pub(crate) thumb_quality: Option<f32>,
+    pub(crate) phash_size: Option<u32>,
+    pub(crate) booru_priority: Option<Vec<String>>,
+    pub(crate) use_merged_sources_by_default: Option<bool>,
+    pub(crate) apply_implications_on_ingest: Option<bool>,
+    pub(crate) monitor_interval: Option<u64>,
 }
 
 /// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.
-const CACHE_MIB: u64 = 4;
+pub(crate) const CACHE_MIB: u64 = 4;
 const IMAGES_PER_PAGE: usize = 150;
 
 impl File {
     /// # Errors
     /// A file that can't be read or has something else in it.
     pub fn read(board: &Path) -> Result<File> {
+        // An address has no folder.
+        if is_address(board) {
+            return Ok(File::default());
+        }
         let folder = match board.is_dir() {
             true => board,
             false => board.parent().unwrap_or(board),
@@ -242,8 +395,11 @@ impl File {
             }
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
         };
-        let file: File =
-            toml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
+        let reading = || format!("read {}", path.display());
+        let mut table: toml::Table = toml::from_str(&text).with_context(reading)?;
+        let ml = ml::settings::FileSettings::take(&mut table);
+        let file: File = table.try_into().with_context(reading)?;
+        let file = File { ml, ..file };
         if let Some(images) = file.images_per_page {
             check_per_page(images).with_context(|| format!("read {}", path.display()))?;
         }
@@ -269,6 +425,20 @@ impl BoardArguments {
 
     /// # Errors
     /// As [`File::read`] says.
+    pub fn tags_held(&self) -> Result<TagsHeld> {
+        let file = File::read(&self.board)?;
+        let is_on = |flag: Option<bool>, file: Option<bool>| flag.or(file).unwrap_or(true);
+        let interned = is_on(self.string_interning_enabled, file.string_interning_enabled);
+        Ok(
+            match is_on(self.tag_id_cache_enabled, file.tag_id_cache_enabled) {
+                true => TagsHeld::Ids,
+                false => TagsHeld::Names { interned },
+            },
+        )
+    }
+
+    /// # Errors
+    /// As [`File::read`] says.
     pub fn images_per_page(&self, flag: Option<usize>) -> Result<usize> {
         let file = File::read(&self.board)?;
         Ok(flag.or(file.images_per_page).unwrap_or(IMAGES_PER_PAGE))
@@ -282,7 +452,16 @@ fn check_per_page(images: usize) -> Result<()> {
     anyhow::bail!("a page has 1 to {PAGE_IMAGES_MAX} images, not {images}")
 }
 
-fn parse_per_page(text: &str) -> Result<usize> {
+/// Switches as the original reads them, and their opposites.
+pub(crate) fn parse_switch(text: &str) -> Result<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        _ => anyhow::bail!("{text:?} is neither true nor false"),
+    }
+}
+
+pub(crate) fn parse_per_page(text: &str) -> Result<usize> {
     let images = text.parse()?;
     check_per_page(images)?;
     Ok(images)

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::board::Board;
 use crate::edit::Delta;
+use crate::missing;
 use crate::store::{Row, Store};
 
 /// Edits of one image that are told at most.
@@ -40,7 +41,7 @@ impl Board {
     /// An image that is not there; what the database says.
     pub fn hand_edits(&self, image: u32) -> Result<Vec<HandEdit>> {
         if self.catalog().images.of_id(image).is_none() {
-            bail!("there is no image {image}");
+            missing!("there is no image {image}");
         }
         let mut edits = newest_first(&self.store, image, HAND_EDITS_MAX)?;
         edits.reverse();

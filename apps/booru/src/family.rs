@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::board::Board;
+use crate::missing;
 use crate::relations::Role;
 use crate::store::Value;
 
@@ -52,7 +53,7 @@ impl Board {
     /// An image that is not there; what the database says.
     pub fn family(&self, image: u32) -> Result<Family> {
         if self.catalog().images.of_id(image).is_none() {
-            bail!("there is no image {image}");
+            missing!("there is no image {image}");
         }
         let mut found = Found::new();
         for relation in self.relations(image)? {

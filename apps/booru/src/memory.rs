@@ -8,6 +8,8 @@ use plimsoll::ledger;
 use serde::Serialize;
 
 use crate::catalog::Catalog;
+use crate::similarity::SimilarityStatus;
+use crate::store::sqlite;
 
 /// All figures in bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -57,14 +59,31 @@ impl Memory {
         Ok(Memory {
             components,
             tags_bytes,
-            // SAFETY: it takes nothing and reads one counter under SQLite's lock.
-            sqlite_bytes: unsafe { rusqlite::ffi::sqlite3_memory_used() } as u64,
+            sqlite_bytes: sqlite::memory_used(),
             ledger: ledger.collect(),
             rss_bytes: figure("VmRSS:")?,
             anonymous_bytes: figure("RssAnon:")?,
             file_bytes: figure("RssFile:")?,
             rss_peak_bytes: figure("VmHWM:")?,
         })
+    }
+}
+
+impl Memory {
+    /// Puts in what similarity holds now.
+    pub fn add_similarity(&mut self, status: &SimilarityStatus) {
+        let vectors = status
+            .semantic
+            .as_ref()
+            .map_or(0, |semantic| semantic.held_bytes);
+        let parts = [
+            ("similarity: vectors", vectors),
+            ("similarity: weights of tags", status.tags_held_bytes),
+        ];
+        self.components.extend(parts.map(|(name, bytes)| Component {
+            name: name.to_owned(),
+            bytes,
+        }));
     }
 }
 

@@ -1,9 +1,10 @@
 //! Pools as they are shown: which there are, what is in one, and in which an image is.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::board::Board;
+use crate::missing;
 use crate::store::{Row, Schema};
 
 /// Pools or images of one answer at most.
@@ -96,7 +97,7 @@ impl Board {
         }
         match text.parse() {
             Ok(id) => Ok(self.pool(id)?.id),
-            Err(_) => bail!("there is no pool {text:?}"),
+            Err(_) => missing!("there is no pool {text:?}"),
         }
     }
 
@@ -131,7 +132,7 @@ impl Board {
     /// An image that is not there; what the database says.
     pub fn pools_of(&self, image: u32) -> Result<Vec<PoolInfo>> {
         if self.catalog().images.of_id(image).is_none() {
-            bail!("there is no image {image}");
+            missing!("there is no image {image}");
         }
         let mut pools = Vec::new();
         if self.has_pools() {

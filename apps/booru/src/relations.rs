@@ -2,10 +2,11 @@
 
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::board::Board;
+use crate::{missing, refuse};
 
 /// Relations of one image that are told at most.
 pub const RELATIONS_MAX: usize = 1000;
@@ -56,7 +57,7 @@ impl FromStr for RelationKind {
             Some(kind) => Ok(kind),
             None => {
                 let names: Vec<&str> = known.map(RelationKind::name).collect();
-                bail!("{text:?} is no relation: {} are", names.join(", "))
+                refuse!("{text:?} is no relation: {} are", names.join(", "))
             }
         }
     }
@@ -89,7 +90,7 @@ impl Board {
     /// An image that is not there; what the database says.
     pub fn relations(&self, image: u32) -> Result<Vec<Relation>> {
         if self.catalog().images.of_id(image).is_none() {
-            bail!("there is no image {image}");
+            missing!("there is no image {image}");
         }
         let mut relations = Vec::new();
         if !self.store.schema.has_table("image_relations") {

@@ -24,6 +24,22 @@ pub struct Tensor {
     pub data: Vec<f32>,
 }
 
+impl Tensor {
+    /// `tensors` of one shape, one behind the other on the first axis. O(bytes).
+    #[must_use]
+    pub fn stacked(tensors: &[Tensor]) -> Tensor {
+        let mut shape = tensors.first().map_or(Vec::new(), |one| one.shape.clone());
+        if let Some(axis) = shape.first_mut() {
+            *axis = tensors.iter().map(|one| one.shape[0]).sum();
+        }
+        let mut data = Vec::with_capacity(tensors.iter().map(|one| one.data.len()).sum());
+        for one in tensors {
+            data.extend_from_slice(&one.data);
+        }
+        Tensor { shape, data }
+    }
+}
+
 /// A loaded model of one input and one or more outputs, all of f32.
 pub trait Model: Send {
     /// Lengths of the input's axes; `None` for those that it leaves open.

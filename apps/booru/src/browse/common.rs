@@ -1,11 +1,12 @@
 //! Which tags images have in common.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::dictionary::TermId;
 use serde::Serialize;
 
 use super::list::TagRow;
 use crate::board::Board;
+use crate::missing;
 
 /// A tag, and on how many of the images it is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,7 +44,7 @@ impl Board {
         ids.sort_unstable();
         ids.dedup();
         if let Some(gone) = ids.iter().find(|id| catalog.images.of_id(**id).is_none()) {
-            bail!("there is no image {gone}");
+            missing!("there is no image {gone}");
         }
         let mut counts = vec![0_u32; catalog.tags.names().len() as usize];
         let mut met: Vec<TermId> = Vec::new();

@@ -45,18 +45,16 @@ impl Board {
         let mut detail = {
             let catalog = self.catalog();
             let term = catalog.tags.expect(name)?;
-            let images = catalog.postings.postings(term);
-            let samples = images.map(|images| {
-                let first = catalog
-                    .images
-                    .first_of(images, SortKey::Ingested, SAMPLES_MAX);
-                first.into_iter().map(|image| catalog.images.id(image))
-            });
+            let images = catalog.images_of(term);
+            let samples = catalog
+                .images
+                .first_of(&images, SortKey::Ingested, SAMPLES_MAX);
+            let samples = samples.into_iter().map(|image| catalog.images.id(image));
             TagDetail {
                 tag: TagRow::of(&catalog, term),
                 extended_category: None,
                 sources: Vec::new(),
-                samples: samples.into_iter().flatten().collect(),
+                samples: samples.collect(),
                 implied_by: Vec::new(),
                 implies: Vec::new(),
                 aliases: catalog.tags.aliases_of(term),

@@ -4,7 +4,7 @@
 
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::dictionary::TermId;
 use serde::Serialize;
 
@@ -12,6 +12,7 @@ use super::{LOW_USAGE_MAX, read_extended};
 use crate::board::Board;
 use crate::catalog::{Catalog, Kind};
 use crate::query::Category;
+use crate::refuse;
 
 /// Tags of one page at most.
 pub const TAG_PAGE_MAX: usize = 500;
@@ -66,7 +67,7 @@ fn find<T: Copy>(names: &[(&str, T)], text: &str, what: &str) -> Result<T> {
         Some((_, found)) => Ok(*found),
         None => {
             let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
-            bail!("{text:?} is no {what}: {} are", known.join(", "))
+            refuse!("{text:?} is no {what}: {} are", known.join(", "))
         }
     }
 }

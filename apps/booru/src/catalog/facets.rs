@@ -49,6 +49,14 @@ pub(crate) fn extension(path: &str) -> Option<String> {
     Some(extension.to_lowercase())
 }
 
+/// Puts an image into a set, or takes it out.
+pub(crate) fn set(images: &mut Postings, image: u32, is: bool) {
+    match is {
+        true => images.insert(image),
+        false => images.remove(image),
+    };
+}
+
 impl Facets {
     pub(crate) fn add_path(&mut self, image: u32, path: &str) {
         if let Some(extension) = extension(path) {
@@ -60,6 +68,20 @@ impl Facets {
                 }
             };
         }
+    }
+
+    pub(crate) fn add_source(&mut self, image: u32, name: &str) {
+        let name = name.to_lowercase();
+        self.sources.entry(name.into()).or_default().insert(image);
+    }
+
+    /// Takes an image out of every set. O(sets · log), and what it costs to take it out of those it is in.
+    pub(crate) fn remove(&mut self, image: u32) {
+        self.sets_mut()
+            .filter(|images| images.contains(image))
+            .for_each(|images| {
+                images.remove(image);
+            });
     }
 
     /// # Errors

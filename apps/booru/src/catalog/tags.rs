@@ -10,9 +10,10 @@ use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
 use plimsoll::dictionary::{Dictionary, DictionaryView, TermId};
-use plimsoll::postings::PostingsIndex;
 
+use super::Membership;
 use super::texts::Texts;
+use crate::missing;
 use crate::query::{Category, Pattern};
 
 /// Tags whose name or count has changed since the names were put in order, before they are put in order
@@ -156,7 +157,7 @@ impl Tags {
     }
 
     /// Puts the names in the order of their counts. O(n log n) and a second copy of the names meanwhile.
-    pub(crate) fn rank(&mut self, postings: &PostingsIndex) -> Result<()> {
+    pub(crate) fn rank(&mut self, postings: &Membership) -> Result<()> {
         self.names.rebuild();
         let mut ranked: Vec<u32> = (0..self.names.len()).collect();
         ranked.retain(|term| self.kinds[*term as usize] != Kind::Gone);
@@ -255,7 +256,7 @@ impl Tags {
     pub fn expect(&self, name: &str) -> Result<TermId> {
         match self.find_name(name) {
             Some(term) => Ok(term),
-            None => bail!("there is no tag {name:?}"),
+            None => missing!("there is no tag {name:?}"),
         }
     }
 

@@ -6,12 +6,13 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{category_of, open, say, say_json, shown};
+use super::{open, say, say_json, shown};
 use crate::board::Board;
 use crate::browse::{
     Browse, CommonTags, Overview, TAG_PAGE_MAX, TagDetail, TagFilter, TagOrder, TagPage, TagRow,
 };
 use crate::config::{BoardArguments, FormArguments, HelpArguments};
+use crate::edit::check_category;
 use crate::rules::Rule;
 use crate::store::Access;
 
@@ -82,7 +83,7 @@ pub(super) fn execute(arguments: TagsArguments) -> Result<()> {
                 filter,
                 order: sort,
                 search: &search,
-                category: category.as_deref().map(category_of).transpose()?,
+                category: category.as_deref().map(check_category).transpose()?,
                 hides_orphaned: hide_orphaned,
                 offset,
                 limit: limit.min(TAG_PAGE_MAX),

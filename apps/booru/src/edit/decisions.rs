@@ -3,12 +3,13 @@
 
 use std::cell::RefCell;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::Edit;
 use super::rules::{Rules, closure};
 use crate::board::Board;
 use crate::query::moment;
+use crate::refuse;
 use crate::rules::{
     AUTO_CONFIDENCE, AUTO_IMAGES, Active, Proposal, REJECTED, known_rules, proposal_of, proposals,
     read_featured,
@@ -53,7 +54,7 @@ impl Board {
         self.edit(|edit| {
             let (from, to) = (edit.expect(tag)?, edit.expect(implied)?);
             if from == to {
-                bail!("a tag can't imply itself");
+                refuse!("a tag can't imply itself");
             }
             let featured = read_featured(edit.store)?;
             let proposal = proposal_of(edit.catalog, &featured, from, to)?
@@ -113,7 +114,7 @@ impl Edit<'_> {
             Active::No => REJECTED,
         };
         if !has("status") && active == Active::No {
-            bail!(
+            refuse!(
                 "reject a rule: this database can't keep that, it lacks the column tag_implications.status; \
                  `booru tag unimply` takes a rule away"
             );

@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::{Delta, Edit};
 use crate::board::Board;
 use crate::deltas::{HandEdit, last_of};
 use crate::query::Category;
+use crate::refuse;
 
 impl Board {
     /// Takes back the last edit by hand of an image, by id, that no later one has cancelled: takes off
@@ -21,7 +22,7 @@ impl Board {
         self.edit(|edit| {
             let images = edit.images(&[image])?;
             let Some(last) = last_of(edit.store, image)? else {
-                bail!("image {image} has no edit by hand that could be taken back");
+                refuse!("image {image} has no edit by hand that could be taken back");
             };
             edit.undo(images[0], &last)?;
             undone.replace(Some(last));
@@ -39,7 +40,7 @@ impl Edit<'_> {
         let name = &last.tag;
         // By its own name alone: an alias is another tag's.
         let Some(term) = self.catalog.tags.term(name) else {
-            bail!("take back an edit of image {id}: tag {name:?} is gone since");
+            refuse!("take back an edit of image {id}: tag {name:?} is gone since");
         };
         let is_undone = match last.delta()? {
             Delta::Add => self.remove(image, term)?,
@@ -49,7 +50,7 @@ impl Edit<'_> {
             }
         };
         if !is_undone {
-            bail!(
+            refuse!(
                 "take back an edit of image {id}: it does not fit, somebody else has changed {name:?} there since"
             );
         }

@@ -4,18 +4,19 @@
 
 use anyhow::Result;
 use plimsoll::postings::Postings;
-use rusqlite::Transaction;
-use rusqlite::config::DbConfig;
 
 use crate::catalog::Catalog;
-use crate::store::{Explain, Store, TAG_COLUMNS};
+use crate::store::{Store, TAG_COLUMNS};
 
 /// Up to so many images are looked up by the words of their paths, for more the table is read once.
 const LOOKED_UP_MAX: u64 = 64;
 
+const KEEPING: &str = "keep the full-text table";
+const DELETE: &str = "DELETE FROM images_fts WHERE rowid = ?1";
+
 /// Who keeps the table as the images are.
 pub(super) enum Upkeep<'a> {
-    /// There is none, or other triggers are there, all of which run as usual.
+    /// There is none (PostgreSQL has none), or other triggers are there, all of which run as usual.
     Others,
     Ours(&'a Store),
 }
@@ -25,75 +26,84 @@ impl Upkeep<'_> {
         let known = |name: &String| name.starts_with("images_fts_");
         let is_ours =
             store.schema.has("images_fts", "filepath") && store.schema.triggers().iter().all(known);
-        if !is_ours {
-            return Ok(Upkeep::Others);
+        match is_ours && store.set_triggers(false)? {
+            true => Ok(Upkeep::Ours(store)),
+            false => Ok(Upkeep::Others),
         }
-        set_triggers(store, false)?;
-        Ok(Upkeep::Ours(store))
     }
 
-    /// Writes the rows of images that have changed anew, in place: two thirds of the work of deleting and
+    /// Writes the rows of images that have changed anew, in place: less than half the work of deleting and
     /// inserting them, as the trigger does. Rows are numbered as before, then; nobody asks for the numbers.
     ///
     /// 16 bytes for each row that is written.
-    pub(super) fn follow(
-        &self,
-        transaction: &Transaction<'_>,
-        catalog: &Catalog,
-        touched: &Postings,
-    ) -> Result<()> {
+    pub(super) fn follow(&self, catalog: &Catalog, touched: &Postings) -> Result<()> {
         let Upkeep::Ours(store) = self else {
             return Ok(());
-        };
-        let rows = match touched.len() <= LOOKED_UP_MAX {
-            true => rows_by_path(transaction, catalog, touched)?,
-            false => rows_by_reading(transaction, catalog, touched)?,
         };
         if columns(store).0.is_empty() {
             // It has paths alone, and these do not change.
             return Ok(());
         }
-        let failing = || "keep the full-text table".to_owned();
-        let (updated, deleted) = one_for_each(rows);
-        let mut delete = transaction
-            .prepare("DELETE FROM images_fts WHERE rowid = ?1")
-            .explain(failing)?;
-        for row in deleted {
-            delete.execute([row]).explain(failing)?;
+        let (updated, others) = one_for_each(rows_of(store, catalog, touched)?);
+        for row in others {
+            store.execute(KEEPING, DELETE, &[row.into()])?;
         }
-        let mut update = transaction
-            .prepare(&update_statement(store))
-            .explain(failing)?;
-        for Row { row, image } in &updated {
-            let id = catalog.images.id(*image);
-            update.execute((row, id)).explain(failing)?;
+        let update = update_statement(store);
+        for TextRow { row, image } in &updated {
+            let values = [(*row).into(), catalog.images.id(*image).into()];
+            store.execute(KEEPING, &update, &values)?;
         }
         if updated.len() as u64 == touched.len() {
             return Ok(());
         }
         let has_row: Postings = updated.iter().map(|row| row.image).collect();
-        let mut insert = transaction
-            .prepare(&insert_statement(store))
-            .explain(failing)?;
-        for image in touched.iter().filter(|image| !has_row.contains(*image)) {
-            insert
-                .execute([catalog.images.id(image)])
-                .explain(failing)?;
+        let lacking = touched.iter().filter(|image| !has_row.contains(*image));
+        self.write(lacking.map(|image| catalog.images.id(image)))
+    }
+
+    /// Takes out the rows of images that are there still.
+    pub(super) fn forget(&self, catalog: &Catalog, images: &Postings) -> Result<()> {
+        let Upkeep::Ours(store) = self else {
+            return Ok(());
+        };
+        for TextRow { row, .. } in rows_of(store, catalog, images)? {
+            store.execute(KEEPING, DELETE, &[row.into()])?;
+        }
+        Ok(())
+    }
+
+    /// Writes the rows of images, by id, that have none.
+    pub(super) fn write(&self, ids: impl IntoIterator<Item = u32>) -> Result<()> {
+        let Upkeep::Ours(store) = self else {
+            return Ok(());
+        };
+        let insert = insert_statement(store);
+        for id in ids {
+            store.execute(KEEPING, &insert, &[id.into()])?;
         }
         Ok(())
     }
 }
 
+impl Drop for Upkeep<'_> {
+    fn drop(&mut self) {
+        if let Upkeep::Ours(store) = self {
+            // It only sets a flag of the connection.
+            let _ = store.set_triggers(true);
+        }
+    }
+}
+
 /// A row of the table, and whose path it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Row {
+struct TextRow {
     row: i64,
     image: u32,
 }
 
 /// The last row of each image by rising number, since the table is flushed wherever that falls; and what
 /// else there is of them.
-fn one_for_each(mut rows: Vec<Row>) -> (Vec<Row>, Vec<i64>) {
+fn one_for_each(mut rows: Vec<TextRow>) -> (Vec<TextRow>, Vec<i64>) {
     rows.sort_unstable_by_key(|row| (row.image, std::cmp::Reverse(row.row)));
     let mut others = Vec::new();
     rows.dedup_by(|next, kept| {
@@ -106,22 +116,6 @@ fn one_for_each(mut rows: Vec<Row>) -> (Vec<Row>, Vec<i64>) {
     rows.sort_unstable();
     others.sort_unstable();
     (rows, others)
-}
-
-impl Drop for Upkeep<'_> {
-    fn drop(&mut self) {
-        if let Upkeep::Ours(store) = self {
-            // It only sets a flag of the connection.
-            let _ = set_triggers(store, true);
-        }
-    }
-}
-
-fn set_triggers(store: &Store, are_run: bool) -> Result<()> {
-    let setting = DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER;
-    let set = store.connection.set_db_config(setting, are_run);
-    set.explain(|| "turn triggers on or off".to_owned())?;
-    Ok(())
 }
 
 /// Columns with tags that the table has, and what the original's trigger puts there.
@@ -155,72 +149,58 @@ fn update_statement(store: &Store) -> String {
     )
 }
 
+fn rows_of(store: &Store, catalog: &Catalog, images: &Postings) -> Result<Vec<TextRow>> {
+    match images.len() {
+        0 => Ok(Vec::new()),
+        1..=LOOKED_UP_MAX => rows_by_path(store, catalog, images),
+        _ => rows_by_reading(store, catalog, images),
+    }
+}
+
 /// Rows whose path has the words of the image's path in this order, and is it.
-fn rows_by_path(
-    transaction: &Transaction<'_>,
-    catalog: &Catalog,
-    touched: &Postings,
-) -> Result<Vec<Row>> {
-    let failing = || "look for rows of the full-text table".to_owned();
-    let mut path = transaction
-        .prepare("SELECT filepath FROM images WHERE id = ?1")
-        .explain(failing)?;
+fn rows_by_path(store: &Store, catalog: &Catalog, touched: &Postings) -> Result<Vec<TextRow>> {
+    let what = "look for rows of the full-text table";
     let by_words = "SELECT rowid FROM images_fts WHERE images_fts MATCH ?1 AND filepath = ?2";
-    let mut by_words = transaction.prepare(by_words).explain(failing)?;
-    let mut by_reading = transaction
-        .prepare("SELECT rowid FROM images_fts WHERE filepath = ?1")
-        .explain(failing)?;
+    let by_reading = "SELECT rowid FROM images_fts WHERE filepath = ?1";
     let mut found = Vec::new();
     for image in touched {
-        let path: String = path
-            .query_row([catalog.images.id(image)], |row| row.get(0))
-            .explain(failing)?;
+        let sql = "SELECT filepath FROM images WHERE id = ?1";
+        let id = [catalog.images.id(image).into()];
+        let path = store.query_row(what, sql, &id, |row| row.text(0))?;
+        let path = path.flatten().unwrap_or_default();
         let words = format!("filepath : \"{}\"", path.replace('"', "\"\""));
         let before = found.len();
-        let mut rows = by_words.query((&words, &path)).explain(failing)?;
-        while let Some(row) = rows.next().explain(failing)? {
-            found.push(Row {
-                row: row.get(0)?,
-                image,
-            });
-        }
+        let values = [(&words).into(), (&path).into()];
+        let take = |found: &mut Vec<TextRow>, row: Option<i64>| {
+            found.extend(row.map(|row| TextRow { row, image }));
+        };
+        store.each_row(what, by_words, &values, |row| {
+            take(&mut found, row.integer(0)?);
+            Ok(())
+        })?;
         // There is none, or its path has no word.
         if found.len() == before {
-            let mut rows = by_reading.query([&path]).explain(failing)?;
-            while let Some(row) = rows.next().explain(failing)? {
-                found.push(Row {
-                    row: row.get(0)?,
-                    image,
-                });
-            }
+            store.each_row(what, by_reading, &[(&path).into()], |row| {
+                take(&mut found, row.integer(0)?);
+                Ok(())
+            })?;
         }
     }
     Ok(found)
 }
 
-fn rows_by_reading(
-    transaction: &Transaction<'_>,
-    catalog: &Catalog,
-    touched: &Postings,
-) -> Result<Vec<Row>> {
-    let failing = || "read the full-text table".to_owned();
+fn rows_by_reading(store: &Store, catalog: &Catalog, touched: &Postings) -> Result<Vec<TextRow>> {
     let sql = "SELECT text.rowid, images.id FROM images_fts AS text \
                JOIN images ON images.filepath = text.filepath";
-    let mut statement = transaction.prepare(sql).explain(failing)?;
-    let mut rows = statement.query([]).explain(failing)?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next().explain(failing)? {
-        let id: i64 = row.get(1)?;
-        let image = u32::try_from(id)
-            .ok()
-            .and_then(|id| catalog.images.of_id(id));
-        if let Some(image) = image.filter(|image| touched.contains(*image)) {
-            found.push(Row {
-                row: row.get(0)?,
-                image,
-            });
+    store.each_row("read the full-text table", sql, &[], |row| {
+        let image = row.id(1)?.and_then(|id| catalog.images.of_id(id));
+        let image = image.filter(|image| touched.contains(*image));
+        if let (Some(image), Some(row)) = (image, row.integer(0)?) {
+            found.push(TextRow { row, image });
         }
-    }
+        Ok(())
+    })?;
     Ok(found)
 }
 
@@ -230,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_last_row_of_each_image_is_kept_in_order() {
-        let row = |(row, image)| Row { row, image };
+        let row = |(row, image)| TextRow { row, image };
         let rows = [(9, 1), (2, 3), (4, 1), (5, 2), (7, 1)].map(row);
         let (kept, others) = one_for_each(rows.into());
         assert_eq!(kept, [(2, 3), (5, 2), (9, 1)].map(row));

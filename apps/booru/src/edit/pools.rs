@@ -8,6 +8,7 @@ use super::Edit;
 use crate::board::Board;
 use crate::catalog::{Change, PoolChange};
 use crate::store::{Row, Value};
+use crate::{missing, refuse};
 
 /// The longest name of a pool.
 pub const POOL_NAME_BYTES_MAX: usize = 255;
@@ -53,7 +54,7 @@ impl Board {
         self.edit(|edit| {
             edit.expect_pool(pool)?;
             if !edit.schema.has("pools", "description") {
-                bail!("this database has no descriptions of pools: it lacks the column pools.description");
+                refuse!("this database has no descriptions of pools: it lacks the column pools.description");
             }
             let sql = "UPDATE pools SET description = ?1 WHERE id = ?2";
             let values = [description.into(), pool.into()];
@@ -131,13 +132,13 @@ impl Board {
         self.edit(|edit| {
             edit.expect_pool(pool)?;
             if !edit.schema.has("pool_images", "sort_order") {
-                bail!("this database keeps no order of pools: it lacks the column pool_images.sort_order");
+                refuse!("this database keeps no order of pools: it lacks the column pool_images.sort_order");
             }
             let mut rest = edit.order_of_pool(pool)?;
             for image in images {
                 match rest.iter().position(|other| other == image) {
                     Some(place) => rest.remove(place),
-                    None => bail!("put image {image} in order: it is not in pool {pool}, or given twice"),
+                    None => refuse!("put image {image} in order: it is not in pool {pool}, or given twice"),
                 };
             }
             let order: Vec<u32> = images.iter().chain(&rest).copied().collect();
@@ -162,7 +163,7 @@ impl Edit<'_> {
                 .is_some();
         match is_there {
             true => Ok(()),
-            false => bail!("there is no pool {pool}"),
+            false => missing!("there is no pool {pool}"),
         }
     }
 
@@ -173,7 +174,7 @@ impl Edit<'_> {
             .store
             .query_row("look for a pool", sql, &[name.into()], read)?;
         match other.flatten().filter(|other| Some(*other) != own) {
-            Some(other) => bail!("there is a pool {name:?} already: it is pool {other}"),
+            Some(other) => refuse!("there is a pool {name:?} already: it is pool {other}"),
             None => Ok(()),
         }
     }
@@ -286,23 +287,23 @@ impl Edit<'_> {
 fn check_pool_name(name: &str) -> Result<&str> {
     let name = name.trim();
     if name.is_empty() {
-        bail!("a pool needs a name");
+        refuse!("a pool needs a name");
     }
     if name.len() > POOL_NAME_BYTES_MAX {
-        bail!(
+        refuse!(
             "name a pool: the name has {} bytes, and {POOL_NAME_BYTES_MAX} are the most",
             name.len()
         );
     }
     if name.chars().any(char::is_control) {
-        bail!("{name:?} is no name of a pool: it has control characters in it");
+        refuse!("{name:?} is no name of a pool: it has control characters in it");
     }
     Ok(name)
 }
 
 fn check_description(description: &str) -> Result<()> {
     if description.len() > POOL_DESCRIPTION_BYTES_MAX {
-        bail!(
+        refuse!(
             "describe a pool: the text has {} bytes, and {POOL_DESCRIPTION_BYTES_MAX} are the most",
             description.len()
         );

@@ -2,13 +2,14 @@
 
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::images::BY_HAND;
 use super::{Edit, Edited};
 use crate::board::Board;
 use crate::catalog::{Kind, RATING};
 use crate::query::Category;
+use crate::refuse;
 
 /// For whom an image is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +56,7 @@ impl FromStr for Rating {
             None => {
                 let known = Rating::ALL.map(Rating::name).join(", ");
                 let shown: String = text.chars().take(40).collect();
-                bail!("{shown:?} is no rating: {known} are")
+                refuse!("{shown:?} is no rating: {known} are")
             }
         }
     }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::postings::Postings;
 
 use super::columns::Words;
 use super::rules::{IMPLIED, closure};
 use super::{Edit, Edited};
 use crate::board::Board;
+use crate::refuse;
 
 /// Images, by number, that have a tag, by id, from a rule alone.
 type Implied = BTreeMap<u32, Postings>;
@@ -25,7 +26,7 @@ impl Board {
     pub fn reapply_rules(&mut self) -> Result<Edited> {
         self.edit(|edit| {
             if !edit.schema.has("image_tags", "source") {
-                bail!(
+                refuse!(
                     "apply the rules anew: this database does not say which tags come from rules, it lacks the \
                      column image_tags.source"
                 );
@@ -84,12 +85,12 @@ impl Edit<'_> {
         let (name, category) = (tags.name(term), tags.kind(term).category());
         let mut wanted = Postings::new();
         for source in sources.into_iter().flatten() {
-            wanted.extend(self.images_not_implied(*source, implied));
+            wanted.extend(&self.images_not_implied(*source, implied));
         }
-        let now = self.catalog.postings.postings(term);
+        let now = self.catalog.images_of(term);
         let lacking: Vec<u32> = wanted
             .iter()
-            .filter(|image| !now.is_some_and(|now| now.contains(*image)))
+            .filter(|image| !now.contains(*image))
             .collect();
         for image in implied.get(&tag).into_iter().flatten() {
             if !wanted.contains(image) && self.unlink(image, tag)? {
@@ -105,15 +106,13 @@ impl Edit<'_> {
     }
 
     /// Images that have a tag otherwise than by rules.
-    fn images_not_implied<'a>(
-        &'a self,
-        tag: u32,
-        implied: &'a Implied,
-    ) -> impl Iterator<Item = u32> + 'a {
-        let term = self.catalog.tags.term_of_id(tag);
-        let images = term.and_then(|term| self.catalog.postings.postings(term));
+    fn images_not_implied(&self, tag: u32, implied: &Implied) -> Postings {
+        let Some(term) = self.catalog.tags.term_of_id(tag) else {
+            return Postings::new();
+        };
+        let images = self.catalog.images_of(term);
         let by_rules = implied.get(&tag);
-        let images = images.into_iter().flatten();
-        images.filter(move |image| !by_rules.is_some_and(|by| by.contains(*image)))
+        let is_other = |image: &u32| !by_rules.is_some_and(|by| by.contains(*image));
+        images.iter().filter(is_other).collect()
     }
 }

@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::Edit;
 use crate::board::Board;
 use crate::query::moment;
 use crate::relations::RelationKind;
 use crate::store::Value;
+use crate::{missing, refuse};
 
 /// What stands in `image_relations.source` for relations by hand.
 const MANUAL: &str = "manual";
@@ -41,7 +42,7 @@ impl Board {
             let values = [first.into(), second.into(), kind.name().into()];
             let has_table = edit.schema.has_table("image_relations");
             if !has_table || edit.store.execute("take back a relation", sql, &values)? == 0 {
-                bail!("there is no relation {} of images {a} and {b}", kind.name());
+                missing!("there is no relation {} of images {a} and {b}", kind.name());
             }
             Ok(())
         })?;
@@ -53,12 +54,12 @@ impl Edit<'_> {
     pub(crate) fn relate(&self, kind: RelationKind, a: u32, b: u32, source: &str) -> Result<bool> {
         self.images(&[a, b])?;
         if a == b {
-            bail!("relate image {a}: it can't be related to itself");
+            refuse!("relate image {a}: it can't be related to itself");
         }
         let is_new_table = !self.schema.has_table("image_relations");
         self.ensure_table("image_relations")?;
         if kind == RelationKind::ParentChild && self.is_related(kind, b, a)? {
-            bail!("image {b} is the parent of {a} already: take that back first");
+            refuse!("image {b} is the parent of {a} already: take that back first");
         }
         let (first, second) = kind.ordered(a, b);
         if self.is_related(kind, first, second)? {

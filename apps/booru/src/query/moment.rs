@@ -56,6 +56,11 @@ pub(crate) fn text_of(second: i64) -> Option<String> {
     is_written.then(|| moment.format("%Y-%m-%dT%H:%M:%S").to_string())
 }
 
+/// As it stands in a column; `None` beyond the years 0 to 9999.
+pub(crate) fn column_of(second: i64) -> Option<String> {
+    text_of(second).map(|text| text.replacen('T', " ", 1))
+}
+
 /// The time now, as columns of the database have it: UTC, to the second.
 pub(crate) fn now_text() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);

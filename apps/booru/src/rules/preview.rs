@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::dictionary::TermId;
 use plimsoll::postings::Query;
 use serde::Serialize;
 
 use crate::board::Board;
 use crate::catalog::Catalog;
+use crate::refuse;
 use crate::store::{Store, Value};
 
 /// Tags of a chain that are followed at most.
@@ -52,7 +53,7 @@ impl Board {
         let catalog = self.catalog();
         let (tag, implied) = (catalog.tags.expect(tag)?, catalog.tags.expect(implied)?);
         if tag == implied {
-            bail!("a tag can't imply itself");
+            refuse!("a tag can't imply itself");
         }
         let links = chain(&self.store, &catalog, implied)?;
         let images = catalog.count_of(tag);
@@ -101,7 +102,11 @@ impl Board {
 
 pub(super) fn count_both(catalog: &Catalog, a: TermId, b: TermId) -> Result<u64> {
     let both = Query::All(vec![Query::Term(a), Query::Term(b)]);
-    Ok(catalog.postings.count(&both)?)
+    let mut count = 0;
+    catalog
+        .postings
+        .each_match(&catalog.tags, &both, |_| count += 1)?;
+    Ok(count)
 }
 
 /// Everything that a tag implies over active rules, the nearest first, each with the tag that implies it

@@ -330,7 +330,7 @@ impl Batch {
             if !is_implied_by_images(catalog, featured, implied) {
                 continue;
             }
-            for image in catalog.postings.postings(implied).into_iter().flatten() {
+            for image in catalog.images_of(implied).iter() {
                 for character in on_images.characters(image) {
                     let count = &mut counts[*character as usize];
                     if *count == 0 {
@@ -363,10 +363,10 @@ struct OnImages {
 
 impl OnImages {
     fn of(catalog: &Catalog, characters: &[TermId]) -> OnImages {
-        let images = |character: TermId| catalog.postings.postings(character).into_iter().flatten();
-        let mut starts = vec![0_u32; catalog.images.len() + 1];
+        let mut starts = vec![0_u32; catalog.images.numbers() + 1];
         for character in characters {
-            images(*character).for_each(|image| starts[image as usize] += 1);
+            let images = catalog.images_of(*character);
+            images.iter().for_each(|image| starts[image as usize] += 1);
         }
         // To where each one ends; putting characters in moves that to where it begins.
         let mut end = 0;
@@ -376,7 +376,7 @@ impl OnImages {
         }
         let mut held = vec![0; end as usize];
         for (place, character) in characters.iter().enumerate() {
-            for image in images(*character) {
+            for image in catalog.images_of(*character).iter() {
                 let start = &mut starts[image as usize];
                 *start -= 1;
                 held[*start as usize] = place as u32;

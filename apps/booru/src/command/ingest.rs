@@ -1,0 +1,154 @@
+//! Importing, watching and deleting, as commands.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::progress::Progress;
+use super::{open, say, say_json, shown};
+use crate::config::{BoardArguments, FormArguments};
+use crate::ingest::{
+    Event, Files, Ingest, IngestArguments, Mode, Outcome, Settings, Totals, Watcher, each_set_aside,
+};
+use crate::store::{self, Access, Store};
+
+/// Something was set aside.
+const SET_ASIDE: u8 = 1;
+
+fn ingest(board: &BoardArguments, arguments: &IngestArguments) -> Result<Ingest> {
+    let settings = Settings::of(board, arguments)?;
+    let writer = Arc::new(Mutex::new(open(board, Access::InPlace)?));
+    Ingest::open(settings, writer, Duration::from_secs(board.patience))
+}
+
+pub(super) fn import(
+    board: &BoardArguments,
+    arguments: &IngestArguments,
+    paths: &[PathBuf],
+    mode: Mode,
+    form: &FormArguments,
+) -> Result<ExitCode> {
+    let ingest = ingest(board, arguments)?;
+    let mut progress = Progress::new(ingest.count(paths)?);
+    let totals = ingest.import(paths, mode, &mut |event| {
+        if let Some(line) = line_of(event) {
+            progress.clear();
+            eprintln!("{line}");
+        }
+        progress.event(event);
+    })?;
+    progress.clear();
+    match form.json {
+        true => say_json(&totals)?,
+        false => say(&format!("{}\n", summary(&totals)))?,
+    }
+    Ok(match totals.set_aside + totals.still_aside {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(SET_ASIDE),
+    })
+}
+
+/// What a person should know of a file.
+fn line_of(event: &Event) -> Option<String> {
+    let path = shown(&event.path.to_string_lossy());
+    match &event.outcome {
+        Outcome::SetAside { reason } => Some(format!("set aside {path}: {}", shown(reason))),
+        Outcome::TakenIn {
+            note: Some(note), ..
+        } => Some(format!("{path}: {}", shown(note))),
+        Outcome::Restored { id } => {
+            Some(format!("{path} is the lost file of image {id}: put back"))
+        }
+        Outcome::Changed => Some(format!("{path} changed while it was read: left for later")),
+        _ => None,
+    }
+}
+
+fn summary(totals: &Totals) -> String {
+    let mut parts = vec![format!("{} taken in", totals.taken_in)];
+    let mut more = |count: u64, what: &str| {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    };
+    more(totals.duplicates, "duplicates");
+    more(totals.duplicates_removed, "of them removed");
+    more(totals.restored, "lost files put back");
+    more(totals.set_aside, "set aside");
+    more(totals.still_aside, "set aside before");
+    more(totals.changed, "changed meanwhile");
+    more(totals.stored, "stored already");
+    parts.join(", ")
+}
+
+pub(super) fn list_set_aside(board: &BoardArguments, form: &FormArguments) -> Result<()> {
+    let options = board.store_options(Access::ReadOnly)?;
+    let store = Store::open(&store::find(&board.board)?, options)?;
+    if form.json {
+        let mut all = Vec::new();
+        each_set_aside(&store, |one| {
+            all.push(one);
+            Ok(())
+        })?;
+        return say_json(&all);
+    }
+    each_set_aside(&store, |one| {
+        let (path, reason) = (shown(&one.path), shown(&one.reason));
+        say(&format!("{}  {path}: {reason}\n", one.at))
+    })
+}
+
+pub(super) fn watch(board: &BoardArguments, arguments: &IngestArguments) -> Result<()> {
+    let ingest = ingest(board, arguments)?;
+    let mut watcher = Watcher::new(&ingest)?;
+    eprintln!(
+        "watching {} and {}",
+        ingest.settings().ingest.display(),
+        ingest.settings().images.display()
+    );
+    watcher
+        .run(
+            // A kill at any time leaves nothing half done.
+            &|| false,
+            &mut |event| {
+                let path = shown(&event.path.to_string_lossy());
+                match (&event.outcome, line_of(event)) {
+                    (Outcome::TakenIn { id, .. }, _) => eprintln!("{path} is image {id}"),
+                    (_, Some(line)) => eprintln!("{line}"),
+                    _ => {}
+                }
+            },
+        )
+        .context("watch for new files")
+}
+
+pub(super) fn delete(
+    board: &BoardArguments,
+    arguments: &IngestArguments,
+    query: Option<&str>,
+    ids: &[u32],
+    files: Files,
+) -> Result<()> {
+    let settings = Settings::of(board, arguments)?;
+    let mut board = open(board, Access::InPlace)?;
+    let ids = match query {
+        Some(query) => board.all_matches(&query.parse()?)?,
+        None => ids.to_vec(),
+    };
+    let deleted = crate::ingest::delete(&mut board, &settings, &ids, files)?;
+    let what = match files {
+        Files::Trashed => "moved to the trash",
+        Files::Deleted => "deleted",
+    };
+    let mut line = format!(
+        "{} images deleted, {} files {what}",
+        deleted.images, deleted.files
+    );
+    if deleted.missing > 0 {
+        line.push_str(&format!(", {} were not there", deleted.missing));
+    }
+    say(&format!("{line}\n"))
+}

@@ -1,0 +1,184 @@
+//! Images go: the rows in one transaction that also writes down which files are to follow, then the files. After
+//! a kill the next start finds what was written down and does the rest.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use plimsoll::stream::{AtomicFile, CopyOptions, move_file};
+
+use super::name::thumbnail_path;
+use super::place::{has_row, lock, sync_folder};
+use super::settings::Settings;
+use crate::board::Board;
+
+/// What becomes of the files of deleted images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// They go to the trash, each with its tags beside it, so that importing it from there brings it back.
+    Trashed,
+    Deleted,
+}
+
+/// What was deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deleted {
+    pub images: u64,
+    pub files: u64,
+    /// Files of images that were not there.
+    pub missing: u64,
+}
+
+/// Files of deleted images with one name that the trash takes.
+const SAME_NAME_MAX: u32 = 1000;
+
+/// Images that are deleted in one transaction.
+const AT_ONCE: usize = 256;
+
+/// Deletes images, by id, with their files and small pictures.
+///
+/// # Errors
+/// An image that is not there; the database, and folders that can't be written. What is deleted by then stays so.
+pub fn delete(
+    board: &mut Board,
+    settings: &Settings,
+    ids: &[u32],
+    files: Files,
+) -> Result<Deleted> {
+    let making = || format!("make the folder {}", settings.images.display());
+    fs::create_dir_all(&settings.images).with_context(making)?;
+    let _lock = lock(&settings.images)?;
+    let mut deleted = Deleted::default();
+    for ids in ids.chunks(AT_ONCE) {
+        let edited = board.delete_images_with_files(ids, files == Files::Trashed)?;
+        deleted.images += edited.images;
+        finish(board, settings, &mut deleted)?;
+    }
+    Ok(deleted)
+}
+
+/// Does what a killed deletion has left to do.
+///
+/// # Errors
+/// As [`delete`].
+pub(super) fn finish_deletions(board: &mut Board, settings: &Settings) -> Result<()> {
+    if !board.store().schema.has_table("booru_deletions") {
+        return Ok(());
+    }
+    let _lock = lock(&settings.images)?;
+    finish(board, settings, &mut Deleted::default())
+}
+
+/// A file that is to follow its row.
+struct Noted {
+    path: String,
+    is_trashed: bool,
+    tags: String,
+}
+
+fn finish(board: &mut Board, settings: &Settings, deleted: &mut Deleted) -> Result<()> {
+    while let Some(noted) = next(board)? {
+        // An image that came since may have the place.
+        if !has_row(board, &noted.path)? {
+            match remove(settings, &noted)? {
+                true => deleted.files += 1,
+                false => deleted.missing += 1,
+            }
+        }
+        let sql = "DELETE FROM booru_deletions WHERE path = ?1";
+        let path = noted.path.as_str().into();
+        board
+            .store()
+            .execute("forget a file that is deleted", sql, &[path])?;
+    }
+    Ok(())
+}
+
+fn next(board: &Board) -> Result<Option<Noted>> {
+    let sql = "SELECT path, is_trashed, tags FROM booru_deletions ORDER BY path LIMIT 1";
+    let what = "look for files that are to be deleted";
+    board.store().query_row(what, sql, &[], |row| {
+        Ok(Noted {
+            path: row.text(0)?.unwrap_or_default(),
+            is_trashed: row.integer(1)? != Some(0),
+            tags: row.text(2)?.unwrap_or_default(),
+        })
+    })
+}
+
+/// Whether the file was there.
+fn remove(settings: &Settings, noted: &Noted) -> Result<bool> {
+    if !is_below(&noted.path) {
+        bail!(
+            "delete the file {:?}: it is not below the folder of images",
+            noted.path
+        );
+    }
+    let file = settings.images.join(&noted.path);
+    let small = settings.thumbnails.join(thumbnail_path(&noted.path));
+    remove_if_there(&small)?;
+    if !file.symlink_metadata().is_ok_and(|found| found.is_file()) {
+        return Ok(false);
+    }
+    match noted.is_trashed {
+        true => trash(settings, noted, &file)?,
+        false => {
+            remove_if_there(&file)?;
+            sync_folder(file.parent().unwrap_or(&settings.images))?;
+        }
+    }
+    Ok(true)
+}
+
+/// A path of the database that leads nowhere else.
+fn is_below(path: &str) -> bool {
+    let mut parts = Path::new(path).components();
+    !path.is_empty() && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+}
+
+fn trash(settings: &Settings, noted: &Noted, file: &Path) -> Result<()> {
+    let target = free_name(&settings.trash.join(&noted.path))?;
+    let making = || format!("make the folder of {}", target.display());
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder).with_context(making)?;
+    }
+    if !noted.tags.is_empty() {
+        let mut name = target.as_os_str().to_owned();
+        name.push(".txt");
+        let mut tags = AtomicFile::create(PathBuf::from(name))?;
+        tags.write_all(noted.tags.as_bytes())
+            .with_context(|| format!("write the tags of {}", target.display()))?;
+        tags.commit()?;
+    }
+    move_file(file, &target, CopyOptions::default())?;
+    Ok(())
+}
+
+/// The path, or with a number behind the name where that is taken.
+fn free_name(path: &Path) -> Result<PathBuf> {
+    let is_free = |path: &PathBuf| path.symlink_metadata().is_err();
+    let numbered = |number: u32| {
+        let mut name = path.file_stem().unwrap_or_default().to_owned();
+        name.push(format!(".{number}"));
+        if let Some(ending) = path.extension() {
+            name.push(".");
+            name.push(ending);
+        }
+        path.with_file_name(name)
+    };
+    let mut names = std::iter::once(path.to_owned()).chain((1..SAME_NAME_MAX).map(numbered));
+    names.find(is_free).with_context(|| {
+        format!(
+            "move a file to the trash: {SAME_NAME_MAX} files there have the name {}; empty it",
+            path.display()
+        )
+    })
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done.with_context(|| format!("delete {}", path.display())),
+    }
+}

@@ -1,0 +1,476 @@
+//! What is to be done with images, in the table `booru_jobs`: a kill of the board loses none of it.
+//!
+//! A job is `queued`, `running`, `done` or `failed` (set aside, with its reason). It counts as a try from
+//! when it is taken; who is ended in an orderly way gives it back uncounted. One that was under way when a
+//! worker or a board died is tried again alone, so that what kills them is found out, and set aside after
+//! [`TRIES_MAX`] deaths. One image has at most one job of a kind.
+//!
+//! **Cost.** On disk some 100 bytes a job; of those that are done the last [`DONE_KEPT`] stay.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use crate::store::{Row, Store, Value};
+
+/// Deaths of a worker or a board in which a job was under way until it is set aside.
+pub const TRIES_MAX: u32 = 3;
+/// Jobs that are done and still told of.
+pub const DONE_KEPT: u32 = 1000;
+/// The longest reason that is kept; a worker's words may be long.
+const REASON_BYTES_MAX: usize = 2000;
+
+/// What is done with an image. First those that somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Upscale,
+    Tag,
+    Embed,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 3] = [Kind::Upscale, Kind::Tag, Kind::Embed];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Upscale => "upscale",
+            Kind::Tag => "tag",
+            Kind::Embed => "embed",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Kind> {
+        match Kind::ALL.into_iter().find(|kind| kind.name() == text) {
+            Some(kind) => Ok(kind),
+            None => bail!("{text:?} is no kind of job; there are upscale, tag and embed"),
+        }
+    }
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Queued,
+    Running,
+    Done,
+    /// Set aside.
+    Failed,
+}
+
+impl State {
+    const ALL: [State; 4] = [State::Queued, State::Running, State::Done, State::Failed];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Queued => "queued",
+            State::Running => "running",
+            State::Done => "done",
+            State::Failed => "failed",
+        }
+    }
+
+    fn of(text: &str) -> Option<State> {
+        State::ALL.into_iter().find(|state| state.name() == text)
+    }
+}
+
+/// One job.
+#[derive(Clone, Debug, Serialize)]
+pub struct Job {
+    pub id: u32,
+    pub kind: Kind,
+    pub image_id: u32,
+    /// Of the image, relative to the folder of images.
+    pub path: String,
+    pub state: State,
+    /// Times that it was taken and not given back.
+    pub tries: u32,
+    pub reason: Option<String>,
+    pub queued_at: String,
+    pub ended_at: Option<String>,
+}
+
+const COLUMNS: &str = "job.id, job.kind, job.image_id, image.filepath, job.state, job.tries, job.reason, \
+                       job.queued_at, job.ended_at FROM booru_jobs AS job \
+                       JOIN images AS image ON image.id = job.image_id";
+
+impl Job {
+    fn read(row: &Row<'_>) -> Result<Option<Job>> {
+        let (Some(id), Some(image_id)) = (row.id(0)?, row.id(2)?) else {
+            return Ok(None);
+        };
+        let text = |column| Ok::<_, anyhow::Error>(row.text(column)?.unwrap_or_default());
+        let (Ok(kind), Some(state)) = (text(1)?.parse(), State::of(&text(4)?)) else {
+            return Ok(None);
+        };
+        Ok(Some(Job {
+            id,
+            kind,
+            image_id,
+            path: text(3)?,
+            state,
+            tries: row
+                .integer(5)?
+                .and_then(|tries| u32::try_from(tries).ok())
+                .unwrap_or(0),
+            reason: row.text(6)?,
+            queued_at: text(7)?,
+            ended_at: row.text(8)?,
+        }))
+    }
+}
+
+/// What came of asking for work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Submitted {
+    pub queued: u64,
+    /// In the queue already.
+    pub already: u64,
+}
+
+/// Queues a job for each image, by id; one that ended before is done again. One transaction.
+///
+/// # Errors
+/// An image that is not there, and what the database says.
+pub fn submit(store: &Store, kind: Kind, images: &[u32]) -> Result<Submitted> {
+    let what = "queue work";
+    let now = now();
+    store.write(|| {
+        let sql = "SELECT COALESCE(MAX(id), 0) FROM booru_jobs";
+        let last = store.query_row(what, sql, &[], |row| row.integer(0))?.flatten();
+        let mut next = last.unwrap_or(0) + 1;
+        let mut submitted = Submitted::default();
+        for image in images {
+            let sql = "INSERT INTO booru_jobs (id, kind, image_id, state, tries, queued_at) \
+                       VALUES (?1, ?2, ?3, 'queued', 0, ?4) ON CONFLICT (kind, image_id) DO UPDATE SET \
+                       id = excluded.id, state = 'queued', tries = 0, reason = NULL, \
+                       queued_at = excluded.queued_at, ended_at = NULL \
+                       WHERE booru_jobs.state NOT IN ('queued', 'running')";
+            let values = [next.into(), kind.name().into(), (*image).into(), (&now).into()];
+            match store.execute(what, sql, &values)? {
+                0 => submitted.already += 1,
+                _ => submitted.queued += 1,
+            }
+            next += 1;
+        }
+        Ok(submitted)
+    })
+}
+
+/// Takes up to `limit` queued jobs of a kind, the oldest first, and counts a try of each. One that was
+/// under way at a death comes alone.
+///
+/// # Errors
+/// What the database says.
+pub fn take(store: &Store, kind: Kind, limit: usize) -> Result<Vec<Job>> {
+    let what = "take work from the queue";
+    store.write(|| {
+        let sql = format!(
+            "SELECT {COLUMNS} WHERE job.state = 'queued' AND job.kind = ?1 ORDER BY job.id LIMIT ?2"
+        );
+        let mut jobs: Vec<Job> = Vec::new();
+        let values = [kind.name().into(), Value::Integer(limit.max(1) as i64)];
+        store.each_row(what, &sql, &values, |row| {
+            jobs.extend(Job::read(row)?);
+            Ok(())
+        })?;
+        let together = jobs
+            .iter()
+            .position(|job| job.tries > 0)
+            .unwrap_or(jobs.len());
+        jobs.truncate(together.max(1));
+        for job in &mut jobs {
+            let sql = "UPDATE booru_jobs SET state = 'running', tries = tries + 1 WHERE id = ?1";
+            store.execute(what, sql, &[job.id.into()])?;
+            job.tries += 1;
+        }
+        Ok(jobs)
+    })
+}
+
+/// Whether a job that is given back counts as a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Something died of it, perhaps.
+    Counted,
+    /// Nothing was learnt of it.
+    None,
+}
+
+/// Puts jobs back.
+///
+/// # Errors
+/// What the database says.
+pub fn give_back(store: &Store, jobs: &[Job], blame: Blame) -> Result<()> {
+    let less = i64::from(blame == Blame::None);
+    store.write(|| {
+        for job in jobs {
+            let sql = "UPDATE booru_jobs SET state = 'queued', tries = tries - ?2 \
+                       WHERE id = ?1 AND state = 'running'";
+            store.execute(
+                "put work back into the queue",
+                sql,
+                &[job.id.into(), less.into()],
+            )?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes jobs out that somebody cancelled while they were under way.
+///
+/// # Errors
+/// What the database says.
+pub fn forget(store: &Store, jobs: &[Job]) -> Result<()> {
+    store.write(|| {
+        for job in jobs {
+            let sql = "DELETE FROM booru_jobs WHERE id = ?1 AND state = 'running'";
+            store.execute("take work out of the queue", sql, &[job.id.into()])?;
+        }
+        Ok(())
+    })
+}
+
+/// Writes down that a job is done. Within a transaction of the caller's, that which puts the result in.
+///
+/// # Errors
+/// What the database says.
+pub fn finish(store: &Store, job: u32) -> Result<()> {
+    let sql = "UPDATE booru_jobs SET state = 'done', reason = NULL, ended_at = ?2 WHERE id = ?1";
+    store.execute(
+        "write down what is done",
+        sql,
+        &[job.into(), (&now()).into()],
+    )?;
+    Ok(())
+}
+
+/// Sets jobs aside, each with its reason.
+///
+/// # Errors
+/// What the database says.
+pub fn set_aside(store: &Store, jobs: &[(u32, String)]) -> Result<()> {
+    let now = now();
+    store.write(|| {
+        for (job, reason) in jobs {
+            let sql =
+                "UPDATE booru_jobs SET state = 'failed', reason = ?2, ended_at = ?3 WHERE id = ?1";
+            let values = [(*job).into(), clipped(reason).into(), (&now).into()];
+            store.execute("set work aside", sql, &values)?;
+        }
+        Ok(())
+    })
+}
+
+fn clipped(reason: &str) -> &str {
+    let mut end = reason.len().min(REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}
+
+/// For whoever holds the [`Claim`]: what is `running` now is of a board that died. It is queued again, or
+/// set aside after [`TRIES_MAX`] of these.
+///
+/// # Errors
+/// What the database says.
+pub fn recover(store: &Store) -> Result<()> {
+    let what = "take up what was under way";
+    store.write(|| {
+        let sql = "UPDATE booru_jobs SET state = 'failed', ended_at = ?2, reason = ?3 \
+                   WHERE state = 'running' AND tries >= ?1";
+        let reason =
+            format!("the board or its worker died {TRIES_MAX} times while this was under way");
+        store.execute(
+            what,
+            sql,
+            &[TRIES_MAX.into(), (&now()).into(), (&reason).into()],
+        )?;
+        let sql = "UPDATE booru_jobs SET state = 'queued' WHERE state = 'running'";
+        store.execute(what, sql, &[])?;
+        Ok(())
+    })
+}
+
+/// Forgets jobs that are done, all but the last.
+///
+/// # Errors
+/// What the database says.
+pub fn prune(store: &Store) -> Result<()> {
+    let what = "forget what is long done";
+    let sql = "SELECT id FROM booru_jobs WHERE state = 'done' ORDER BY ended_at DESC, id DESC \
+               LIMIT 1 OFFSET ?1";
+    let last = store.query_row(what, sql, &[DONE_KEPT.into()], |row| row.id(0))?;
+    let Some(last) = last.flatten() else {
+        return Ok(());
+    };
+    let sql = "DELETE FROM booru_jobs WHERE state = 'done' AND ended_at <= \
+               (SELECT ended_at FROM booru_jobs WHERE id = ?1)";
+    store.write(|| store.execute(what, sql, &[last.into()]).map(|_| ()))
+}
+
+/// Takes queued jobs out, of one kind or all; how many. What runs goes on.
+///
+/// # Errors
+/// What the database says.
+pub fn cancel(store: &Store, kind: Option<Kind>) -> Result<u64> {
+    let sql = "DELETE FROM booru_jobs WHERE state = 'queued' AND (?1 IS NULL OR kind = ?1)";
+    let kind = kind.map(Kind::name);
+    store.write(|| store.execute("take work out of the queue", sql, &[kind.into()]))
+}
+
+/// Queues again what was set aside, of one kind or all; how many.
+///
+/// # Errors
+/// What the database says.
+pub fn retry(store: &Store, kind: Option<Kind>) -> Result<u64> {
+    let sql = "UPDATE booru_jobs SET state = 'queued', tries = 0, reason = NULL, ended_at = NULL \
+               WHERE state = 'failed' AND (?1 IS NULL OR kind = ?1)";
+    let kind = kind.map(Kind::name);
+    store.write(|| store.execute("queue again what was set aside", sql, &[kind.into()]))
+}
+
+/// How many jobs of one kind stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    pub queued: u64,
+    pub running: u64,
+    pub done: u64,
+    pub failed: u64,
+}
+
+impl Counts {
+    /// Jobs that have not ended.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.queued + self.running
+    }
+}
+
+/// # Errors
+/// What the database says.
+pub fn counts(store: &Store, kind: Kind) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let sql = "SELECT state, COUNT(*) FROM booru_jobs WHERE kind = ?1 GROUP BY state";
+    store.each_row("count the work", sql, &[kind.name().into()], |row| {
+        let count = row
+            .integer(1)?
+            .and_then(|count| u64::try_from(count).ok())
+            .unwrap_or(0);
+        match State::of(&row.text(0)?.unwrap_or_default()) {
+            Some(State::Queued) => counts.queued = count,
+            Some(State::Running) => counts.running = count,
+            Some(State::Done) => counts.done = count,
+            Some(State::Failed) => counts.failed = count,
+            None => {}
+        }
+        Ok(())
+    })?;
+    Ok(counts)
+}
+
+/// Whether anything is queued. O(log n).
+///
+/// # Errors
+/// What the database says.
+pub fn has_work(store: &Store) -> Result<bool> {
+    let sql = "SELECT 1 FROM booru_jobs WHERE state = 'queued' LIMIT 1";
+    let found = store.query_row("look for work", sql, &[], |_| Ok(()))?;
+    Ok(found.is_some())
+}
+
+/// Jobs in one state, of one kind or all, the last queued first.
+///
+/// # Errors
+/// What the database says.
+pub fn list(store: &Store, state: State, kind: Option<Kind>, limit: u32) -> Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    let sql = format!(
+        "SELECT {COLUMNS} WHERE job.state = ?1 AND (?2 IS NULL OR job.kind = ?2) \
+         ORDER BY job.id DESC LIMIT ?3"
+    );
+    let values = [
+        state.name().into(),
+        kind.map(Kind::name).into(),
+        limit.into(),
+    ];
+    store.each_row("list the work", &sql, &values, |row| {
+        jobs.extend(Job::read(row)?);
+        Ok(())
+    })?;
+    Ok(jobs)
+}
+
+/// The job of an image.
+///
+/// # Errors
+/// What the database says.
+pub fn find(store: &Store, kind: Kind, image: u32) -> Result<Option<Job>> {
+    let sql = format!("SELECT {COLUMNS} WHERE job.kind = ?1 AND job.image_id = ?2");
+    let found = store.query_row(
+        "look for work",
+        &sql,
+        &[kind.name().into(), image.into()],
+        Job::read,
+    )?;
+    Ok(found.flatten())
+}
+
+/// Who works off the queue of a board: one process at a time, by a lock beside the database that ends
+/// with the process.
+#[derive(Debug)]
+pub struct Claim {
+    _lock: File,
+}
+
+impl Claim {
+    /// `None` where another process has it.
+    ///
+    /// # Errors
+    /// A folder that can't be written.
+    pub fn take(database: &Path) -> Result<Option<Claim>> {
+        let mut path = database.as_os_str().to_owned();
+        path.push(".jobs.lock");
+        let path = Path::new(&path);
+        let claiming = || format!("claim the queue of work by {}", path.display());
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(false);
+        let lock = options.open(path).with_context(claiming)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(Claim { _lock: lock })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).with_context(claiming),
+        }
+    }
+}
+
+/// As the original writes times: UTC, to the second.
+pub(crate) fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs());
+    let moment = chrono::DateTime::from_timestamp(i64::try_from(seconds).unwrap_or(0), 0);
+    moment
+        .unwrap_or_default()
+        .format("%Y-%m-%d %H:%M:%S")
+        .to_string()
+}
