@@ -48,6 +48,9 @@ struct Arguments {
     /// Databases of image boards (booru); without any, one is made
     #[arg(long, value_name = "FILE")]
     board: Vec<PathBuf>,
+    /// How many files come onto an image board (ingest) [default: 1000]
+    #[arg(long, value_name = "COUNT")]
+    files: Option<usize>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -68,6 +71,7 @@ fn main() -> anyhow::Result<ExitCode> {
         vmas: arguments.vmas,
         gib: arguments.gib,
         boards: arguments.board,
+        files: arguments.files,
     };
     let chosen = if arguments.benchmarks.is_empty() {
         Benchmark::ALL.to_vec()

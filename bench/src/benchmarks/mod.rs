@@ -6,6 +6,7 @@ mod calls;
 mod copies;
 mod dictionary;
 mod footprint;
+mod ingest;
 mod ledger;
 mod postings;
 mod ps;
@@ -33,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) gib: Vec<usize>,
     /// Databases of image boards; one is made without any.
     pub(crate) boards: Vec<std::path::PathBuf>,
+    /// How many files come onto an image board.
+    pub(crate) files: Option<usize>,
 }
 
 impl Plan {
@@ -75,6 +78,8 @@ pub(crate) enum Benchmark {
     Calls,
     /// The image board, beside plain SQL over the same database
     Booru,
+    /// Files that come onto the image board, beside Pillow and imagehash
+    Ingest,
 }
 
 /// Does what this process was started for by a benchmark, if it was.
@@ -101,6 +106,7 @@ impl Benchmark {
         Benchmark::Batches,
         Benchmark::Calls,
         Benchmark::Booru,
+        Benchmark::Ingest,
     ];
 
     pub(crate) fn run(self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -119,6 +125,7 @@ impl Benchmark {
             Benchmark::Batches => batches::run(plan, report),
             Benchmark::Calls => calls::run(plan, report),
             Benchmark::Booru => booru::run(plan, report),
+            Benchmark::Ingest => ingest::run(plan, report),
         }
     }
 }
