@@ -130,7 +130,7 @@ impl Preview {
             .map(|place| u64::from(color_diff(place)))
             .sum();
         let raw: Vec<bool> = (0..PIXELS)
-            .map(|place| is_seen(place) && f32::from(color_diff(place)) / 255.0 >= CHANGE_MIN)
+            .map(|place| is_seen(place) && has_changed(self.colors[place], other.colors[place]))
             .collect();
         let changed = without_speckles(&raw);
         let changed_pixels = changed.iter().filter(|changed| **changed).count();
@@ -174,6 +174,13 @@ impl Preview {
         }
         regions
     }
+}
+
+/// As numpy subtracts parts of 255 in 32 bits: of a difference just at the limit, rounding tells.
+fn has_changed(a: [u8; 3], b: [u8; 3]) -> bool {
+    let part = |value: u8| f32::from(value) / 255.0;
+    let mut pairs = a.into_iter().zip(b);
+    pairs.any(|(a, b)| (part(a) - part(b)).abs() >= CHANGE_MIN)
 }
 
 #[derive(Default)]

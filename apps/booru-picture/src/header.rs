@@ -11,12 +11,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::gif::GifDecoder;
-use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{ImageDecoder, ImageFormat};
 
-use crate::{giffile, jpegfile, webpfile};
+use crate::{giffile, jpegfile, pngfile, webpfile};
 
 /// How much a file may ask for; a header claims what it likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +125,7 @@ pub(crate) fn open(path: &Path, limits: &Limits) -> Result<BufReader<File>> {
     Ok(BufReader::new(file))
 }
 
-/// Bytes from the start that tell the format and, of a PNG, what a pixel is made of.
+/// Bytes from the start that tell the format.
 const START_BYTES: u64 = 32;
 
 /// Reads from the start, and goes back to it.
@@ -136,7 +135,7 @@ pub(crate) fn look<R: Read + Seek>(file: &mut BufReader<R>, limits: &Limits) -> 
     let file_bytes = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(0))?;
     let header = match image::guess_format(&start) {
-        Ok(ImageFormat::Png) => look_at_png(&mut *file, &start, limits)?,
+        Ok(ImageFormat::Png) => pngfile::look(&mut *file)?,
         Ok(ImageFormat::Jpeg) => jpegfile::look(&mut *file)?,
         Ok(ImageFormat::WebP) => look_at_webp(&mut *file, file_bytes)?,
         Ok(ImageFormat::Gif) => look_at_gif(&mut *file)?,
@@ -157,46 +156,6 @@ pub(crate) fn look<R: Read + Seek>(file: &mut BufReader<R>, limits: &Limits) -> 
         bail!("reading {width} x {height} pixels takes {needed} bytes, the limit is {most}");
     }
     Ok(header)
-}
-
-/// What PNG's decompressor and the few rows it keeps take.
-const PNG_BYTES: u64 = 256 << 10;
-/// Where a PNG says what a pixel is made of.
-const PNG_COLOR_TYPE: usize = 25;
-
-fn look_at_png<R: Read + Seek>(
-    file: &mut BufReader<R>,
-    start: &[u8],
-    limits: &Limits,
-) -> Result<Header> {
-    let mut decoder = PngDecoder::with_limits(file, png_limits(limits))?;
-    let (width, height) = decoder.dimensions();
-    let stored_bytes = decoder.total_bytes();
-    // Grey becomes colours, 16 bits become 8, for which there is a second copy.
-    let color = decoder.color_type();
-    let is_final = matches!(color, image::ColorType::Rgb8 | image::ColorType::Rgba8);
-    let final_bytes = pixels(width, height) * if color.has_alpha() { 4 } else { 3 };
-    let memory_bytes = stored_bytes + if is_final { 0 } else { final_bytes } + PNG_BYTES;
-    let has_alpha_channel = matches!(start.get(PNG_COLOR_TYPE), Some(4 | 6));
-    let has_palette = start.get(PNG_COLOR_TYPE) == Some(&3);
-    Ok(Header {
-        format: Format::Png,
-        width,
-        height,
-        orientation: decoder.orientation().unwrap_or(Orientation::NoTransforms),
-        is_animated: decoder.is_apng()?,
-        memory_bytes,
-        is_color_keyed: color.has_alpha() && !has_alpha_channel && !has_palette,
-        has_print_colors: false,
-    })
-}
-
-pub(crate) fn png_limits(limits: &Limits) -> image::Limits {
-    let mut own = image::Limits::default();
-    own.max_image_width = Some(limits.side_max);
-    own.max_image_height = Some(limits.side_max);
-    own.max_alloc = Some(limits.memory_bytes_max);
-    own
 }
 
 fn look_at_webp<R: Read + Seek>(file: &mut BufReader<R>, file_bytes: u64) -> Result<Header> {

@@ -45,7 +45,7 @@ pub(crate) enum Ground {
     None,
 }
 
-/// The colours of row `y`, without a copy of the picture; RGB8 and RGBA8, which [`crate::read`] gives.
+/// The colours of row `y`, without a copy of the picture; RGB8 and RGBA8, which [`crate::read()`] gives.
 pub(crate) fn row_colors(
     image: &DynamicImage,
     y: u32,

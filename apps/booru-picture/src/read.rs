@@ -6,19 +6,18 @@
 //!
 //! **Cost.** 3 bytes a pixel (4 with transparency) once it is read, [`Header::memory_bytes`] while it is.
 
-use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use image::codecs::bmp::BmpDecoder;
 use image::codecs::gif::GifDecoder;
-use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
-use image::{ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageError, Rgb, Rgba};
+use image::{ColorType, DynamicImage, ImageBuffer, ImageDecoder, Rgb, Rgba};
 
-use crate::header::{self, Format, Header, Limits, png_limits};
-use crate::jpegfile;
+use crate::header::{self, Format, Header, Limits};
 use crate::pixels::Ground;
+use crate::{jpegfile, pngfile};
 
 /// What was read.
 #[derive(Debug)]
@@ -87,23 +86,20 @@ pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<Picture> {
 
 fn read_from<R: Read + Seek>(file: &mut BufReader<R>, limits: &Limits) -> Result<Picture> {
     let header = header::look(file, limits)?;
-    let (stored, is_truncated) = match header.format {
-        Format::Png => pixels(PngDecoder::with_limits(file, png_limits(limits))?)?,
+    let (color, pixels, is_truncated) = match header.format {
+        Format::Png => pngfile::stored_pixels(file)?,
         Format::Jpeg => {
             jpegfile::look(file)?;
             let is_truncated = !jpegfile::has_end(file)?;
             file.rewind()?;
             let pixels = jpegfile::rgb_pixels(file, header.has_print_colors)?;
-            let (width, height) = (header.width, header.height);
-            (
-                to_eight_bits(ColorType::Rgb8, width, height, pixels)?,
-                is_truncated,
-            )
+            (ColorType::Rgb8, pixels, is_truncated)
         }
-        Format::WebP => pixels(WebPDecoder::new(file)?)?,
-        Format::Gif => pixels(GifDecoder::new(file)?)?,
-        Format::Bmp => pixels(BmpDecoder::new(file)?)?,
+        Format::WebP => stored_pixels(WebPDecoder::new(file)?)?,
+        Format::Gif => stored_pixels(GifDecoder::new(file)?)?,
+        Format::Bmp => stored_pixels(BmpDecoder::new(file)?)?,
     };
+    let stored = to_colors(color, header.width, header.height, pixels)?;
     Ok(Picture {
         stored,
         header,
@@ -111,42 +107,19 @@ fn read_from<R: Read + Seek>(file: &mut BufReader<R>, limits: &Limits) -> Result
     })
 }
 
-/// And whether they end early.
-fn pixels(decoder: impl ImageDecoder) -> Result<(DynamicImage, bool)> {
-    let (width, height) = decoder.dimensions();
+/// Other formats can't be told from damaged ones where they end early.
+fn stored_pixels(decoder: impl ImageDecoder) -> Result<(ColorType, Vec<u8>, bool)> {
     let color = decoder.color_type();
     let mut pixels = vec![0; usize::try_from(decoder.total_bytes())?];
-    let is_truncated = match decoder.read_image(&mut pixels) {
-        Ok(()) => false,
-        Err(error) if is_early_end(&error) && pixels.iter().any(|byte| *byte != 0) => true,
-        Err(error) => return Err(error.into()),
-    };
-    Ok((to_eight_bits(color, width, height, pixels)?, is_truncated))
+    decoder.read_image(&mut pixels)?;
+    Ok((color, pixels, false))
 }
 
-fn is_early_end(error: &ImageError) -> bool {
-    matches!(error, ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof)
-}
-
-fn to_eight_bits(
-    color: ColorType,
-    width: u32,
-    height: u32,
-    mut pixels: Vec<u8>,
-) -> Result<DynamicImage> {
-    if matches!(
-        color,
-        ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16
-    ) {
-        keep_upper_halves(&mut pixels);
-    }
+fn to_colors(color: ColorType, width: u32, height: u32, pixels: Vec<u8>) -> Result<DynamicImage> {
     let pixels = match color {
-        ColorType::Rgb8 | ColorType::Rgba8 | ColorType::Rgb16 | ColorType::Rgba16 => pixels,
-        ColorType::L8 | ColorType::L16 => {
-            let colors = pixels.iter().flat_map(|grey| [*grey; 3]);
-            exactly(colors, pixels.len() * 3)
-        }
-        ColorType::La8 | ColorType::La16 => {
+        ColorType::Rgb8 | ColorType::Rgba8 => pixels,
+        ColorType::L8 => exactly(pixels.iter().flat_map(|grey| [*grey; 3]), pixels.len() * 3),
+        ColorType::La8 => {
             let pairs = pixels.chunks_exact(2);
             let colors = pairs.flat_map(|pair| [pair[0], pair[0], pair[0], pair[1]]);
             exactly(colors, pixels.len() * 2)
@@ -158,17 +131,6 @@ fn to_eight_bits(
         false => ImageBuffer::<Rgb<u8>, _>::from_raw(width, height, pixels).map(DynamicImage::from),
     };
     image.context("the decoder gives fewer pixels than it announces")
-}
-
-/// In place.
-fn keep_upper_halves(pixels: &mut Vec<u8>) {
-    let length = pixels.len() / 2;
-    for place in 0..length {
-        let value = u16::from_ne_bytes([pixels[2 * place], pixels[2 * place + 1]]);
-        pixels[place] = (value >> 8) as u8;
-    }
-    pixels.truncate(length);
-    pixels.shrink_to_fit();
 }
 
 fn exactly(bytes: impl Iterator<Item = u8>, length: usize) -> Vec<u8> {

@@ -27,7 +27,7 @@ impl Cosine {
     pub(crate) fn new(length: usize) -> Cosine {
         let mut radixes = Vec::new();
         let mut rest = length;
-        while rest % 4 == 0 {
+        while rest.is_multiple_of(4) {
             radixes.push(4);
             rest /= 4;
         }
@@ -115,7 +115,7 @@ fn by_four(inner: usize, outer: usize, from: &[f64], to: &mut [f64], twiddles: &
         (to[place(0, k, 0)], to[place(0, k, 2)]) = both(tr2, tr3);
         (to[place(0, k, 3)], to[place(0, k, 1)]) = both(tr1, tr4);
     }
-    if inner % 2 == 0 {
+    if inner.is_multiple_of(2) {
         for k in 0..outer {
             let (ti1, ti2) = both(source(0, 3, k), source(0, 1, k));
             let (tr2, tr1) = both(source(end, 0, k), source(end, 2, k));
@@ -154,7 +154,7 @@ fn by_two(inner: usize, outer: usize, from: &[f64], to: &mut [f64], twiddles: &[
     for k in 0..outer {
         (to[place(0, k, 0)], to[place(0, k, 1)]) = both(source(0, 0, k), source(end, 1, k));
     }
-    if inner % 2 == 0 {
+    if inner.is_multiple_of(2) {
         for k in 0..outer {
             to[place(end, k, 0)] = 2.0 * source(end, 0, k);
             to[place(end, k, 1)] = -2.0 * source(0, 1, k);

@@ -26,7 +26,7 @@ pub struct Input {
 /// Reads a file. O(pixels).
 ///
 /// # Errors
-/// As [`plimsoll_booru_picture::read`] says.
+/// As [`plimsoll_booru_picture::read()`] says.
 pub fn read(path: &Path) -> Result<Input> {
     let picture = plimsoll_booru_picture::read(path, &LIMITS)?;
     Ok(Input {

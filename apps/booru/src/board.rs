@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use anyhow::{Context, Result};
-use rusqlite::OptionalExtension;
 
 use crate::catalog::{Catalog, TagsHeld};
 use crate::query::Query;
 use crate::search::{self, Found, Page};
-use crate::store::{self, Access, Explain, Store, StoreOptions};
+use crate::store::{self, Access, Store, StoreOptions};
 use crate::suggest::{self, Group};
 
 /// An open board, of one thread at a time: its connection is. Its catalog is shared with its readers.
@@ -129,41 +128,35 @@ impl Board {
 
     pub(crate) fn id_of_md5(&self, sum: &[u8; 16]) -> Result<Option<u32>> {
         let text: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-        let reading = || format!("look for the image with MD5 {text}");
+        let what = format!("look for the image with MD5 {text}");
         let sql = "SELECT id FROM images WHERE md5 = ?1";
-        let mut statement = self.store.connection.prepare_cached(sql).explain(reading)?;
-        statement
-            .query_row([&text], |row| row.get(0))
-            .optional()
-            .explain(reading)
+        let found = self
+            .store
+            .query_row(&what, sql, &[(&text).into()], |row| row.id(0))?;
+        Ok(found.flatten())
     }
 
     /// Where the file of an image lies, relative to the folder of images.
     ///
     /// # Errors
-    /// An image that is not there, and what SQLite says.
+    /// An image that is not there, and what the database says.
     pub fn path_of(&self, id: u32) -> Result<String> {
-        let reading = || format!("read the path of image {id}");
+        let what = format!("read the path of image {id}");
         let sql = "SELECT filepath FROM images WHERE id = ?1";
-        let mut statement = self.store.connection.prepare_cached(sql).explain(reading)?;
-        statement.query_row([id], |row| row.get(0)).explain(reading)
+        let path = self
+            .store
+            .query_row(&what, sql, &[id.into()], |row| row.text(0))?;
+        path.flatten()
+            .with_context(|| format!("{what}: there is no such image"))
     }
 }
 
 /// Both in one transaction, so that they are of one moment.
 fn read_catalog(store: &Store, held: TagsHeld) -> Result<(Catalog, i64)> {
-    let reading = || format!("read {}", store.path().display());
-    let transaction = store.connection.unchecked_transaction().explain(reading)?;
-    let catalog = Catalog::load(store, held)?;
-    let data_version = store.data_version()?;
-    transaction.finish().explain(reading)?;
-    store
-        .connection
-        .release_memory()
-        .explain(reading)
-        .context("give back its page cache")?;
+    let read = store.read_at_once(|| Ok((Catalog::load(store, held)?, store.data_version()?)))?;
+    store.give_back()?;
     give_back();
-    Ok((catalog, data_version))
+    Ok(read)
 }
 
 /// What was only needed to read goes back to the system: glibc would keep it.

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::board::Board;
 use crate::config::{BoardArguments, Command, FormArguments, TagCommand};
 use crate::doctor::{Depth, Diagnosis, diagnose};
+use crate::duplicates;
 use crate::edit::{Edited, OldName};
 use crate::ingest::{Files, Mode};
 use crate::memory::{Component, Memory};
@@ -93,6 +94,10 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             };
             ingest::delete(&board, &ingest, query.as_deref(), &id, files)?;
         }
+        Command::Duplicates { board, act } => {
+            let path = board.board.clone();
+            duplicates::execute(&mut open(&board, act.access())?, &path, act)?;
+        }
         Command::Tag {
             board,
             read_only,
@@ -121,7 +126,7 @@ fn open(board: &BoardArguments, access: Access) -> Result<Board> {
 }
 
 /// Foreign text moves no terminal: control characters are shown as what they are.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let escape = |one: char| match one.is_control() {
         true => one.escape_default().collect::<Vec<_>>(),
         false => vec![one],
@@ -129,14 +134,14 @@ fn shown(text: &str) -> String {
     text.chars().flat_map(escape).collect()
 }
 
-fn say(text: &str) -> Result<()> {
+pub(crate) fn say(text: &str) -> Result<()> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         done => done.context("write the answer"),
     }
 }
 
-fn say_json(value: &impl Serialize) -> Result<()> {
+pub(crate) fn say_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).context("write the answer")?;
     say(&format!("{text}\n"))
 }
@@ -382,10 +387,17 @@ fn diagnosis_text(diagnosis: &Diagnosis) -> Result<String> {
         writeln!(text, "Tag structures in memory: {}", mib(bytes))?;
     }
     if let Some(deep) = &diagnosis.deep {
-        writeln!(text, "Problems of the file: {}", deep.problems.len())?;
-        deep.problems
-            .iter()
-            .try_for_each(|line| writeln!(text, "  {}", shown(line)))?;
+        match &deep.problems {
+            Some(problems) => {
+                writeln!(text, "Problems of the file: {}", problems.len())?;
+                let mut problems = problems.iter();
+                problems.try_for_each(|line| writeln!(text, "  {}", shown(line)))?;
+            }
+            None => writeln!(
+                text,
+                "Problems of the files: not known, this database can't be asked"
+            )?,
+        }
         if let (Some(lacking), Some(other)) =
             (deep.images_lacking_words, deep.images_with_other_words)
         {

@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
 
 use crate::catalog::TagsHeld;
+use crate::duplicates::DuplicatesCommand;
 use crate::ingest::IngestArguments;
 use crate::search::PAGE_IMAGES_MAX;
 use crate::store::{Access, StoreOptions};
@@ -135,6 +136,13 @@ pub enum Command {
         ingest: IngestArguments,
         #[command(flatten)]
         help: HelpArguments,
+    },
+    /// Find images that look alike, and say what they are to each other.
+    Duplicates {
+        #[command(flatten)]
+        board: BoardArguments,
+        #[command(subcommand)]
+        act: DuplicatesCommand,
     },
     /// Change tags and who has them.
     Tag {

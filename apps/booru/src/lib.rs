@@ -5,14 +5,22 @@
 //! [`query`] is text parsed without a database; [`search`] and [`suggest`] answer from the catalog alone.
 
 pub mod board;
+pub mod browse;
 pub mod catalog;
 pub mod command;
 pub mod config;
+pub mod deltas;
 pub mod doctor;
+pub mod duplicates;
 pub mod edit;
+pub mod family;
 pub mod ingest;
 pub mod memory;
+pub mod pools;
+pub mod post_ids;
 pub mod query;
+pub mod relations;
+pub mod rules;
 pub mod search;
 pub mod store;
 pub mod suggest;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, bail};
 use plimsoll::postings::Postings;
 
 /// Sets of images by what they have.
@@ -21,9 +22,21 @@ pub struct Facets {
 
 #[derive(Debug)]
 pub(crate) struct Pool {
+    /// Of the database.
+    pub(crate) id: i64,
     /// In lower case.
     pub(crate) name: Box<str>,
     pub(crate) images: Postings,
+}
+
+/// What an edit has done to a pool; images by number.
+#[derive(Debug)]
+pub(crate) enum PoolChange {
+    Created(String),
+    Renamed(String),
+    Deleted,
+    Added(Vec<u32>),
+    Removed(Vec<u32>),
 }
 
 /// The source that is none: what our own models said.
@@ -69,6 +82,34 @@ impl Facets {
             .for_each(|images| {
                 images.remove(image);
             });
+    }
+
+    /// # Errors
+    /// A pool that is not known.
+    pub(crate) fn change_pool(&mut self, id: i64, change: PoolChange) -> Result<()> {
+        if let PoolChange::Created(name) = change {
+            let name = name.to_lowercase().into();
+            let images = Postings::new();
+            self.pools.push(Pool { id, name, images });
+            return Ok(());
+        }
+        let place = self.pools.iter().position(|pool| pool.id == id);
+        let Some(place) = place else {
+            bail!("follow an edit: pool {id} is not known");
+        };
+        let pool = &mut self.pools[place];
+        match change {
+            PoolChange::Created(_) => {}
+            PoolChange::Renamed(name) => pool.name = name.to_lowercase().into(),
+            PoolChange::Deleted => {
+                self.pools.remove(place);
+            }
+            PoolChange::Added(images) => pool.images.extend(images),
+            PoolChange::Removed(images) => images.into_iter().for_each(|image| {
+                pool.images.remove(image);
+            }),
+        }
+        Ok(())
     }
 
     pub(crate) fn compact(&mut self) {

@@ -68,6 +68,9 @@ pub(crate) struct SortOrder {
 /// Orders that are asked for often enough to be held: walking one is some times faster than sorting.
 const HELD: [SortKey; 3] = [SortKey::Ingested, SortKey::Score, SortKey::Favourites];
 
+/// A set with more than one in so many images is met soon on a walk through all of them.
+const WALKED_SHARE: u64 = 64;
+
 impl Images {
     pub(crate) fn push(&mut self, id: u32, path: &str, numbers: Numbers) -> Result<()> {
         room::make(&mut self.ids, 1);
@@ -193,6 +196,27 @@ impl Images {
             }
         };
         self.number(field, image)
+    }
+
+    /// Of some images, at most `limit` that come first in an order that is held, descending. O(images).
+    pub(crate) fn first_of(&self, set: &Postings, key: SortKey, limit: usize) -> Vec<u32> {
+        match self.order(key) {
+            // Asking a set costs more than reading it, so a small one is read.
+            Some(order) if set.len() > self.len() as u64 / WALKED_SHARE => {
+                let walk = order.walk(Direction::Descending);
+                walk.filter(|image| set.contains(*image))
+                    .take(limit)
+                    .collect()
+            }
+            _ => {
+                let mut images: Vec<u32> = set.iter().collect();
+                images.sort_unstable_by_key(|image| {
+                    std::cmp::Reverse((self.sort_number(key, *image), *image))
+                });
+                images.truncate(limit);
+                images
+            }
+        }
     }
 
     pub(crate) fn order(&self, key: SortKey) -> Option<&SortOrder> {

@@ -8,6 +8,7 @@
 //! of the name with malloc's own: at each pair, or once for each tag if they are interned. A search by names
 //! reads all of them: O(pairs) for each tag of a query.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -37,7 +38,8 @@ pub(crate) enum Membership {
 /// All tags of each image by name, and how many images have each tag.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    images: Vec<Vec<Name>>,
+    /// `None` where there is no image of this number.
+    images: Vec<Option<Vec<Name>>>,
     counts: Vec<u64>,
     interned: Option<HashSet<Arc<str>>>,
 }
@@ -74,7 +76,7 @@ impl Membership {
         }
     }
 
-    /// Puts in the image that follows the last one, or another with tags that it lacks.
+    /// Puts in an image with its tags.
     pub(crate) fn insert_document(
         &mut self,
         tags: &Tags,
@@ -108,10 +110,13 @@ impl Membership {
         }
     }
 
-    /// Takes out an image whose tags are taken off by themselves.
-    pub(crate) fn remove_document(&mut self, image: u32) {
-        if let Membership::Ids(postings) = self {
-            postings.remove_document_of(image, []);
+    /// Takes out an image that has no tags any more.
+    pub(crate) fn remove_image(&mut self, image: u32) {
+        match self {
+            Membership::Ids(postings) => {
+                postings.remove_document_of(image, []);
+            }
+            Membership::Names(names) => names.images[image as usize] = None,
         }
     }
 
@@ -129,31 +134,14 @@ impl Membership {
         }
     }
 
-    /// Calls `act` with each image that has a tag, ascending.
-    pub(crate) fn each_of(&self, tags: &Tags, term: TermId, act: impl FnMut(u32)) {
+    /// The images that have a tag. By names, they are searched for.
+    pub(crate) fn images_of(&self, tags: &Tags, term: TermId) -> Cow<'_, Postings> {
         match self {
             Membership::Ids(postings) => {
-                let images = postings.postings(term).into_iter().flatten();
-                images.for_each(act);
+                let images = postings.postings(term).map(Cow::Borrowed);
+                images.unwrap_or_default()
             }
-            Membership::Names(names) => {
-                let name = tags.name(term);
-                names.having(&name).for_each(act);
-            }
-        }
-    }
-
-    /// The images that have a tag.
-    pub(crate) fn images_of(&self, tags: &Tags, term: TermId) -> Postings {
-        match self {
-            Membership::Ids(postings) => postings.postings(term).cloned().unwrap_or_default(),
-            Membership::Names(names) => {
-                let mut images = Postings::new();
-                for image in names.having(&tags.name(term)) {
-                    images.insert(image);
-                }
-                images
-            }
+            Membership::Names(names) => Cow::Owned(names.having(&tags.name(term)).collect()),
         }
     }
 
@@ -174,7 +162,7 @@ impl Membership {
             }
             Membership::Names(names) => {
                 let query = Named::of(tags, query);
-                let images = 0..names.images.len() as u32;
+                let images = names.numbers();
                 images
                     .filter(|image| query.matches(names, *image))
                     .for_each(act);
@@ -186,7 +174,10 @@ impl Membership {
     pub(crate) fn compact(&mut self) {
         match self {
             Membership::Ids(postings) => postings.compact(),
-            Membership::Names(names) => names.images.iter_mut().for_each(Vec::shrink_to_fit),
+            Membership::Names(names) => {
+                let images = names.images.iter_mut().flatten();
+                images.for_each(Vec::shrink_to_fit);
+            }
         }
     }
 
@@ -203,8 +194,9 @@ impl Names {
     fn make_room(&mut self, image: u32) {
         let len = image as usize + 1;
         if self.images.len() < len {
-            self.images.resize_with(len, Vec::new);
+            self.images.resize_with(len, || None);
         }
+        self.images[image as usize].get_or_insert_default();
     }
 
     fn name(&mut self, name: &str) -> Name {
@@ -225,7 +217,9 @@ impl Names {
             return false;
         }
         let held = self.name(name);
-        self.images[image as usize].push(held);
+        self.images[image as usize]
+            .get_or_insert_default()
+            .push(held);
         if self.counts.len() <= term.index() {
             self.counts.resize(term.index() + 1, 0);
         }
@@ -234,7 +228,7 @@ impl Names {
     }
 
     fn remove(&mut self, name: &str, term: TermId, image: u32) -> bool {
-        let Some(names) = self.images.get_mut(image as usize) else {
+        let Some(Some(names)) = self.images.get_mut(image as usize) else {
             return false;
         };
         let Some(at) = names.iter().position(|held| held.as_str() == name) else {
@@ -251,7 +245,7 @@ impl Names {
             Name::Own(name) => Name::Own(name.clone()),
             Name::Shared(name) => Name::Shared(Arc::clone(name)),
         };
-        let all = self.images.iter_mut().flatten();
+        let all = self.images.iter_mut().flatten().flatten();
         for name in all.filter(|name| name.as_str() == old) {
             *name = copy();
         }
@@ -261,12 +255,18 @@ impl Names {
     }
 
     fn has(&self, image: u32, name: &str) -> bool {
-        let names = self.images.get(image as usize).into_iter().flatten();
-        names.into_iter().any(|held| held.as_str() == name)
+        let mut names = self.images.get(image as usize).into_iter().flatten();
+        names.any(|names| names.iter().any(|held| held.as_str() == name))
+    }
+
+    /// Of all images there are.
+    fn numbers(&self) -> impl Iterator<Item = u32> {
+        let there = self.images.iter().zip(0..);
+        there.filter_map(|(names, image)| names.is_some().then_some(image))
     }
 
     fn having(&self, name: &str) -> impl Iterator<Item = u32> {
-        (0..self.images.len() as u32).filter(move |image| self.has(*image, name))
+        self.numbers().filter(move |image| self.has(*image, name))
     }
 
     fn size_bytes(&self) -> usize {
@@ -277,14 +277,17 @@ impl Names {
             });
             names.capacity() * size_of::<Name>() + own.sum::<usize>()
         };
-        let images: usize = self.images.iter().map(of_image).sum();
+        let images: usize = self.images.iter().flatten().map(of_image).sum();
         // Two counters stand before a shared name.
         let shared = |name: &Arc<str>| name.len() + 2 * size_of::<usize>();
         let interned = self.interned.as_ref().map_or(0, |interned| {
             interned.capacity() * (size_of::<Arc<str>>() + 1)
                 + interned.iter().map(shared).sum::<usize>()
         });
-        images + interned + self.images.capacity() * size_of::<Vec<Name>>() + self.counts.len() * 8
+        images
+            + interned
+            + self.images.capacity() * size_of::<Option<Vec<Name>>>()
+            + self.counts.len() * 8
     }
 }
 

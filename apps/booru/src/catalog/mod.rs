@@ -13,12 +13,14 @@ mod room;
 mod tags;
 mod texts;
 
+use std::borrow::Cow;
+
 use anyhow::Result;
 use plimsoll::dictionary::TermId;
 use plimsoll::postings::Postings;
 
 pub use facets::Facets;
-pub(crate) use facets::LOCAL_TAGGER;
+pub(crate) use facets::{LOCAL_TAGGER, PoolChange};
 pub(crate) use images::Numbers;
 pub use images::{ImageBytes, Images};
 pub(crate) use membership::Membership;
@@ -105,6 +107,16 @@ pub(crate) enum Change {
     Upscaled {
         image: u32,
         is: bool,
+    },
+    /// By its id.
+    Pool {
+        pool: i64,
+        change: PoolChange,
+    },
+    /// Images by number.
+    Favourites {
+        images: Vec<u32>,
+        are_now: bool,
     },
 }
 
@@ -195,7 +207,7 @@ impl Catalog {
             Change::Recategorized { tag, kind } => self.tags.set_kind(self.term(tag)?, kind),
             Change::Deleted { tag } => {
                 let term = self.term(tag)?;
-                let images = self.images_of(term);
+                let images = self.images_of(term).into_owned();
                 self.remove(term, &images);
                 self.tags.remove(term)?;
             }
@@ -218,13 +230,22 @@ impl Catalog {
             Change::ImageAdded(added) => self.add_image(&added)?,
             Change::ImagesDeleted { images } => {
                 for image in &images {
-                    self.postings.remove_document(image);
+                    self.postings.remove_image(image);
                     self.images.remove(image);
                     self.facets.remove(image);
                 }
             }
             Change::Child { image, is } => facets::set(&mut self.facets.children, image, is),
             Change::Upscaled { image, is } => facets::set(&mut self.facets.upscaled, image, is),
+            Change::Pool { pool, change } => self.facets.change_pool(pool, change)?,
+            Change::Favourites { images, are_now } => {
+                for image in images {
+                    match are_now {
+                        true => self.facets.favourites.insert(image),
+                        false => self.facets.favourites.remove(image),
+                    };
+                }
+            }
         }
         Ok(())
     }
@@ -245,7 +266,7 @@ impl Catalog {
         term.ok_or_else(|| anyhow::anyhow!("follow an edit: tag {tag} is not known"))
     }
 
-    pub(crate) fn images_of(&self, term: TermId) -> Postings {
+    pub(crate) fn images_of(&self, term: TermId) -> Cow<'_, Postings> {
         self.postings.images_of(&self.tags, term)
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
-use plimsoll::dictionary::{Dictionary, TermId};
+use plimsoll::dictionary::{Dictionary, DictionaryView, TermId};
 
 use super::Membership;
 use super::texts::Texts;
@@ -214,6 +214,11 @@ impl Tags {
         self.kinds[term.index()]
     }
 
+    /// Names in byte order, as they are now: see [`DictionaryView::walk`]. It names tags that are gone too.
+    pub(crate) fn names(&self) -> DictionaryView {
+        self.names.view()
+    }
+
     #[must_use]
     pub fn name(&self, term: TermId) -> String {
         self.names.term(term).unwrap_or_default()
@@ -236,10 +241,32 @@ impl Tags {
         terms
     }
 
+    /// The tag of a name, or of one that is it but for case, or that it is an alias of.
+    #[must_use]
+    pub fn find_name(&self, name: &str) -> Option<TermId> {
+        let alike = || self.named(&name.to_lowercase()).first().copied();
+        self.term(name).or_else(alike)
+    }
+
+    /// As [`Tags::find_name`].
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn expect(&self, name: &str) -> Result<TermId> {
+        match self.find_name(name) {
+            Some(term) => Ok(term),
+            None => bail!("there is no tag {name:?}"),
+        }
+    }
+
     /// Which tag a name stands for besides its own.
     #[must_use]
     pub fn alias(&self, name: &str) -> Option<TermId> {
         self.aliases.get(name).copied()
+    }
+
+    pub(crate) fn alias_count(&self) -> usize {
+        self.aliases.len()
     }
 
     /// The other names of a tag.

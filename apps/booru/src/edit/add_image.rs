@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::{CategorizedTags, Edit, check_name};
 use crate::board::Board;
 use crate::catalog::{Change, ImageAdded, Kind, Numbers};
+use crate::post_ids::keep_post_ids;
 use crate::query::{Category, moment};
 use crate::store::{TAG_COLUMNS, Value};
 
@@ -179,8 +180,9 @@ impl Edit<'_> {
                 sql,
                 &[id.into(), metadata.as_str().into()],
             )?;
+            keep_post_ids(self.store, id, metadata)?;
         }
-        self.relate(image, id, number)?;
+        self.relate_posts(image, id, number)?;
         Ok(Added::New(id))
     }
 
@@ -286,7 +288,7 @@ impl Edit<'_> {
 
     /// Parents and children by the ids of the site that both come from; one that is merged of several sites
     /// may be of any.
-    fn relate(&mut self, image: &NewImage, id: u32, number: u32) -> Result<()> {
+    fn relate_posts(&mut self, image: &NewImage, id: u32, number: u32) -> Result<()> {
         let has = |column| self.schema.has("images", column);
         if !has("post_id") || !has("parent_id") {
             return Ok(());

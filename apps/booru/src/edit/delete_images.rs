@@ -15,6 +15,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ("raw_metadata", &["image_id"]),
     ("pool_images", &["image_id"]),
     ("favourites", &["image_id"]),
+    ("booru_post_ids", &["image_id"]),
     ("local_tagger_predictions", &["image_id"]),
     ("image_relations", &["image_id_a", "image_id_b"]),
     ("duplicate_pairs", &["image_id_a", "image_id_b"]),
@@ -82,7 +83,7 @@ impl Edit<'_> {
     fn delete_images(&mut self, images: &[u32]) -> Result<()> {
         let images = self.images(images)?;
         let all = images.iter().copied().collect();
-        self.upkeep.forget(self.transaction, self.catalog, &all)?;
+        self.upkeep.forget(self.catalog, &all)?;
         let mut parents = BTreeSet::new();
         for image in images {
             self.delete_image(image, &mut parents)?;

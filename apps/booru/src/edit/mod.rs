@@ -9,10 +9,18 @@
 
 mod add_image;
 mod columns;
+mod decisions;
 mod delete_images;
+mod deltas;
+mod duplicates;
+mod favourites;
 mod full_text;
 mod images;
 mod name;
+mod pools;
+mod ratings;
+mod reapply;
+mod relations;
 mod rules;
 mod tags;
 mod upscaled;
@@ -23,17 +31,19 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use plimsoll::dictionary::TermId;
 use plimsoll::postings::Postings;
-use rusqlite::Transaction;
 
 use crate::board::Board;
 use crate::catalog::{Catalog, Change, Kind, RATING};
 use crate::query::Category;
-use crate::store::{Explain, Schema, Store, statement_of};
+use crate::store::{Schema, Store, Value, statement_of};
 
 pub(crate) use add_image::hex;
 pub use add_image::{Added, Implied, NewImage};
+pub use duplicates::{Reviewed, Scanned, Verdict};
 pub use images::CategorizedTags;
 pub use name::{TAG_BYTES_MAX, check_name};
+pub use pools::{POOL_DESCRIPTION_BYTES_MAX, POOL_NAME_BYTES_MAX};
+pub use ratings::Rating;
 
 /// Whether a name that a tag had goes on leading to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +68,8 @@ const TRIES_MAX: usize = 3;
 
 /// One edit while it is done.
 pub(crate) struct Edit<'a> {
-    /// The connection that the transaction is of.
-    store: &'a Store,
+    pub(crate) store: &'a Store,
     upkeep: &'a full_text::Upkeep<'a>,
-    transaction: &'a Transaction<'a>,
     catalog: &'a Catalog,
     schema: &'a Schema,
     changes: Vec<Change>,
@@ -102,7 +110,7 @@ impl Board {
         }
         bail!(
             "edit {}: another program changed it {TRIES_MAX} times in between; try again",
-            self.store.path().display()
+            self.store.name()
         );
     }
 
@@ -117,7 +125,6 @@ impl Board {
         let mut edit = Edit {
             store: &self.store,
             upkeep: &upkeep,
-            transaction: &transaction,
             catalog: &catalog,
             schema: &self.store.schema,
             changes: Vec::new(),
@@ -131,12 +138,10 @@ impl Board {
             has_made_table: Cell::new(false),
         };
         act(&mut edit)?;
-        upkeep.follow(&transaction, &catalog, &edit.touched)?;
-        upkeep.write(&transaction, edit.new.iter().copied())?;
+        upkeep.follow(&catalog, &edit.touched)?;
+        upkeep.write(edit.new.iter().copied())?;
         let done = edit.finish();
-        transaction
-            .commit()
-            .explain(|| "put an edit into the database".to_owned())?;
+        transaction.commit("put an edit into the database")?;
         Ok(Some(done))
     }
 }
@@ -186,24 +191,22 @@ impl Edit<'_> {
     }
 
     /// A statement that changes rows; how many.
-    fn execute(&self, what: &str, sql: &str, values: impl rusqlite::Params) -> Result<usize> {
-        let failing = || what.to_owned();
-        let mut statement = self.transaction.prepare_cached(sql).explain(failing)?;
-        statement.execute(values).explain(failing)
+    fn execute(&self, what: &str, sql: &str, values: &[Value<'_>]) -> Result<u64> {
+        self.store.execute(what, sql, values)
     }
 
     /// The tag of a name, or of the name that this is an alias of.
     fn find(&self, name: &str) -> Option<TermId> {
-        let tags = &self.catalog.tags;
-        tags.term(name)
-            .or_else(|| tags.named(&name.to_lowercase()).first().copied())
+        self.catalog.tags.find_name(name)
     }
 
     fn expect(&self, name: &str) -> Result<TermId> {
-        match self.find(name) {
-            Some(term) => Ok(term),
-            None => bail!("there is no tag {name:?}"),
-        }
+        self.catalog.tags.expect(name)
+    }
+
+    /// Says that the schema is another after this edit.
+    pub(crate) fn has_made_table(&self) {
+        self.has_made_table.set(true);
     }
 
     /// Makes a table of the original where an older database lacks it.
@@ -213,7 +216,7 @@ impl Edit<'_> {
         }
         let sql = statement_of(table).expect("only tables of the schema are asked for");
         let sql = sql.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
-        self.execute(&format!("make table {table}"), &sql, [])?;
+        self.execute(&format!("make table {table}"), &sql, &[])?;
         self.has_made_table.set(true);
         Ok(())
     }
@@ -225,15 +228,18 @@ impl Edit<'_> {
             .schema
             .has("tags", "category")
             .then(|| category_name(name, category));
-        match stored {
-            Some(category) => self.execute(
-                &what,
-                "INSERT INTO tags (name, category) VALUES (?1, ?2)",
-                (name, category),
-            )?,
-            None => self.execute(&what, "INSERT INTO tags (name) VALUES (?1)", [name])?,
+        let (sql, values): (_, &[Value<'_>]) = match stored {
+            Some(category) => (
+                "INSERT INTO tags (name, category) VALUES (?1, ?2) RETURNING id",
+                &[name.into(), category.into()],
+            ),
+            None => (
+                "INSERT INTO tags (name) VALUES (?1) RETURNING id",
+                &[name.into()],
+            ),
         };
-        let Ok(tag) = u32::try_from(self.transaction.last_insert_rowid()) else {
+        let tag = self.store.query_row(&what, sql, values, |row| row.id(0))?;
+        let Some(tag) = tag.flatten() else {
             bail!("{what}: no ids are left below {}", u32::MAX);
         };
         let kind = Kind::of(stored, name);
@@ -263,12 +269,12 @@ impl Edit<'_> {
             true => self.execute(
                 what,
                 "INSERT INTO image_tags (image_id, tag_id, source) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                (id, tag, source),
+                &[id.into(), tag.into(), source.into()],
             )?,
             false => self.execute(
                 what,
                 "INSERT INTO image_tags (image_id, tag_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                (id, tag),
+                &[id.into(), tag.into()],
             )?,
         };
         if new == 0 {
@@ -286,7 +292,7 @@ impl Edit<'_> {
     fn unlink(&mut self, image: u32, tag: u32) -> Result<bool> {
         let id = self.catalog.images.id(image);
         let sql = "DELETE FROM image_tags WHERE image_id = ?1 AND tag_id = ?2";
-        if self.execute("take a tag off an image", sql, [id, tag])? == 0 {
+        if self.execute("take a tag off an image", sql, &[id.into(), tag.into()])? == 0 {
             return Ok(false);
         }
         if let Some(added) = self.added.get_mut(&tag) {
@@ -317,20 +323,21 @@ impl Edit<'_> {
         let sql = format!(
             "DELETE FROM tag_deltas WHERE image_md5 = {md5} AND tag_name = ?2 AND operation = ?3"
         );
-        if self.execute(what, &sql, (id, name, opposite))? > 0 {
+        if self.execute(what, &sql, &[id.into(), name.into(), opposite.into()])? > 0 {
             return Ok(());
         }
         let sql = format!(
             "INSERT INTO tag_deltas (image_md5, tag_name, tag_category, operation) \
              VALUES ({md5}, ?2, ?3, ?4) ON CONFLICT DO NOTHING"
         );
-        self.execute(what, &sql, (id, name, category, operation))?;
+        let values = [id.into(), name.into(), category.into(), operation.into()];
+        self.execute(what, &sql, &values)?;
         Ok(())
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delta {
+pub(crate) enum Delta {
     Add,
     Remove,
 }

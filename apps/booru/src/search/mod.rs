@@ -122,7 +122,10 @@ fn restrict(
             postings
                 .each_match(&catalog.tags, query, add)
                 .context("search by tags")?;
-            answers.keep(&found);
+            match was_all {
+                true => *answers = found,
+                false => answers.keep(&found),
+            }
         }
         Plan::Set(set) => answers.keep_set(set),
         Plan::Bits(bits) => answers.keep(bits),

@@ -265,11 +265,11 @@ impl<'a> Planner<'a> {
             let bits = bits.get_or_insert_with(|| {
                 let mut bits = Bits::none(self.catalog.images.numbers());
                 for term in &terms {
-                    postings.each_of(tags, *term, |image| bits.insert(image));
+                    bits.add_all(&*postings.images_of(tags, *term));
                 }
                 bits
             });
-            postings.each_of(tags, term, |image| bits.insert(image));
+            bits.add_all(&*postings.images_of(tags, term));
             since_full += postings.count_of(term);
             // Looked at after as many insertions as looking costs.
             if since_full > FULL_EVERY {

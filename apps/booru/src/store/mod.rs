@@ -1,21 +1,23 @@
 //! The database: ChibiBooru's `booru.db` as it is, or a new one of the same schema.
 //!
-//! Nothing is renumbered, rebuilt or imported, and no setting that the file keeps is changed. One
-//! connection; what it holds is SQLite's page cache, at most [`StoreOptions::cache_bytes`]. The file is
-//! not mapped.
+//! Nothing is renumbered, rebuilt or imported, and no setting that the file keeps is changed. A [`Store`] is
+//! one connection to it, whichever [`database`] it is.
 
+mod database;
 mod schema;
 mod sql;
+pub(crate) mod sqlite;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rusqlite::{Connection, Error, ErrorCode, OpenFlags, TransactionBehavior};
 
+use database::{Database, Purpose};
 pub(crate) use schema::{SCHEMA, Schema, TAG_COLUMNS, statement_of};
+pub(crate) use sql::now;
 pub use sql::{Row, Value};
+use sqlite::Sqlite;
 
 /// Whether the database may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub struct StoreOptions {
 /// An open database.
 #[derive(Debug)]
 pub struct Store {
-    pub(crate) connection: Connection,
+    database: Box<dyn Database>,
     path: PathBuf,
     access: Access,
     pub(crate) schema: Schema,
@@ -48,6 +50,15 @@ pub struct Store {
 /// # Errors
 /// Where there is none.
 pub fn find(board: &Path) -> Result<PathBuf> {
+    let is_there = board.try_exists();
+    if !is_there.with_context(|| format!("find the board {}", board.display()))? {
+        bail!(
+            "find the board {}: there is no folder or database of this name; give the one that has `booru.db`, \
+             or make a new board with `booru create {}`",
+            board.display(),
+            board.display()
+        );
+    }
     if !board.is_dir() {
         return Ok(board.to_owned());
     }
@@ -70,23 +81,14 @@ impl Store {
     /// No file, no database, a damaged one, one without the tables of a board, or one that another
     /// program holds.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Store> {
-        let opening = || format!("open {}", path.display());
-        fs::metadata(path).with_context(opening)?;
-        let flags = match options.access {
-            Access::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
-            Access::InPlace => OpenFlags::SQLITE_OPEN_READ_WRITE,
-        };
-        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).explain(opening)?;
-        configure(&connection, options).explain(opening)?;
-        let schema = Schema::read(&connection, path)?;
-        schema.check(path)?;
-        Ok(Store {
-            connection,
+        let mut store = Store {
+            database: Box::new(Sqlite::open(path, options)?),
             path: path.to_owned(),
             access: options.access,
-            schema,
-        })
+            schema: Schema::default(),
+        };
+        store.refresh_schema()?;
+        Ok(store)
     }
 
     /// Makes a new database with the original's schema, its folder included.
@@ -94,24 +96,18 @@ impl Store {
     /// # Errors
     /// A file that is there already, a folder that can't be written.
     pub fn create(path: &Path) -> Result<()> {
-        let making = || format!("make {}", path.display());
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).with_context(making)?;
-        }
-        // Whoever comes second gets the error, also of two at once.
-        fs::File::create_new(path).with_context(making)?;
-        let mut connection = Connection::open(path).explain(making)?;
-        connection
-            .pragma_update(None, "journal_mode", "WAL")
-            .explain(making)?;
-        let transaction = connection.transaction().explain(making)?;
-        transaction.execute_batch(SCHEMA).explain(making)?;
-        transaction.commit().explain(making)
+        Sqlite::create(path)
     }
 
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What messages call it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
     }
 
     /// # Errors
@@ -121,7 +117,7 @@ impl Store {
             Access::InPlace => Ok(()),
             Access::ReadOnly => bail!(
                 "change {}: it was opened read-only; leave out --read-only",
-                self.path.display()
+                self.name()
             ),
         }
     }
@@ -129,81 +125,86 @@ impl Store {
     /// Changes whenever another connection has changed the database.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// What the database says.
     pub(crate) fn data_version(&self) -> Result<i64> {
-        let version = self
-            .connection
-            .query_row("PRAGMA data_version", [], |row| row.get(0));
-        version.explain(|| format!("ask for changes of {}", self.path.display()))
+        let asking = || format!("ask for changes of {}", self.name());
+        self.database.data_version(&asking)
     }
 
     /// Reads the schema again, which another program may have changed.
     pub(crate) fn refresh_schema(&mut self) -> Result<()> {
-        self.schema = Schema::read(&self.connection, &self.path)?;
-        self.schema.check(&self.path)
+        let reading = || format!("read which tables {} has", self.name());
+        let schema = self.database.read_schema(&reading)?;
+        schema.check(&self.name())?;
+        self.schema = schema;
+        Ok(())
     }
 
-    pub(crate) fn begin(&self) -> Result<rusqlite::Transaction<'_>> {
-        let begun =
-            rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate);
-        begun.explain(|| format!("begin to change {}", self.path.display()))
+    /// Begins to change the database; nobody else does until this ends.
+    pub(crate) fn begin(&self) -> Result<Transaction<'_>> {
+        let beginning = || format!("begin to change {}", self.name());
+        self.database.begin(&beginning, Purpose::Writing)?;
+        Ok(Transaction { store: Some(self) })
+    }
+
+    /// Does `act`, to which all answers are of one moment.
+    pub(crate) fn read_at_once<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let reading = || format!("read {}", self.name());
+        self.database.begin(&reading, Purpose::Reading)?;
+        let transaction = Transaction { store: Some(self) };
+        let done = act()?;
+        transaction.commit("read")?;
+        Ok(done)
+    }
+
+    /// Lets go of what is kept for speed alone.
+    pub(crate) fn give_back(&self) -> Result<()> {
+        let giving = || format!("give back the page cache of {}", self.name());
+        self.database.give_back(&giving)
+    }
+
+    /// Has triggers run or not, for this connection; `false` where that can't be had.
+    pub(crate) fn set_triggers(&self, are_run: bool) -> Result<bool> {
+        let setting = || self.doing("turn triggers on or off");
+        self.database.set_triggers(&setting, are_run)
+    }
+
+    /// What the database finds wrong with its own files, at most so many lines; reads all of them.
+    /// `None` where it can't be asked.
+    pub(crate) fn find_damage(&self, lines_max: usize) -> Result<Option<Vec<String>>> {
+        let checking = || format!("check {}", self.name());
+        self.database.find_damage(&checking, lines_max)
     }
 }
 
-fn configure(connection: &Connection, options: StoreOptions) -> rusqlite::Result<()> {
-    connection.busy_timeout(options.patience)?;
-    // Negative: in KiB.
-    let cache = i64::try_from(options.cache_bytes >> 10)
-        .unwrap_or(i64::MAX)
-        .max(1);
-    connection.pragma_update(None, "cache_size", -cache)?;
-    connection.pragma_update(None, "mmap_size", 0)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    Ok(())
+/// A transaction that is undone unless it is put in place.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Transaction<'a> {
+    /// `None` once it has ended.
+    store: Option<&'a Store>,
 }
 
-/// Prepared statements that are kept, a few KiB each.
-const STATEMENTS_MAX: usize = 16;
-
-/// What SQLite said, with what the reader can do.
-pub(crate) trait Explain<T> {
-    fn explain(self, what: impl FnOnce() -> String) -> Result<T>;
+impl Transaction<'_> {
+    /// `what` is what an error says was being done.
+    pub(crate) fn commit(mut self, what: &str) -> Result<()> {
+        match self.store.take() {
+            Some(store) => store.database.commit(&|| store.doing(what)),
+            None => Ok(()),
+        }
+    }
 }
 
-impl<T> Explain<T> for rusqlite::Result<T> {
-    fn explain(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| {
-            let hint = match error.sqlite_error_code() {
-                Some(ErrorCode::NotADatabase) => "it is no SQLite database",
-                Some(ErrorCode::DatabaseCorrupt) => {
-                    "it is damaged; take a copy of it that is whole, or have `sqlite3 FILE .recover` read \
-                     what can be read"
-                }
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                    "another program holds it; try again when that is done"
-                }
-                Some(ErrorCode::CannotOpen) => {
-                    "this user can't open it, or the files -wal and -shm beside it"
-                }
-                Some(ErrorCode::ReadOnly) => "this user may not write it, or its folder",
-                Some(ErrorCode::DiskFull) => "the disk is full; nothing was changed",
-                _ => return anyhow::Error::new(error).context(what()),
-            };
-            let what = what();
-            anyhow::Error::new(error).context(format!("{what}: {hint}"))
-        })
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if let Some(store) = self.store {
+            store.database.rollback();
+        }
     }
 }
 
 /// Whether it came of a program that holds the database.
 #[must_use]
 pub fn is_busy(error: &anyhow::Error) -> bool {
-    let code = error
-        .downcast_ref::<Error>()
-        .and_then(Error::sqlite_error_code);
-    matches!(
-        code,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-    )
+    sqlite::is_busy(error)
 }
