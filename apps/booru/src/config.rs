@@ -377,6 +377,7 @@ pub struct File {
     pub(crate) booru_priority: Option<Vec<String>>,
     pub(crate) use_merged_sources_by_default: Option<bool>,
     pub(crate) apply_implications_on_ingest: Option<bool>,
+    pub(crate) monitor_enabled: Option<bool>,
     pub(crate) monitor_interval: Option<u64>,
 }
 
