@@ -11,6 +11,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -77,7 +78,12 @@ pub fn require_still(path: &Path) -> Result<()> {
 }
 
 fn open(path: &Path) -> Result<ImageReader<BufReader<File>>> {
-    let file = File::open(path)?;
+    // A pipe of that name would keep who opens it waiting for a writer.
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
     let found = file.metadata()?;
     if !found.is_file() {
         bail!("it is no regular file");
@@ -103,8 +109,10 @@ fn read_file(path: &Path) -> Result<Picture> {
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let (width, height) = decoder.dimensions();
     let bytes = decoder.total_bytes();
-    if bytes > DECODED_MAX {
-        bail!("{width} x {height} pixels take {bytes} bytes, the limit is {DECODED_MAX}");
+    // Grey ones too become three bytes a pixel.
+    let held = bytes.max(u64::from(width) * u64::from(height) * 3);
+    if held > DECODED_MAX {
+        bail!("{width} x {height} pixels take {held} bytes, the limit is {DECODED_MAX}");
     }
     let color = decoder.color_type();
     let mut pixels = vec![0; usize::try_from(bytes)?];

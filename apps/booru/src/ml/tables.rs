@@ -11,7 +11,7 @@ const STATEMENTS: [(&str, &str); 5] = [
         "make table booru_jobs",
         "CREATE TABLE IF NOT EXISTS booru_jobs (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, \
          image_id INTEGER NOT NULL REFERENCES images(id) ON DELETE CASCADE, state TEXT NOT NULL, \
-         tries INTEGER NOT NULL, reason TEXT, queued_at TEXT NOT NULL, ended_at TEXT, \
+         tries INTEGER NOT NULL, cut_off INTEGER NOT NULL, reason TEXT, queued_at TEXT NOT NULL, ended_at TEXT, \
          UNIQUE (kind, image_id))",
     ),
     (
