@@ -157,6 +157,15 @@ fn a_worker_that_is_killed_before_during_or_after_an_answer_costs_a_try() {
         (job.state == State::Running).then_some(job)
     });
     assert_eq!(job.tries, 1);
+    // The kernel lists who listens, and each connection that stands in line.
+    let name = place.socket();
+    wait_for("the connection", || {
+        let sockets = fs::read_to_string("/proc/net/unix").unwrap();
+        let ours = sockets
+            .lines()
+            .filter(|line| line.ends_with(name.to_str().unwrap()));
+        (ours.count() >= 2).then_some(())
+    });
     signal(second, libc::SIGKILL);
     let status = served.finish(Kind::Tag);
     assert_eq!((status.counts.done, status.counts.failed), (4, 0));
