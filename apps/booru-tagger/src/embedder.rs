@@ -52,7 +52,7 @@ pub fn embed(
         "image_size {side} is not from 1 to 4096"
     );
     let outputs = model
-        .run(preprocess::tensor(image, side, scheme)?)
+        .run(preprocess::tensor(image, side, scheme))
         .context("run the embedder")?;
     normalise(choose(outputs, length)?)
 }

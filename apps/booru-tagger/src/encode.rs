@@ -10,11 +10,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
-use fast_image_resize::FilterType;
 use image::RgbImage;
 use plimsoll::stream::AtomicFile;
-
-use crate::preprocess;
+use plimsoll_booru_picture::resize::{Filter, resize_rgb};
 
 /// WebP's own limit of a side, pixels.
 pub const WEBP_SIDE_MAX: u32 = 16_383;
@@ -134,9 +132,7 @@ impl Encoder {
                 let (small_width, small_height) = clamp(width, height);
                 let image = match (small_width, small_height) == (width, height) {
                     true => image,
-                    false => {
-                        preprocess::resize(&image, small_width, small_height, FilterType::Lanczos3)?
-                    }
+                    false => resize_rgb(&image, (small_width, small_height), Filter::Lanczos),
                 };
                 let encoder = image_webp::WebPEncoder::new(BufWriter::new(&mut file));
                 encoder.encode(

@@ -72,10 +72,8 @@ impl Feed {
     }
 
     /// `image` as the model takes it. O(pixels); 12 bytes a pixel of the model's square.
-    ///
-    /// # Errors
-    /// Where the picture can't be resized.
-    pub fn tensor(&self, image: &DynamicImage) -> Result<Tensor> {
+    #[must_use]
+    pub fn tensor(&self, image: &DynamicImage) -> Tensor {
         preprocess::tensor(image, self.side, self.scheme)
     }
 }
@@ -90,7 +88,7 @@ pub fn tag(
     image: &DynamicImage,
     tagging: &Tagging,
 ) -> Result<Tags> {
-    let input = Feed::new(model, sidecar)?.tensor(image)?;
+    let input = Feed::new(model, sidecar)?.tensor(image);
     let mut tags = infer(model, sidecar, input, tagging)?;
     tags.pop().context("the model has no answer")
 }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use plimsoll::ledger::Tag;
 use plimsoll::stage::Stage;
 use plimsoll::stream::remove_leftovers;
+use plimsoll_booru_picture::pixels::drop_alpha;
 use plimsoll_booru_worker_protocol::message::{
     BATCH_MAX, Cause, ComputeSimilarity, Progress, TagImages, Tagging, UpscaleImage,
 };
@@ -23,7 +24,7 @@ use crate::runtime::{Device, Model, Tensor};
 use crate::sidecar::Sidecar;
 use crate::tagger::Feed;
 use crate::upscaler::{self, Upscaled};
-use crate::{embedder, models::Models, picture, preprocess, sidecar, tagger};
+use crate::{embedder, input, models::Models, sidecar, tagger};
 
 static IMAGE: Tag = Tag::new("image");
 static INFERENCE: Tag = Tag::new("inference");
@@ -87,11 +88,11 @@ impl Work {
         let mut tagger = Tagger::open(&mut models, self.device, tagging).map_err(of_model)?;
         let _stage = Stage::begin("tag");
         let _tag = INFERENCE.enter();
-        let input = tagger.feed.tensor(&picture.image)?;
+        let input = tagger.feed.tensor(&picture.image);
         let mut tags = tagger.infer(input)?;
         self.note(self.device);
         let tags = tags.pop().context("the model has no answer")?;
-        Ok(tagger.told(&tags, picture.truncated)?)
+        Ok(tagger.told(&tags, picture.is_truncated)?)
     }
 
     /// `tag_images`: each image has its own outcome, and one that fails stops no other. The model is
@@ -153,7 +154,7 @@ impl Work {
         )?;
         self.note(self.device);
         let mut result = json!({ "embedding": embedding });
-        if picture.truncated {
+        if picture.is_truncated {
             result["warning"] = "image_truncated".into();
         }
         Ok(result)
@@ -167,14 +168,14 @@ impl Work {
     ) -> Result<Value, Failure> {
         let _active = self.begin();
         let image_path = Path::new(&request.image_path);
-        picture::require_still(image_path).map_err(of_image)?;
+        input::require_still(image_path).map_err(of_image)?;
         let picture = read(&request.image_path)?;
-        let image = preprocess::drop_alpha(&picture.image);
+        let image = drop_alpha(&picture.image);
         let mut warnings = Vec::new();
         if picture.image.color().has_alpha() {
             warnings.push("alpha_dropped".to_owned());
         }
-        if picture.truncated {
+        if picture.is_truncated {
             warnings.push("image_truncated".to_owned());
         }
         drop(picture);
@@ -267,11 +268,11 @@ impl Work {
     }
 }
 
-fn read(path: &str) -> Result<picture::Picture, Failure> {
+fn read(path: &str) -> Result<input::Input, Failure> {
     let _stage = Stage::begin("read image");
     let _tag = IMAGE.enter();
     // Decoders have assertions of their own; of a batch only this image is at fault.
-    let read = catch_unwind(|| picture::read(Path::new(path)));
+    let read = catch_unwind(|| input::read(Path::new(path)));
     let read = read.unwrap_or_else(|panic| {
         let words = words_of(&*panic);
         Err(anyhow!(
@@ -370,8 +371,8 @@ impl<'models> Tagger<'models> {
         let mut read_out: Vec<Result<bool, Failure>> = Vec::with_capacity(paths.len());
         for path in paths {
             read_out.push(read(path).and_then(|picture| {
-                inputs.push(self.feed.tensor(&picture.image)?);
-                Ok(picture.truncated)
+                inputs.push(self.feed.tensor(&picture.image));
+                Ok(picture.is_truncated)
             }));
         }
         let _stage = Stage::begin("tag");

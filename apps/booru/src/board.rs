@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use anyhow::{Context, Result};
-use rusqlite::OptionalExtension;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, TagsHeld};
 use crate::query::Query;
 use crate::search::{self, Found, Page};
-use crate::store::{self, Access, Explain, Store, StoreOptions};
+use crate::store::{self, Access, Store, StoreOptions};
 use crate::suggest::{self, Group};
 
 /// An open board, of one thread at a time: its connection is. Its catalog is shared with its readers.
@@ -18,6 +17,7 @@ pub struct Board {
     pub(crate) store: Store,
     catalog: Arc<RwLock<Catalog>>,
     options: StoreOptions,
+    held: TagsHeld,
     /// Of the database when the catalog was read, or last followed it.
     pub(crate) data_version: i64,
 }
@@ -28,12 +28,21 @@ impl Board {
     /// # Errors
     /// As [`Store::open`] and [`Catalog::load`] say.
     pub fn open(board: &Path, options: StoreOptions) -> Result<Board> {
+        Board::open_holding(board, options, TagsHeld::Ids)
+    }
+
+    /// The same, with a choice of how the catalog holds who has which tag.
+    ///
+    /// # Errors
+    /// As [`Board::open`] says.
+    pub fn open_holding(board: &Path, options: StoreOptions, held: TagsHeld) -> Result<Board> {
         let store = Store::open(&store::find(board)?, options)?;
-        let (catalog, data_version) = read_catalog(&store)?;
+        let (catalog, data_version) = read_catalog(&store, held)?;
         Ok(Board {
             store,
             catalog: Arc::new(RwLock::new(catalog)),
             options,
+            held,
             data_version,
         })
     }
@@ -44,14 +53,24 @@ impl Board {
     /// # Errors
     /// As [`Store::open`] says.
     pub fn reader(&self) -> Result<Board> {
+        self.reader_with(self.options.cache_bytes)
+    }
+
+    /// The same with a page cache of its own size.
+    ///
+    /// # Errors
+    /// As [`Store::open`] says.
+    pub fn reader_with(&self, cache_bytes: u64) -> Result<Board> {
         let options = StoreOptions {
             access: Access::ReadOnly,
+            cache_bytes,
             ..self.options
         };
         Ok(Board {
-            store: Store::open(self.store.path(), options)?,
+            store: self.store.open_again(options)?,
             catalog: Arc::clone(&self.catalog),
             options,
+            held: self.held,
             data_version: self.data_version,
         })
     }
@@ -62,7 +81,6 @@ impl Board {
     }
 
     /// The catalog as it is now. Edits wait until it is let go, and this thread must not ask for it twice.
-    #[must_use]
     pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
         self.catalog.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,7 +104,7 @@ impl Board {
 
     pub(crate) fn reload(&mut self) -> Result<()> {
         self.store.refresh_schema()?;
-        let (catalog, data_version) = read_catalog(&self.store)?;
+        let (catalog, data_version) = read_catalog(&self.store, self.held)?;
         self.change_catalog(|old| *old = catalog);
         self.data_version = data_version;
         give_back();
@@ -117,47 +135,41 @@ impl Board {
         suggest::suggest(&self.catalog(), text)
     }
 
-    fn id_of_md5(&self, sum: &[u8; 16]) -> Result<Option<u32>> {
+    pub(crate) fn id_of_md5(&self, sum: &[u8; 16]) -> Result<Option<u32>> {
         let text: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-        let reading = || format!("look for the image with MD5 {text}");
+        let what = format!("look for the image with MD5 {text}");
         let sql = "SELECT id FROM images WHERE md5 = ?1";
-        let mut statement = self.store.connection.prepare_cached(sql).explain(reading)?;
-        statement
-            .query_row([&text], |row| row.get(0))
-            .optional()
-            .explain(reading)
+        let found = self
+            .store
+            .query_row(&what, sql, &[(&text).into()], |row| row.id(0))?;
+        Ok(found.flatten())
     }
 
     /// Where the file of an image lies, relative to the folder of images.
     ///
     /// # Errors
-    /// An image that is not there, and what SQLite says.
+    /// An image that is not there, and what the database says.
     pub fn path_of(&self, id: u32) -> Result<String> {
-        let reading = || format!("read the path of image {id}");
+        let what = format!("read the path of image {id}");
         let sql = "SELECT filepath FROM images WHERE id = ?1";
-        let mut statement = self.store.connection.prepare_cached(sql).explain(reading)?;
-        statement.query_row([id], |row| row.get(0)).explain(reading)
+        let path = self
+            .store
+            .query_row(&what, sql, &[id.into()], |row| row.text(0))?;
+        path.flatten()
+            .with_context(|| format!("{what}: there is no such image"))
     }
 }
 
 /// Both in one transaction, so that they are of one moment.
-fn read_catalog(store: &Store) -> Result<(Catalog, i64)> {
-    let reading = || format!("read {}", store.path().display());
-    let transaction = store.connection.unchecked_transaction().explain(reading)?;
-    let catalog = Catalog::load(store)?;
-    let data_version = store.data_version()?;
-    transaction.finish().explain(reading)?;
-    store
-        .connection
-        .release_memory()
-        .explain(reading)
-        .context("give back its page cache")?;
+fn read_catalog(store: &Store, held: TagsHeld) -> Result<(Catalog, i64)> {
+    let read = store.read_at_once(|| Ok((Catalog::load(store, held)?, store.data_version()?)))?;
+    store.give_back()?;
     give_back();
-    Ok((catalog, data_version))
+    Ok(read)
 }
 
 /// What was only needed to read goes back to the system: glibc would keep it.
-fn give_back() {
+pub(crate) fn give_back() {
     // SAFETY: it takes a number and only looks after malloc's own free memory, under its locks.
     #[cfg(target_env = "gnu")]
     unsafe {

@@ -1,22 +1,31 @@
 //! What each command does and prints. Output is data; it ends where its reader has gone.
 
+pub(crate) mod images;
+pub(crate) mod pool;
+pub(crate) mod rules;
+mod similar;
+pub(crate) mod tags;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::board::Board;
-use crate::config::{BoardArguments, Command, FormArguments, TagCommand};
+use crate::config::{BoardArguments, CACHE_MIB, Command, FormArguments, TagCommand};
 use crate::doctor::{Depth, Diagnosis, diagnose};
-use crate::edit::{Edited, OldName};
+use crate::edit::{Edited, OldName, check_category};
 use crate::memory::{Component, Memory};
 use crate::ml;
-use crate::query::{Category, Order, Query};
+use crate::query::{Order, Query};
 use crate::search::Page;
-use crate::store::{self, Access, Store};
+use crate::stats::Stats;
+use crate::store::{self, Access, CopiedTable, Store, StoreOptions};
+use crate::web;
 
 /// `booru` could not do what it was asked.
 pub const FAILED: u8 = 2;
@@ -28,10 +37,11 @@ const UNHEALTHY: u8 = 1;
 pub fn execute(command: Command) -> Result<ExitCode> {
     match command {
         Command::Create { board } => {
-            let path = board.join("data").join("booru.db");
-            Store::create(&path)?;
-            say(&format!("made {}\n", path.display()))?;
+            let place = store::place_of_new(&board);
+            Store::create(&place)?;
+            say(&format!("made {}\n", store::shown(&place)?))?;
         }
+        Command::Copy { from, to, patience } => copy(&from, &to, patience)?,
         Command::Search {
             board,
             query,
@@ -55,28 +65,94 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Stats { board, form } => stats(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Memory { board, form } => memory(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Doctor { board, deep, form } => return doctor(&board, deep, &form),
+        Command::Serve(arguments) => web::serve(&arguments)?,
+        Command::Passwd { board, remove } => web::password::set(&board, remove)?,
+        Command::Similar {
+            board,
+            image,
+            by,
+            limit,
+            similarity,
+            form,
+        } => {
+            let similarity = similarity.open(&board)?;
+            let board = open(&board, Access::ReadOnly)?;
+            similar::tell_similar(&board, &similarity, &image, by, limit as usize, &form)?;
+        }
+        Command::Embeddings {
+            board,
+            act,
+            similarity,
+            form,
+        } => {
+            let similarity = similarity.open(&board)?;
+            let board = open(&board, Access::ReadOnly)?;
+            similar::tell_embeddings(&board, &similarity, act, &form)?;
+        }
         Command::Ml(command) => return ml::execute(command),
         Command::Tag {
             board,
             read_only,
             act,
+            form,
         } => {
             let access = match read_only {
                 true => Access::ReadOnly,
                 false => Access::InPlace,
             };
             let edited = edit(&mut open(&board, access)?, act)?;
-            say(&format!(
-                "{} tags changed, {} put on images, {} taken off\n",
-                edited.tags, edited.added, edited.removed
-            ))?;
+            tags::answer(&form, &edited, edited_text)?;
         }
+        Command::Tags(arguments) => tags::execute(arguments)?,
+        Command::Rules(arguments) => rules::execute(arguments)?,
+        Command::Pool(arguments) => pool::execute(arguments)?,
+        Command::Favourite(arguments) => images::favourite(arguments)?,
+        Command::Rate(arguments) => images::rate(arguments)?,
+        Command::Relate(arguments) => images::relate(arguments)?,
+        Command::Edits(arguments) => images::edits(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
+fn edited_text(edited: &Edited) -> Result<String> {
+    Ok(format!(
+        "{} tags changed, {} put on images, {} taken off\n",
+        edited.tags, edited.added, edited.removed
+    ))
+}
+
+fn copy(from: &Path, to: &Path, patience: u64) -> Result<()> {
+    let options = StoreOptions {
+        access: Access::ReadOnly,
+        cache_bytes: CACHE_MIB << 20,
+        patience: Duration::from_secs(patience),
+    };
+    let (from, to) = (store::find(from)?, store::place_of_new(to));
+    let tell = |table: &CopiedTable| {
+        let (rows, sum) = (table.rows, table.sum >> 64);
+        say(&format!("{rows:>12}  {}, sum {sum:016x}\n", table.name))
+    };
+    let copied = store::copy(&from, &to, options, tell)?;
+    let nowhere = copied.iter().filter(|table| table.leads_nowhere);
+    for table in nowhere {
+        say(&format!(
+            "{} has rows that lead nowhere; they are copied as they are\n",
+            table.name
+        ))?;
+    }
+    let rows: u64 = copied.iter().map(|table| table.rows).sum();
+    say(&format!(
+        "copied {rows} rows to {}, and all are equal there\n",
+        store::shown(&to)?
+    ))
+}
+
 fn open(board: &BoardArguments, access: Access) -> Result<Board> {
-    Board::open(&board.board, board.store_options(access)?)
+    Board::open_holding(
+        &board.board,
+        board.store_options(access)?,
+        board.tags_held()?,
+    )
 }
 
 /// Foreign text moves no terminal: control characters are shown as what they are.
@@ -180,49 +256,8 @@ fn suggest(board: &Board, text: &str, form: &FormArguments) -> Result<()> {
     say(&lines)
 }
 
-#[derive(Serialize)]
-struct Stats {
-    images: usize,
-    tags: usize,
-    pairs: u64,
-    tags_without_images: u64,
-    categories: Vec<CategoryStats>,
-}
-
-#[derive(Serialize)]
-struct CategoryStats {
-    category: &'static str,
-    tags: u64,
-    pairs: u64,
-}
-
 fn stats(board: &Board, form: &FormArguments) -> Result<()> {
-    let catalog = board.catalog();
-    let named = Category::ALL.map(|category| (category.name(), Some(category)));
-    let mut categories: Vec<CategoryStats> = Vec::new();
-    let mut unused = 0;
-    for (name, category) in named.into_iter().chain([("rating", None)]) {
-        let of_category = catalog
-            .tags()
-            .terms()
-            .filter(|(_, kind)| kind.category() == category);
-        let counts: Vec<u64> = of_category
-            .map(|(term, _)| catalog.count_of(term))
-            .collect();
-        unused += counts.iter().filter(|count| **count == 0).count() as u64;
-        categories.push(CategoryStats {
-            category: name,
-            tags: counts.len() as u64,
-            pairs: counts.iter().sum(),
-        });
-    }
-    let stats = Stats {
-        images: catalog.images().len(),
-        tags: catalog.tags().len(),
-        pairs: categories.iter().map(|category| category.pairs).sum(),
-        tags_without_images: unused,
-        categories,
-    };
+    let stats = Stats::of(&board.catalog());
     if form.json {
         return say_json(&stats);
     }
@@ -341,10 +376,17 @@ fn diagnosis_text(diagnosis: &Diagnosis) -> Result<String> {
         writeln!(text, "Tag structures in memory: {}", mib(bytes))?;
     }
     if let Some(deep) = &diagnosis.deep {
-        writeln!(text, "Problems of the file: {}", deep.problems.len())?;
-        deep.problems
-            .iter()
-            .try_for_each(|line| writeln!(text, "  {}", shown(line)))?;
+        match &deep.problems {
+            Some(problems) => {
+                writeln!(text, "Problems of the file: {}", problems.len())?;
+                let mut problems = problems.iter();
+                problems.try_for_each(|line| writeln!(text, "  {}", shown(line)))?;
+            }
+            None => writeln!(
+                text,
+                "Problems of the files: not known, this database can't be asked"
+            )?,
+        }
         if let (Some(lacking), Some(other)) =
             (deep.images_lacking_words, deep.images_with_other_words)
         {
@@ -371,12 +413,14 @@ fn edit(board: &mut Board, act: TagCommand) -> Result<Edited> {
         false => OldName::IsForgotten,
     };
     match act {
-        TagCommand::Create { name, category } => board.create_tag(&name, category_of(&category)?),
+        TagCommand::Create { name, category } => {
+            board.create_tag(&name, check_category(&category)?)
+        }
         TagCommand::Rename { old, new, alias } => board.rename_tag(&old, &new, old_name(alias)),
         TagCommand::Merge { into, tags, alias } => board.merge_tags(&tags, &into, old_name(alias)),
         TagCommand::Delete { tags } => board.delete_tags(&tags),
         TagCommand::Categorize { category, tags } => {
-            board.categorize_tags(&tags, category_of(&category)?)
+            board.categorize_tags(&tags, check_category(&category)?)
         }
         TagCommand::Add { tag, query, .. } => {
             let images = board.all_matches(&query.parse()?)?;
@@ -391,15 +435,5 @@ fn edit(board: &mut Board, act: TagCommand) -> Result<Edited> {
         TagCommand::Imply { tag, implied } => board.create_rule(&tag, &implied),
         TagCommand::Unimply { tag, implied } => board.delete_rule(&tag, &implied),
         TagCommand::ApplyRules => board.apply_rules(),
-    }
-}
-
-fn category_of(name: &str) -> Result<Category> {
-    match Category::of(name) {
-        Some(category) => Ok(category),
-        None => {
-            let known = Category::ALL.map(Category::name);
-            bail!("{name:?} is no category: {} are", known.join(", "))
-        }
     }
 }

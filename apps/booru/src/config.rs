@@ -9,9 +9,15 @@ use anyhow::{Context, Result};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use serde::Deserialize;
 
+use crate::catalog::TagsHeld;
+use crate::command::images::{EditsArguments, FavouriteArguments, RateArguments, RelateArguments};
+use crate::command::pool::PoolArguments;
+use crate::command::rules::RulesArguments;
+use crate::command::tags::TagsArguments;
 use crate::ml;
 use crate::search::PAGE_IMAGES_MAX;
-use crate::store::{Access, StoreOptions};
+use crate::similarity::{By, Kind, Method, SimilarityArguments};
+use crate::store::{Access, StoreOptions, is_address};
 
 /// An image board whose memory is its data.
 #[derive(Debug, Parser)]
@@ -23,10 +29,21 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a new board: a folder with an empty database.
+    /// Make a new board: a folder with an empty database, or the tables in an empty one of PostgreSQL.
     Create {
-        /// The folder.
+        /// The folder, or an address postgres://USER@HOST/DATABASE.
         board: PathBuf,
+    },
+    /// Copy a whole board, from SQLite to PostgreSQL or back. It is compared row by row; all of it is
+    /// copied or nothing.
+    Copy {
+        /// The folder of a board, its database, or an address.
+        from: PathBuf,
+        /// A folder where no board is yet, or the address of an empty database.
+        to: PathBuf,
+        /// How long to wait for another program that holds the database, in seconds.
+        #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+        patience: u64,
     },
     /// Tell the images that match a query, newest first.
     ///
@@ -88,6 +105,43 @@ pub enum Command {
         #[command(flatten)]
         form: FormArguments,
     },
+    /// Serve a board to browsers until it is told to end.
+    Serve(crate::web::ServeArguments),
+    /// Set the password of a board that is served, asked for or read from the first line of the input.
+    Passwd {
+        /// The folder of the board.
+        board: PathBuf,
+        /// Take the password away.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Tell the images that are most like one.
+    Similar {
+        #[command(flatten)]
+        board: BoardArguments,
+        /// Its id, or the path of its file in the folder of images.
+        image: String,
+        /// In what way they are to be alike.
+        #[arg(long, value_enum, default_value_t = By::Blend)]
+        by: By,
+        /// How many, at most 1,000.
+        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        #[command(flatten)]
+        similarity: SimilarityArguments,
+        #[command(flatten)]
+        form: FormArguments,
+    },
+    /// Tell of embeddings, or make the file by which they are searched anew.
+    Embeddings {
+        #[command(flatten)]
+        board: BoardArguments,
+        act: EmbeddingsAct,
+        #[command(flatten)]
+        similarity: SimilarityArguments,
+        #[command(flatten)]
+        form: FormArguments,
+    },
     /// Change tags and who has them.
     Tag {
         #[command(flatten)]
@@ -97,7 +151,23 @@ pub enum Command {
         read_only: bool,
         #[command(subcommand)]
         act: TagCommand,
+        #[command(flatten)]
+        form: FormArguments,
     },
+    /// Look through tags.
+    Tags(TagsArguments),
+    /// Look at rules that one tag implies another, and decide on suggested ones.
+    Rules(RulesArguments),
+    /// Put images together in an order.
+    Pool(PoolArguments),
+    /// Mark images.
+    Favourite(FavouriteArguments),
+    /// Give all images that match a query a rating, in place of any that they have.
+    Rate(RateArguments),
+    /// Say how two images are related, or tell the relatives of one.
+    Relate(RelateArguments),
+    /// Tell the edits by hand of an image, or take the last one back.
+    Edits(EditsArguments),
     #[command(flatten)]
     Ml(ml::arguments::Command),
 }
@@ -170,13 +240,27 @@ pub enum TagCommand {
     ApplyRules,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EmbeddingsAct {
+    /// How many there are, and of which images.
+    Status,
+    /// Read all of them anew; then the same.
+    Build,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct BoardArguments {
-    /// The folder of a board, or its database.
+    /// The folder of a board, its database, or an address postgres://USER@HOST/DATABASE.
     pub board: PathBuf,
     /// Of SQLite's page cache.
     #[arg(long, env = "DB_CACHE_SIZE_MB", value_name = "MIB")]
     pub db_cache_size_mb: Option<u64>,
+    /// Hold who has which tag by ids; `false` by names, to see what ids save.
+    #[arg(long, env = "TAG_ID_CACHE_ENABLED", value_name = "BOOL", value_parser = parse_switch)]
+    pub tag_id_cache_enabled: Option<bool>,
+    /// Of tags held by name: each name once; `false` at each image.
+    #[arg(long, env = "STRING_INTERNING_ENABLED", value_name = "BOOL", value_parser = parse_switch)]
+    pub string_interning_enabled: Option<bool>,
     /// How long to wait for another program that holds the database, in seconds.
     #[arg(long, default_value_t = 5, value_name = "SECONDS")]
     pub patience: u64,
@@ -193,7 +277,7 @@ pub struct HelpArguments {
 #[derive(Debug, Args)]
 pub struct FormArguments {
     /// As JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
 }
 
@@ -202,19 +286,45 @@ pub struct FormArguments {
 #[serde(deny_unknown_fields)]
 pub struct File {
     db_cache_size_mb: Option<u64>,
+    tag_id_cache_enabled: Option<bool>,
+    string_interning_enabled: Option<bool>,
     images_per_page: Option<usize>,
+    pub(crate) host: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) behind_proxy: Option<bool>,
+    pub(crate) public_read: Option<bool>,
+    pub(crate) app_name: Option<String>,
+    pub(crate) image_directory: Option<PathBuf>,
+    pub(crate) thumb_dir: Option<PathBuf>,
+    pub(crate) upscaled_images_dir: Option<PathBuf>,
+    pub(crate) ingest_directory: Option<PathBuf>,
+    pub(crate) enable_semantic_similarity: Option<bool>,
+    pub(crate) similarity_vectors: Option<Kind>,
+    pub(crate) similarity_memory_mb: Option<u64>,
+    pub(crate) similarity_threads: Option<usize>,
+    pub(crate) faiss_idle_timeout: Option<u64>,
+    pub(crate) similarity_method: Option<Method>,
+    pub(crate) asymmetric_alpha: Option<f64>,
+    pub(crate) use_extended_similarity: Option<bool>,
+    pub(crate) similarity_cache_enabled: Option<bool>,
+    pub(crate) similarity_cache_size: Option<usize>,
     #[serde(skip)]
     pub ml: ml::settings::FileSettings,
 }
 
 /// Searches need the database for MD5 sums alone, and a page its paths; the original takes 64.
-const CACHE_MIB: u64 = 4;
+pub(crate) const CACHE_MIB: u64 = 4;
 const IMAGES_PER_PAGE: usize = 150;
 
 impl File {
     /// # Errors
     /// A file that can't be read or has something else in it.
     pub fn read(board: &Path) -> Result<File> {
+        // An address has no folder.
+        if is_address(board) {
+            return Ok(File::default());
+        }
         let folder = match board.is_dir() {
             true => board,
             false => board.parent().unwrap_or(board),
@@ -257,6 +367,20 @@ impl BoardArguments {
 
     /// # Errors
     /// As [`File::read`] says.
+    pub fn tags_held(&self) -> Result<TagsHeld> {
+        let file = File::read(&self.board)?;
+        let is_on = |flag: Option<bool>, file: Option<bool>| flag.or(file).unwrap_or(true);
+        let interned = is_on(self.string_interning_enabled, file.string_interning_enabled);
+        Ok(
+            match is_on(self.tag_id_cache_enabled, file.tag_id_cache_enabled) {
+                true => TagsHeld::Ids,
+                false => TagsHeld::Names { interned },
+            },
+        )
+    }
+
+    /// # Errors
+    /// As [`File::read`] says.
     pub fn images_per_page(&self, flag: Option<usize>) -> Result<usize> {
         let file = File::read(&self.board)?;
         Ok(flag.or(file.images_per_page).unwrap_or(IMAGES_PER_PAGE))
@@ -270,7 +394,16 @@ fn check_per_page(images: usize) -> Result<()> {
     anyhow::bail!("a page has 1 to {PAGE_IMAGES_MAX} images, not {images}")
 }
 
-fn parse_per_page(text: &str) -> Result<usize> {
+/// Switches as the original reads them, and their opposites.
+pub(crate) fn parse_switch(text: &str) -> Result<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        _ => anyhow::bail!("{text:?} is neither true nor false"),
+    }
+}
+
+pub(crate) fn parse_per_page(text: &str) -> Result<usize> {
     let images = text.parse()?;
     check_per_page(images)?;
     Ok(images)

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use plimsoll::dictionary::TermId;
-use rusqlite::OptionalExtension;
 use serde::Serialize;
 
-use crate::catalog::{Catalog, Skipped};
-use crate::store::{Explain, Store};
+use crate::catalog::{Catalog, Skipped, TagsHeld};
+use crate::store::Store;
 
 /// What was found. Counts of faults are 0 where all is well.
 #[derive(Clone, Debug, Serialize)]
@@ -38,8 +37,9 @@ pub struct Diagnosis {
 /// What reading all of the file tells besides.
 #[derive(Clone, Debug, Serialize)]
 pub struct Deep {
-    /// What SQLite finds wrong, at most [`PROBLEMS_MAX`] lines.
-    pub problems: Vec<String>,
+    /// What the database finds wrong with its files, at most [`PROBLEMS_MAX`] lines; `None` where it can't
+    /// be asked.
+    pub problems: Option<Vec<String>>,
     /// Images with a tag that none of their text columns has. The original leaves implied tags out, and
     /// its own search does not find them then.
     pub images_lacking_words: Option<u64>,
@@ -47,7 +47,7 @@ pub struct Deep {
     pub images_with_other_words: Option<u64>,
 }
 
-/// Lines of SQLite's own check.
+/// Lines of the database's own check.
 pub const PROBLEMS_MAX: usize = 20;
 
 impl Diagnosis {
@@ -58,7 +58,7 @@ impl Diagnosis {
         let is_deep_well = self
             .deep
             .as_ref()
-            .is_none_or(|deep| deep.problems.is_empty());
+            .is_none_or(|deep| deep.problems.as_ref().is_none_or(Vec::is_empty));
         self.valid_ids == self.tags
             && self.duplicate_names == 0
             && self.load_error.is_none()
@@ -79,9 +79,9 @@ pub enum Depth {
 /// Looks at a database. Nothing is changed.
 ///
 /// # Errors
-/// What SQLite says of tables that can't be read at all.
+/// What the database says of tables that can't be read at all.
 pub fn diagnose(store: &Store, depth: Depth) -> Result<Diagnosis> {
-    let catalog = Catalog::load(store);
+    let catalog = Catalog::load(store, TagsHeld::Ids);
     let skipped = catalog.as_ref().ok().map(Catalog::skipped);
     let skipped_of = |of: fn(&Skipped) -> u64| skipped.as_ref().map(of);
     let bytes = catalog.as_ref().ok().map(|catalog| {
@@ -97,7 +97,7 @@ pub fn diagnose(store: &Store, depth: Depth) -> Result<Diagnosis> {
         tags: count(store, "SELECT count(*) FROM tags")?,
         valid_ids: count(
             store,
-            "SELECT count(*) FROM tags WHERE typeof(id) = 'integer' AND id BETWEEN 1 AND 2147483647",
+            "SELECT count(*) FROM tags WHERE id = CAST(id AS BIGINT) AND id BETWEEN 1 AND 2147483647",
         )?,
         duplicate_names: count(store, "SELECT count(*) - count(DISTINCT name) FROM tags")?,
         names_alike: count(
@@ -118,25 +118,13 @@ pub fn diagnose(store: &Store, depth: Depth) -> Result<Diagnosis> {
 }
 
 fn count(store: &Store, sql: &str) -> Result<u64> {
-    let counted = store
-        .connection
-        .query_row(sql, [], |row| row.get::<_, i64>(0));
-    let counted = counted.explain(|| format!("count in {}", store.path().display()))?;
-    Ok(u64::try_from(counted).unwrap_or(0))
+    let counted = store.query_row("count", sql, &[], |row| row.integer(0))?;
+    let counted = counted.flatten().map(u64::try_from);
+    Ok(counted.transpose()?.unwrap_or(0))
 }
 
 fn look_deep(store: &Store, catalog: Option<&Catalog>) -> Result<Deep> {
-    let failing = || format!("check {}", store.path().display());
-    let sql = format!("PRAGMA integrity_check({PROBLEMS_MAX})");
-    let mut statement = store.connection.prepare(&sql).explain(failing)?;
-    let mut rows = statement.query([]).explain(failing)?;
-    let mut problems = Vec::new();
-    while let Some(row) = rows.next().explain(failing)? {
-        let line: String = row.get(0)?;
-        if line != "ok" {
-            problems.push(line);
-        }
-    }
+    let problems = store.find_damage(PROBLEMS_MAX)?;
     let words = match catalog {
         Some(catalog) => compare_words(store, catalog)?,
         None => None,
@@ -154,7 +142,7 @@ fn compare_words(store: &Store, catalog: &Catalog) -> Result<Option<(u64, u64)>>
     if columns.is_empty() {
         return Ok(None);
     }
-    let failing = || "compare text columns with tags".to_owned();
+    let what = "compare text columns with tags";
     let names = columns
         .iter()
         .map(|(_, name)| format!("COALESCE({name}, '')"));
@@ -163,29 +151,22 @@ fn compare_words(store: &Store, catalog: &Catalog) -> Result<Option<(u64, u64)>>
         "SELECT {} FROM images WHERE id = ?1",
         names.join(" || ' ' || ")
     );
-    let mut texts = store.connection.prepare(&sql).explain(failing)?;
-    let sql = "SELECT tag_id FROM image_tags WHERE image_id = ?1";
-    let mut tags = store.connection.prepare(sql).explain(failing)?;
+    let of_image = "SELECT tag_id FROM image_tags WHERE image_id = ?1";
     let (mut lacking, mut other) = (0, 0);
-    for image in 0..catalog.images.len() as u32 {
+    for image in 0..catalog.images.numbers() as u32 {
         let id = catalog.images.id(image);
-        let text: Option<String> = texts
-            .query_row([id], |row| row.get(0))
-            .optional()
-            .explain(failing)?;
-        let text = text.unwrap_or_default();
+        let text = store.query_row(what, &sql, &[id.into()], |row| row.text(0))?;
+        let text = text.flatten().unwrap_or_default();
         let mut words: BTreeSet<&str> = text.split_whitespace().collect();
-        let mut rows = tags.query([id]).explain(failing)?;
         let mut is_lacking = false;
-        while let Some(row) = rows.next().explain(failing)? {
-            let tag = u32::try_from(row.get::<_, i64>(0)?).ok();
+        store.each_row(what, of_image, &[id.into()], |row| {
+            let tag = row.id(0)?;
             let term: Option<TermId> = tag.and_then(|tag| catalog.tags.term_of_id(tag));
-            let Some(term) = term.filter(|term| catalog.tags.kind(*term).category().is_some())
-            else {
-                continue;
-            };
-            is_lacking |= !words.remove(catalog.tags.name(term).as_str());
-        }
+            if let Some(term) = term.filter(|term| catalog.tags.kind(*term).category().is_some()) {
+                is_lacking |= !words.remove(catalog.tags.name(term).as_str());
+            }
+            Ok(())
+        })?;
         lacking += u64::from(is_lacking);
         other += u64::from(!words.is_empty());
     }

@@ -8,6 +8,7 @@ use plimsoll::ledger;
 use serde::Serialize;
 
 use crate::catalog::Catalog;
+use crate::store::sqlite;
 
 /// All figures in bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -57,8 +58,7 @@ impl Memory {
         Ok(Memory {
             components,
             tags_bytes,
-            // SAFETY: it takes nothing and reads one counter under SQLite's lock.
-            sqlite_bytes: unsafe { rusqlite::ffi::sqlite3_memory_used() } as u64,
+            sqlite_bytes: sqlite::memory_used(),
             ledger: ledger.collect(),
             rss_bytes: figure("VmRSS:")?,
             anonymous_bytes: figure("RssAnon:")?,

@@ -7,11 +7,12 @@ mod collection;
 mod model;
 mod oracle;
 
-use collection::{Era, Folder, Random, SMALL, make, open, options, tag_name};
+use collection::{Era, Folder, Random, SMALL, Size, make, open, open_holding, options, tag_name};
 use model::Model;
 use oracle::{Maker, check};
 use plimsoll_booru::board::Board;
-use plimsoll_booru::edit::OldName;
+use plimsoll_booru::catalog::TagsHeld;
+use plimsoll_booru::edit::{Implied, NewImage, OldName};
 use plimsoll_booru::query::Category;
 use plimsoll_booru::search::Page;
 use plimsoll_booru::store::Access;
@@ -19,12 +20,12 @@ use rusqlite::Connection;
 
 const STEPS: usize = 60;
 
-fn check_edits(era: Era, seed: u64) {
+fn check_edits(era: Era, seed: u64, held: TagsHeld) {
     let folder = Folder::new("edits");
     let path = make(&folder, era, SMALL, seed);
     let mut random = Random(seed);
     let mut model = Model::read(&Connection::open(&path).unwrap(), era);
-    let mut board = open(&path);
+    let mut board = open_holding(&path, held);
     let mut done = Vec::new();
     for step in 0..STEPS {
         done.push(model.step(&mut board, era, &mut random));
@@ -62,28 +63,40 @@ fn check_answers(board: &mut Board, path: &std::path::Path, model: &Model, rando
 
 #[test]
 fn a_database_of_now_follows_any_edits() {
-    check_edits(Era::Now, 11);
-    check_edits(Era::Now, 12);
+    check_edits(Era::Now, 11, TagsHeld::Ids);
+    check_edits(Era::Now, 12, TagsHeld::Ids);
 }
 
 #[test]
 fn a_database_with_other_columns_and_no_triggers_follows_any_edits() {
-    check_edits(Era::Reordered, 13);
+    check_edits(Era::Reordered, 13, TagsHeld::Ids);
 }
 
 #[test]
 fn an_old_database_follows_any_edits() {
-    check_edits(Era::Old, 14);
+    check_edits(Era::Old, 14, TagsHeld::Ids);
+}
+
+#[test]
+fn tags_held_by_name_follow_any_edits() {
+    check_edits(Era::Now, 15, TagsHeld::Names { interned: false });
+    check_edits(Era::Now, 16, TagsHeld::Names { interned: true });
 }
 
 /// As above, but nobody else writes, so that the catalog is never read anew.
 #[test]
 fn the_catalog_follows_edits_without_being_read_anew() {
+    check_following(TagsHeld::Ids);
+    check_following(TagsHeld::Names { interned: false });
+    check_following(TagsHeld::Names { interned: true });
+}
+
+fn check_following(held: TagsHeld) {
     let folder = Folder::new("follow");
     let path = make(&folder, Era::Now, SMALL, 15);
     let mut random = Random(15);
     let mut model = Model::read(&Connection::open(&path).unwrap(), Era::Now);
-    let mut board = open(&path);
+    let mut board = open_holding(&path, held);
     for step in 0..150 {
         model.step(&mut board, Era::Now, &mut random);
         if step % 30 == 29 {
@@ -228,6 +241,60 @@ fn suggestions_are_right_after_more_new_tags_than_are_kept_aside() {
     // 6 in all three, as often as 0 and multiples of 6; it comes first among those that begin so.
     assert_eq!((first.tag.as_str(), first.count), ("many_6", Some(3)));
     assert_eq!(total(&board, "many_*"), 3);
+}
+
+/// So many are deleted that what they leave in memory is given up; then images come again.
+#[test]
+fn a_board_that_lost_most_of_its_images_holds_what_is_left() {
+    let folder = Folder::new("worn");
+    let size = Size {
+        images: 3000,
+        tags: 40,
+        each: 3,
+    };
+    let path = make(&folder, Era::Now, size, 21);
+    let mut board = open(&path);
+    let bytes = |board: &Board| -> usize {
+        let parts = board.catalog().components();
+        let of_images = parts.iter().filter(|part| !part.is_of_tags);
+        of_images.map(|part| part.bytes).sum()
+    };
+    let ids = board.all_matches(&"".parse().unwrap()).unwrap();
+    let before = bytes(&board);
+    board.delete_images(&ids[..1000]).unwrap();
+    assert!(
+        bytes(&board) > before * 9 / 10,
+        "a third is held under their numbers"
+    );
+    board.delete_images(&ids[1000..2500]).unwrap();
+    let held = bytes(&board);
+    assert!(
+        held < before / 4,
+        "{held} of {before} bytes for a sixth of the images"
+    );
+    assert_eq!(total(&board, ""), 500);
+    for number in 0..600_u32 {
+        let mut md5 = [1; 16];
+        md5[..4].copy_from_slice(&number.to_be_bytes());
+        let image = NewImage {
+            path: format!("new/{number}.png"),
+            md5,
+            score: Some(number.into()),
+            ..NewImage::default()
+        };
+        board.add_image(&image, Implied::LeftOut).unwrap();
+    }
+    let grown = bytes(&board);
+    assert!(
+        grown < before / 2,
+        "{grown} of {before} bytes for a third of the images"
+    );
+    let connection = Connection::open(&path).unwrap();
+    let mut maker = Maker::new(&connection, vec!["solo".into(), "new".into()], 22);
+    for _ in 0..100 {
+        let asked = maker.query();
+        check(&board, &connection, &asked, &mut Random(23));
+    }
 }
 
 #[test]

@@ -145,6 +145,22 @@ impl<'a> Ground<'a> {
         self.executable_files.contains(&file)
     }
 
+    /// Whether adjoining executable mappings are so long, as those of a large runtime: several, because
+    /// mprotect and huge pages for code (`--use-largepages`) cut them.
+    pub(crate) fn has_code_of(&self, size: u64) -> bool {
+        let mut piece = AddressRange::new(0, 0);
+        let mappings = self.snapshot.mappings.iter();
+        let mut executable = mappings.filter(|mapping| mapping.permissions.execute);
+        executable.any(|mapping| {
+            if mapping.range.start == piece.end {
+                piece.end = mapping.range.end;
+            } else {
+                piece = mapping.range;
+            }
+            piece.size().0 >= size
+        })
+    }
+
     /// Difference between run-time and link-time addresses of a mapped image.
     pub(crate) fn load_bias(&self, path: &Path) -> Option<u64> {
         let image = self.image(path)?;

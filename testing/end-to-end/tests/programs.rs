@@ -7,8 +7,10 @@
 )]
 
 use std::collections::BTreeSet;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
 
-use plimsoll_end_to_end::{MIB, Report, Resident};
+use plimsoll_end_to_end::{MIB, Report, Resident, Scratch, program, skip, until};
 use plimsoll_subjects::{Program, Subject};
 use serde_json::Value;
 
@@ -241,6 +243,85 @@ fn node() {
         (used..=most).contains(&resident),
         "{resident} of {used}..{most}"
     );
+}
+
+/// Chromium has allocators of its own in all of its processes, and V8 in a cage.
+#[test]
+fn chromium() {
+    const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+    let Some(browser) = program(&BROWSERS) else {
+        skip("chromium", format!("none of {BROWSERS:?} is installed"));
+        return;
+    };
+    let folder = Scratch::new("chromium");
+    let page =
+        "data:text/html,<script>held=[];for(i=0;i<200000;i++)held.push({i,s:'held '+i})</script>";
+    let child = Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+        ])
+        .args([
+            "--disable-background-networking",
+            "--remote-debugging-port=0",
+        ])
+        .arg(format!("--user-data-dir={}", folder.file("profile")))
+        .arg(page)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let browser = Group(child);
+    let has = |report: &Report, name: &str| {
+        let found = report.named(name).into_iter();
+        found.map(|one| number(one, "resident_bytes")).sum::<u64>() >= 256 << 10
+    };
+    let mut renderer = None;
+    until("a page that has been loaded", || {
+        let processes = processes_of(browser.0.id(), "--type=renderer");
+        renderer = processes.into_iter().find_map(|pid| {
+            let report = Report::of(pid);
+            let names = ["V8 heap", "PartitionAlloc", "Oilpan"];
+            names
+                .iter()
+                .all(|name| has(&report, name))
+                .then_some(report)
+        });
+        renderer.is_some()
+    });
+    assert_named(&renderer.unwrap());
+    let main = Report::of(browser.0.id());
+    assert!(has(&main, "PartitionAlloc"), "{}", main.outline());
+    assert_named(&main);
+}
+
+/// A program with all that it has started, ended together.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.0.id());
+        let _ = Command::new("kill").args(["-9", "--", &group]).status();
+        let _ = self.0.wait();
+    }
+}
+
+/// Processes of a group with this among their arguments.
+fn processes_of(group: u32, argument: &str) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| {
+        let read = |name| std::fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
+        let is_of_group = read("stat").is_some_and(|stat| {
+            let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+            after.split_whitespace().nth(2) == Some(group.to_string().as_str())
+        });
+        is_of_group && read("cmdline").is_some_and(|line| line.contains(argument))
+    })
+    .collect()
 }
 
 #[test]

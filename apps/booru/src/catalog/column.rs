@@ -1,5 +1,7 @@
 //! A whole number, or none, for each image. Memory: 4 bytes an image, 8 once a number needs them.
 
+use super::room;
+
 /// Numbers by image.
 #[derive(Clone, Debug)]
 pub(super) struct Column(Width);
@@ -24,8 +26,14 @@ impl Column {
     pub(super) fn push(&mut self, number: Option<i64>) {
         self.widen_for(number);
         match &mut self.0 {
-            Width::Narrow(numbers) => numbers.push(narrow(number).unwrap_or(NARROW_NONE)),
-            Width::Wide(numbers) => numbers.push(wide(number)),
+            Width::Narrow(numbers) => {
+                room::make(numbers, 1);
+                numbers.push(narrow(number).unwrap_or(NARROW_NONE));
+            }
+            Width::Wide(numbers) => {
+                room::make(numbers, 1);
+                numbers.push(wide(number));
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, bail};
 use plimsoll::postings::Postings;
 
 /// Sets of images by what they have.
@@ -21,9 +22,21 @@ pub struct Facets {
 
 #[derive(Debug)]
 pub(crate) struct Pool {
+    /// Of the database.
+    pub(crate) id: i64,
     /// In lower case.
     pub(crate) name: Box<str>,
     pub(crate) images: Postings,
+}
+
+/// What an edit has done to a pool; images by number.
+#[derive(Debug)]
+pub(crate) enum PoolChange {
+    Created(String),
+    Renamed(String),
+    Deleted,
+    Added(Vec<u32>),
+    Removed(Vec<u32>),
 }
 
 /// The source that is none: what our own models said.
@@ -34,6 +47,14 @@ pub(crate) fn extension(path: &str) -> Option<String> {
     let name = path.rsplit('/').next()?;
     let (_, extension) = name.rsplit_once('.')?;
     Some(extension.to_lowercase())
+}
+
+/// Puts an image into a set, or takes it out.
+pub(crate) fn set(images: &mut Postings, image: u32, is: bool) {
+    match is {
+        true => images.insert(image),
+        false => images.remove(image),
+    };
 }
 
 impl Facets {
@@ -47,6 +68,48 @@ impl Facets {
                 }
             };
         }
+    }
+
+    pub(crate) fn add_source(&mut self, image: u32, name: &str) {
+        let name = name.to_lowercase();
+        self.sources.entry(name.into()).or_default().insert(image);
+    }
+
+    /// Takes an image out of every set. O(sets · log), and what it costs to take it out of those it is in.
+    pub(crate) fn remove(&mut self, image: u32) {
+        self.sets_mut()
+            .filter(|images| images.contains(image))
+            .for_each(|images| {
+                images.remove(image);
+            });
+    }
+
+    /// # Errors
+    /// A pool that is not known.
+    pub(crate) fn change_pool(&mut self, id: i64, change: PoolChange) -> Result<()> {
+        if let PoolChange::Created(name) = change {
+            let name = name.to_lowercase().into();
+            let images = Postings::new();
+            self.pools.push(Pool { id, name, images });
+            return Ok(());
+        }
+        let place = self.pools.iter().position(|pool| pool.id == id);
+        let Some(place) = place else {
+            bail!("follow an edit: pool {id} is not known");
+        };
+        let pool = &mut self.pools[place];
+        match change {
+            PoolChange::Created(_) => {}
+            PoolChange::Renamed(name) => pool.name = name.to_lowercase().into(),
+            PoolChange::Deleted => {
+                self.pools.remove(place);
+            }
+            PoolChange::Added(images) => pool.images.extend(images),
+            PoolChange::Removed(images) => images.into_iter().for_each(|image| {
+                pool.images.remove(image);
+            }),
+        }
+        Ok(())
     }
 
     pub(crate) fn compact(&mut self) {

@@ -1,13 +1,17 @@
 //! Images in memory: ids of the database, numbers to sort and compare by, paths to find parts in.
 //!
 //! Memory an image: its path in lower case and 5 bytes, 4 for its id, 4 for each of six numbers, 4 for
-//! each of three orders.
+//! each of three orders. One that is deleted keeps its number, and what is held under it, until a quarter of
+//! them are such: then the catalog is read anew.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use plimsoll::postings::Postings;
 
 use super::column::Column;
+use super::room;
 use super::texts::Texts;
 use crate::query::{Direction, Field, SortKey};
+use crate::store::Schema;
 
 /// Images are numbered in the order of their ids.
 #[derive(Debug, Default)]
@@ -21,7 +25,12 @@ pub struct Images {
     ingested: Column,
     tag_count: Column,
     orders: Vec<SortOrder>,
+    /// Deleted, by number.
+    gone: Postings,
 }
+
+/// Deleted images below which the catalog is not read anew for their sake: some 100 KiB.
+const GONE_MIN: u64 = 1024;
 
 /// What is known of an image besides its tags.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +40,20 @@ pub(crate) struct Numbers {
     pub(crate) width: Option<i64>,
     pub(crate) height: Option<i64>,
     pub(crate) ingested: Option<i64>,
+}
+
+impl Numbers {
+    /// Those that have a column in the database, as they would be read anew.
+    pub(crate) fn stored_in(self, schema: &Schema) -> Numbers {
+        let stored = |column, number: Option<i64>| number.filter(|_| schema.has("images", column));
+        Numbers {
+            score: stored("score", self.score),
+            favourites: stored("fav_count", self.favourites),
+            width: stored("image_width", self.width),
+            height: stored("image_height", self.height),
+            ingested: stored("ingested_at", self.ingested),
+        }
+    }
 }
 
 /// All images sorted by one key, descending, equal ones by falling number; those without it at the end.
@@ -45,8 +68,12 @@ pub(crate) struct SortOrder {
 /// Orders that are asked for often enough to be held: walking one is some times faster than sorting.
 const HELD: [SortKey; 3] = [SortKey::Ingested, SortKey::Score, SortKey::Favourites];
 
+/// A set with more than one in so many images is met soon on a walk through all of them.
+const WALKED_SHARE: u64 = 64;
+
 impl Images {
     pub(crate) fn push(&mut self, id: u32, path: &str, numbers: Numbers) -> Result<()> {
+        room::make(&mut self.ids, 1);
         self.ids.push(id);
         self.paths.push(path)?;
         self.score.push(numbers.score);
@@ -56,6 +83,32 @@ impl Images {
         self.ingested.push(numbers.ingested);
         self.tag_count.push(Some(0));
         Ok(())
+    }
+
+    /// Puts an image behind all others, and where it belongs in the orders that are held; its number.
+    /// O(images), a move of some bytes each.
+    pub(crate) fn add(&mut self, id: u32, path: &str, numbers: Numbers) -> Result<u32> {
+        if let Some(last) = self.ids.last().filter(|last| **last >= id) {
+            bail!("take image {id}: its id is not above {last}, the last one");
+        }
+        let image = self.numbers() as u32;
+        self.push(id, path, numbers)?;
+        let mut orders = std::mem::take(&mut self.orders);
+        for order in &mut orders {
+            order.insert(self, image);
+        }
+        self.orders = orders;
+        Ok(image)
+    }
+
+    /// Its number is not used again.
+    pub(crate) fn remove(&mut self, image: u32) {
+        self.gone.insert(image);
+    }
+
+    /// Whether so many are deleted that what they still hold is worth reading all anew.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.gone.len() > GONE_MIN && self.gone.len() * 4 > self.numbers() as u64
     }
 
     pub(crate) fn set_tag_count(&mut self, image: u32, count: i64) {
@@ -79,14 +132,26 @@ impl Images {
         self.orders = HELD.iter().map(|key| SortOrder::of(self, *key)).collect();
     }
 
+    /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ids.len()
+        self.ids.len() - self.gone.len() as usize
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.len() == 0
+    }
+
+    /// Above all numbers of images, those of deleted ones included.
+    #[must_use]
+    pub(crate) fn numbers(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Deleted images, by number.
+    pub(crate) fn gone(&self) -> &Postings {
+        &self.gone
     }
 
     /// The id of the database.
@@ -95,10 +160,18 @@ impl Images {
         self.ids[image as usize]
     }
 
+    /// The ids of all images, ascending. O(n): 4 bytes each.
+    pub(crate) fn list_ids(&self) -> Vec<u32> {
+        let ids = (0_u32..).zip(&self.ids);
+        let there = ids.filter(|(image, _)| !self.gone.contains(*image));
+        there.map(|(_, id)| *id).collect()
+    }
+
     /// The image of this id. O(log n).
     #[must_use]
     pub fn of_id(&self, id: u32) -> Option<u32> {
-        self.ids.binary_search(&id).ok().map(|image| image as u32)
+        let image = self.ids.binary_search(&id).ok()? as u32;
+        (!self.gone.contains(image)).then_some(image)
     }
 
     /// The column of a field; `None` for ids, which all have.
@@ -132,6 +205,27 @@ impl Images {
         self.number(field, image)
     }
 
+    /// Of some images, at most `limit` that come first in an order that is held, descending. O(images).
+    pub(crate) fn first_of(&self, set: &Postings, key: SortKey, limit: usize) -> Vec<u32> {
+        match self.order(key) {
+            // Asking a set costs more than reading it, so a small one is read.
+            Some(order) if set.len() > self.len() as u64 / WALKED_SHARE => {
+                let walk = order.walk(Direction::Descending);
+                walk.filter(|image| set.contains(*image))
+                    .take(limit)
+                    .collect()
+            }
+            _ => {
+                let mut images: Vec<u32> = set.iter().collect();
+                images.sort_unstable_by_key(|image| {
+                    std::cmp::Reverse((self.sort_number(key, *image), *image))
+                });
+                images.truncate(limit);
+                images
+            }
+        }
+    }
+
     pub(crate) fn order(&self, key: SortKey) -> Option<&SortOrder> {
         self.orders.iter().find(|order| order.key == key)
     }
@@ -152,6 +246,7 @@ impl Images {
             paths: self.paths.heap_bytes(),
             orders: orders.sum(),
             rest: self.ids.capacity() * 4
+                + self.gone.size_bytes()
                 + columns.into_iter().map(Column::heap_bytes).sum::<usize>(),
         }
     }
@@ -167,7 +262,7 @@ pub struct ImageBytes {
 
 impl SortOrder {
     fn of(images: &Images, key: SortKey) -> SortOrder {
-        let mut sorted: Vec<u32> = (0..images.len() as u32).collect();
+        let mut sorted: Vec<u32> = (0..images.numbers() as u32).collect();
         // None is less than any number: reversed, it comes last.
         sorted.sort_unstable_by_key(|image| {
             std::cmp::Reverse((images.sort_number(key, *image), *image))
@@ -180,7 +275,18 @@ impl SortOrder {
         }
     }
 
-    /// All images in this order.
+    /// Puts in an image whose number is above all others.
+    fn insert(&mut self, images: &Images, image: u32) {
+        let number = images.sort_number(self.key, image);
+        // Reversed, none comes last; of equal ones the greatest number first, which is this one.
+        let comes_before = |other: &u32| images.sort_number(self.key, *other) > number;
+        let place = self.images.partition_point(comes_before);
+        room::make(&mut self.images, 1);
+        self.images.insert(place, image);
+        self.known += usize::from(number.is_some());
+    }
+
+    /// All images in this order, deleted ones too.
     pub(crate) fn walk(&self, direction: Direction) -> Walk<'_> {
         let (known, unknown) = self.images.split_at(self.known);
         match direction {

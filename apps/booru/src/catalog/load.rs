@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use plimsoll::dictionary::TermId;
 use plimsoll::ledger::Tag;
-use rusqlite::Row;
-use rusqlite::types::ValueRef;
 
 use super::facets::Pool;
 use super::images::Numbers;
-use super::{Catalog, Kind};
+use super::{Catalog, Kind, Membership, TagsHeld};
 use crate::query::moment;
-use crate::store::{Explain, Store};
+use crate::store::{Row, Store, Value};
 
 static TAGS: Tag = Tag::new("catalog: tags");
 static IMAGES: Tag = Tag::new("catalog: images");
@@ -24,9 +22,12 @@ impl Catalog {
     /// Reads a whole catalog. Beside it, at most 4 bytes for each id up to the greatest one of the tags.
     ///
     /// # Errors
-    /// What SQLite says; ids that are no 32-bit numbers above 0; two tags of one name.
-    pub fn load(store: &Store) -> Result<Catalog> {
-        let mut catalog = Catalog::default();
+    /// What the database says; ids that are no 32-bit numbers above 0; two tags of one name.
+    pub fn load(store: &Store, held: TagsHeld) -> Result<Catalog> {
+        let mut catalog = Catalog {
+            postings: Membership::new(held),
+            ..Catalog::default()
+        };
         TAGS.run(|| read_tags(store, &mut catalog))?;
         IMAGES.run(|| read_images(store, &mut catalog))?;
         TAGS.run(|| read_pairs(store, &mut catalog))?;
@@ -40,67 +41,34 @@ impl Catalog {
             catalog.images.finish();
             catalog.facets.compact();
         });
+        catalog.renew();
         Ok(catalog)
     }
 }
 
-/// Calls `act` for every row, until it fails.
-fn each_row(
-    store: &Store,
-    what: &str,
-    sql: &str,
-    mut act: impl FnMut(&Row<'_>) -> Result<()>,
-) -> Result<()> {
-    let reading = || format!("read {what} of {}", store.path().display());
-    let mut statement = store.connection.prepare(sql).explain(reading)?;
-    let mut rows = statement.query([]).explain(reading)?;
-    while let Some(row) = rows.next().explain(reading)? {
-        act(row).with_context(reading)?;
-    }
-    Ok(())
-}
-
-/// A number where there is one; whatever else is there is none.
-fn number(row: &Row<'_>, column: usize) -> Result<Option<i64>> {
-    Ok(match row.get_ref(column)? {
-        ValueRef::Integer(number) => Some(number),
-        _ => None,
-    })
-}
-
-/// Text as it is, with a sign in place of bytes that are none.
+/// Text as it is, with a sign in place of bytes that are none; nothing for NULL.
 fn text(row: &Row<'_>, column: usize) -> Result<String> {
-    Ok(match row.get_ref(column)? {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
-            String::from_utf8_lossy(bytes).into_owned()
-        }
-        ValueRef::Null => String::new(),
-        ValueRef::Integer(number) => number.to_string(),
-        ValueRef::Real(number) => number.to_string(),
-    })
+    Ok(row.text(column)?.unwrap_or_default())
 }
 
 fn id(row: &Row<'_>, column: usize, of: &str) -> Result<u32> {
-    let id = row.get_ref(column)?;
-    if let ValueRef::Integer(id) = id
-        && let Ok(id) = u32::try_from(id)
-        && id > 0
-    {
-        return Ok(id);
+    match row.id(column)? {
+        Some(id) => Ok(id),
+        None => bail!(
+            "the id of {of} is {:?}, and ids are numbers from 1 to {}; see `booru doctor`",
+            row.value(column)?,
+            u32::MAX
+        ),
     }
-    bail!(
-        "the id of {of} is {id:?}, and ids are numbers from 1 to {}; see `booru doctor`",
-        u32::MAX
-    )
 }
 
 fn read_tags(store: &Store, catalog: &mut Catalog) -> Result<()> {
     let category = store.schema.column("tags", "category");
     let sql = format!("SELECT id, name, {category} FROM tags ORDER BY id");
-    each_row(store, "tags", &sql, |row| {
-        let category = match row.get_ref(2)? {
-            ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes)),
-            _ => None,
+    store.each_row("read tags", &sql, &[], |row| {
+        let category = match row.value(2)? {
+            Value::Null | Value::Integer(_) | Value::Real(_) => None,
+            Value::Text(_) | Value::Bytes(_) => row.text(2)?,
         };
         let name = text(row, 1)?;
         let kind = Kind::of(category.as_deref(), &name);
@@ -121,28 +89,28 @@ fn read_images(store: &Store, catalog: &mut Catalog) -> Result<()> {
         column("upscaled_width"),
         column("parent_id"),
     );
-    each_row(store, "images", &sql, |row| {
-        let image = catalog.images.len() as u32;
+    store.each_row("read images", &sql, &[], |row| {
+        let image = catalog.images.numbers() as u32;
         let path = text(row, 1)?;
-        let ingested = match row.get_ref(6)? {
-            ValueRef::Text(text) => std::str::from_utf8(text).ok().and_then(moment::second_of),
+        let ingested = match row.value(6)? {
+            Value::Text(text) => moment::second_of(text),
             _ => None,
         };
         let numbers = Numbers {
-            score: number(row, 2)?,
-            favourites: number(row, 3)?,
-            width: number(row, 4)?,
-            height: number(row, 5)?,
+            score: row.integer(2)?,
+            favourites: row.integer(3)?,
+            width: row.integer(4)?,
+            height: row.integer(5)?,
             ingested,
         };
         catalog
             .images
             .push(id(row, 0, "an image")?, &path, numbers)?;
         catalog.facets.add_path(image, &path);
-        if row.get_ref(7)? != ValueRef::Null {
+        if row.value(7)? != Value::Null {
             catalog.facets.upscaled.insert(image);
         }
-        if row.get_ref(8)? != ValueRef::Null {
+        if row.value(8)? != Value::Null {
             catalog.facets.parents.insert(image);
         }
         Ok(())
@@ -185,7 +153,7 @@ impl Terms<'_> {
 
 fn read_pairs(store: &Store, catalog: &mut Catalog) -> Result<()> {
     let mut postings = std::mem::take(&mut catalog.postings);
-    let mut counts: Vec<i64> = Vec::with_capacity(catalog.images.len());
+    let mut counts: Vec<i64> = Vec::with_capacity(catalog.images.numbers());
     let mut skipped = 0;
     let terms = Terms::of(catalog);
     let mut of_image: Vec<TermId> = Vec::with_capacity(TAGS_EXPECTED);
@@ -193,13 +161,13 @@ fn read_pairs(store: &Store, catalog: &mut Catalog) -> Result<()> {
     let mut image = 0_u32;
     let mut put = |image: u32, of_image: &mut Vec<TermId>| {
         counts.push(of_image.len() as i64);
-        postings.insert_document(image, of_image.drain(..));
+        postings.insert_document(&catalog.tags, image, of_image.drain(..));
     };
     let images = &catalog.images;
-    let count = images.len() as u32;
+    let count = images.numbers() as u32;
     let sql = "SELECT image_id, tag_id FROM image_tags ORDER BY image_id, tag_id";
-    each_row(store, "tags of images", sql, |row| {
-        let (of, tag) = (number(row, 0)?, number(row, 1)?);
+    store.each_row("read tags of images", sql, &[], |row| {
+        let (of, tag) = (row.integer(0)?, row.integer(1)?);
         while image < count && of > Some(i64::from(images.id(image))) {
             put(image, &mut of_image);
             image += 1;
@@ -229,38 +197,49 @@ fn read_facets(store: &Store, catalog: &mut Catalog) -> Result<()> {
     if schema.has("images", "post_id") && schema.has("images", "parent_id") {
         let sql = "SELECT id FROM images WHERE post_id IN \
                    (SELECT parent_id FROM images WHERE parent_id IS NOT NULL) ORDER BY id";
-        read_set(store, catalog, "children", sql, |catalog, image| {
-            catalog.facets.children.insert(image);
-        })?;
+        read_set(
+            store,
+            catalog,
+            "read children",
+            sql,
+            &[],
+            |catalog, image| {
+                catalog.facets.children.insert(image);
+            },
+        )?;
     }
     if schema.has_table("favourites") {
         let sql = "SELECT image_id FROM favourites ORDER BY image_id";
-        read_set(store, catalog, "favourites", sql, |catalog, image| {
-            catalog.facets.favourites.insert(image);
-        })?;
+        read_set(
+            store,
+            catalog,
+            "read favourites",
+            sql,
+            &[],
+            |catalog, image| {
+                catalog.facets.favourites.insert(image);
+            },
+        )?;
     }
     if schema.has_table("sources") && schema.has_table("image_sources") {
         read_sources(store, catalog)?;
     }
     if schema.has_table("pools") && schema.has_table("pool_images") {
         let mut pools = Vec::new();
-        each_row(
-            store,
-            "pools",
-            "SELECT id, name FROM pools ORDER BY id",
-            |row| {
-                pools.push((number(row, 0)?.unwrap_or(0), text(row, 1)?.to_lowercase()));
-                Ok(())
-            },
-        )?;
+        let sql = "SELECT id, name FROM pools ORDER BY id";
+        store.each_row("read pools", sql, &[], |row| {
+            pools.push((row.integer(0)?.unwrap_or(0), text(row, 1)?.to_lowercase()));
+            Ok(())
+        })?;
         for (id, name) in pools {
             catalog.facets.pools.push(Pool {
+                id,
                 name: name.into(),
                 images: Default::default(),
             });
-            let sql =
-                format!("SELECT image_id FROM pool_images WHERE pool_id = {id} ORDER BY image_id");
-            read_set(store, catalog, "images of pools", &sql, |catalog, image| {
+            let sql = "SELECT image_id FROM pool_images WHERE pool_id = ?1 ORDER BY image_id";
+            let what = "read images of pools";
+            read_set(store, catalog, what, sql, &[id.into()], |catalog, image| {
                 if let Some(pool) = catalog.facets.pools.last_mut() {
                     pool.images.insert(image);
                 }
@@ -272,17 +251,18 @@ fn read_facets(store: &Store, catalog: &mut Catalog) -> Result<()> {
 
 fn read_sources(store: &Store, catalog: &mut Catalog) -> Result<()> {
     let mut names: BTreeMap<i64, Box<str>> = BTreeMap::new();
-    each_row(store, "sources", "SELECT id, name FROM sources", |row| {
+    let sql = "SELECT id, name FROM sources";
+    store.each_row("read sources", sql, &[], |row| {
         let name: Box<str> = text(row, 1)?.to_lowercase().into();
         catalog.facets.sources.entry(name.clone()).or_default();
-        names.insert(number(row, 0)?.unwrap_or(0), name);
+        names.insert(row.integer(0)?.unwrap_or(0), name);
         Ok(())
     })?;
     let sql = "SELECT image_id, source_id FROM image_sources ORDER BY image_id";
-    each_row(store, "sources of images", sql, |row| {
-        let image = number(row, 0)?.and_then(|id| u32::try_from(id).ok());
+    store.each_row("read sources of images", sql, &[], |row| {
+        let image = row.integer(0)?.and_then(|id| u32::try_from(id).ok());
         let image = image.and_then(|id| catalog.images.of_id(id));
-        let name = number(row, 1)?.and_then(|id| names.get(&id));
+        let name = row.integer(1)?.and_then(|id| names.get(&id));
         match (image, name) {
             (Some(image), Some(name)) => {
                 if let Some(images) = catalog.facets.sources.get_mut(name) {
@@ -301,10 +281,11 @@ fn read_set(
     catalog: &mut Catalog,
     what: &str,
     sql: &str,
+    values: &[Value<'_>],
     mut put: impl FnMut(&mut Catalog, u32),
 ) -> Result<()> {
-    each_row(store, what, sql, |row| {
-        let id = number(row, 0)?.and_then(|id| u32::try_from(id).ok());
+    store.each_row(what, sql, values, |row| {
+        let id = row.integer(0)?.and_then(|id| u32::try_from(id).ok());
         match id.and_then(|id| catalog.images.of_id(id)) {
             Some(image) => put(catalog, image),
             None => catalog.skipped.others += 1,
@@ -319,8 +300,8 @@ fn read_aliases(store: &Store, catalog: &mut Catalog) -> Result<()> {
         return Ok(());
     }
     let sql = "SELECT name, tag_id FROM booru_aliases ORDER BY name";
-    each_row(store, "aliases", sql, |row| {
-        let tag = number(row, 1)?.and_then(|id| u32::try_from(id).ok());
+    store.each_row("read aliases", sql, &[], |row| {
+        let tag = row.integer(1)?.and_then(|id| u32::try_from(id).ok());
         if let Some(term) = tag.and_then(|tag| catalog.tags.term_of_id(tag)) {
             catalog.tags.set_alias(&text(row, 0)?, term);
         }

@@ -8,16 +8,24 @@ mod column;
 mod facets;
 mod images;
 mod load;
+mod membership;
+mod room;
 mod tags;
 mod texts;
 
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use anyhow::Result;
 use plimsoll::dictionary::TermId;
-use plimsoll::postings::{Postings, PostingsIndex};
+use plimsoll::postings::Postings;
 
 pub use facets::Facets;
-pub(crate) use facets::LOCAL_TAGGER;
+pub(crate) use facets::{LOCAL_TAGGER, PoolChange};
+pub(crate) use images::Numbers;
 pub use images::{ImageBytes, Images};
+pub(crate) use membership::Membership;
+pub use membership::TagsHeld;
 pub(crate) use tags::RATING;
 pub use tags::{Kind, TagBytes, Tags};
 
@@ -25,11 +33,13 @@ pub use tags::{Kind, TagBytes, Tags};
 #[derive(Debug, Default)]
 pub struct Catalog {
     pub(crate) tags: Tags,
-    pub(crate) postings: PostingsIndex,
+    pub(crate) postings: Membership,
     pub(crate) images: Images,
     pub(crate) facets: Facets,
     /// What could not be taken from the database.
     pub(crate) skipped: Skipped,
+    /// Another with each load and each edit, of this process: what is made of a catalog is told from it.
+    generation: u64,
 }
 
 /// Rows that say nothing: they are left where they are, and told by `booru doctor`.
@@ -85,6 +95,42 @@ pub(crate) enum Change {
     AliasGone {
         name: String,
     },
+    /// An image behind all others, without tags so far.
+    ImageAdded(Box<ImageAdded>),
+    /// Images by number, whose tags are taken off by other changes.
+    ImagesDeleted {
+        images: Postings,
+    },
+    /// By number: whether another image says that this is its parent.
+    Child {
+        image: u32,
+        is: bool,
+    },
+    /// By number: there is an upscaled file of it.
+    Upscaled {
+        image: u32,
+        is: bool,
+    },
+    /// By its id.
+    Pool {
+        pool: i64,
+        change: PoolChange,
+    },
+    /// Images by number.
+    Favourites {
+        images: Vec<u32>,
+        are_now: bool,
+    },
+}
+
+/// A row of `images` that is new.
+#[derive(Debug)]
+pub(crate) struct ImageAdded {
+    pub(crate) id: u32,
+    pub(crate) path: String,
+    pub(crate) numbers: Numbers,
+    pub(crate) sources: Vec<String>,
+    pub(crate) has_parent: bool,
 }
 
 impl Catalog {
@@ -115,7 +161,7 @@ impl Catalog {
         let tags = self.tags.bytes();
         let images = self.images.bytes();
         [
-            ("tags: postings", self.postings.size_bytes(), true),
+            ("tags: who has them", self.postings.size_bytes(), true),
             ("tags: names", tags.dictionary, true),
             ("tags: names by count", tags.by_count, true),
             ("tags: ids, categories, aliases", tags.rest, true),
@@ -141,6 +187,7 @@ impl Catalog {
     /// # Errors
     /// A change that does not fit what is here, which is then wrong and has to be read anew.
     pub(crate) fn apply(&mut self, changes: Vec<Change>) -> Result<()> {
+        self.renew();
         for change in changes {
             self.apply_one(change)?;
         }
@@ -150,24 +197,38 @@ impl Catalog {
         Ok(())
     }
 
+    /// Says that this is another catalog than before.
+    pub(crate) fn renew(&mut self) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        self.generation = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     fn apply_one(&mut self, change: Change) -> Result<()> {
         match change {
             Change::Created { tag, name, kind } => {
                 let term = self.tags.push(tag, &name, kind)?;
                 self.tags.touch(term);
             }
-            Change::Renamed { tag, name } => self.tags.rename(self.term(tag)?, &name)?,
+            Change::Renamed { tag, name } => {
+                let term = self.term(tag)?;
+                self.postings.rename(&self.tags.name(term), &name);
+                self.tags.rename(term, &name)?;
+            }
             Change::Recategorized { tag, kind } => self.tags.set_kind(self.term(tag)?, kind),
             Change::Deleted { tag } => {
                 let term = self.term(tag)?;
-                let images = self.images_of(term);
+                let images = self.images_of(term).into_owned();
                 self.remove(term, &images);
                 self.tags.remove(term)?;
             }
             Change::Added { tag, images } => {
                 let term = self.term(tag)?;
                 for image in &images {
-                    if self.postings.insert(term, image) {
+                    if self.postings.insert(&self.tags, term, image) {
                         self.count_tags(image, 1);
                     }
                 }
@@ -180,7 +241,37 @@ impl Catalog {
             }
             Change::Alias { name, tag } => self.tags.set_alias(&name, self.term(tag)?),
             Change::AliasGone { name } => self.tags.remove_alias(&name),
+            Change::ImageAdded(added) => self.add_image(&added)?,
+            Change::ImagesDeleted { images } => {
+                for image in &images {
+                    self.postings.remove_image(image);
+                    self.images.remove(image);
+                    self.facets.remove(image);
+                }
+            }
+            Change::Child { image, is } => facets::set(&mut self.facets.children, image, is),
+            Change::Upscaled { image, is } => facets::set(&mut self.facets.upscaled, image, is),
+            Change::Pool { pool, change } => self.facets.change_pool(pool, change)?,
+            Change::Favourites { images, are_now } => {
+                for image in images {
+                    match are_now {
+                        true => self.facets.favourites.insert(image),
+                        false => self.facets.favourites.remove(image),
+                    };
+                }
+            }
         }
+        Ok(())
+    }
+
+    fn add_image(&mut self, added: &ImageAdded) -> Result<()> {
+        let image = self.images.add(added.id, &added.path, added.numbers)?;
+        self.postings.insert_document(&self.tags, image, []);
+        self.facets.add_path(image, &added.path);
+        for source in &added.sources {
+            self.facets.add_source(image, source);
+        }
+        facets::set(&mut self.facets.parents, image, added.has_parent);
         Ok(())
     }
 
@@ -189,13 +280,13 @@ impl Catalog {
         term.ok_or_else(|| anyhow::anyhow!("follow an edit: tag {tag} is not known"))
     }
 
-    pub(crate) fn images_of(&self, term: TermId) -> Postings {
-        self.postings.postings(term).cloned().unwrap_or_default()
+    pub(crate) fn images_of(&self, term: TermId) -> Cow<'_, Postings> {
+        self.postings.images_of(&self.tags, term)
     }
 
     fn remove(&mut self, term: TermId, images: &Postings) {
         for image in images {
-            if self.postings.remove(term, image) {
+            if self.postings.remove(&self.tags, term, image) {
                 self.count_tags(image, -1);
             }
         }

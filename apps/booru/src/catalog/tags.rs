@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
-use plimsoll::dictionary::{Dictionary, TermId};
-use plimsoll::postings::PostingsIndex;
+use plimsoll::dictionary::{Dictionary, DictionaryView, TermId};
 
+use super::Membership;
 use super::texts::Texts;
+use crate::missing;
 use crate::query::{Category, Pattern};
 
 /// Tags whose name or count has changed since the names were put in order, before they are put in order
@@ -156,7 +157,7 @@ impl Tags {
     }
 
     /// Puts the names in the order of their counts. O(n log n) and a second copy of the names meanwhile.
-    pub(crate) fn rank(&mut self, postings: &PostingsIndex) -> Result<()> {
+    pub(crate) fn rank(&mut self, postings: &Membership) -> Result<()> {
         self.names.rebuild();
         let mut ranked: Vec<u32> = (0..self.names.len()).collect();
         ranked.retain(|term| self.kinds[*term as usize] != Kind::Gone);
@@ -214,6 +215,11 @@ impl Tags {
         self.kinds[term.index()]
     }
 
+    /// Names in byte order, as they are now: see [`DictionaryView::walk`]. It names tags that are gone too.
+    pub(crate) fn names(&self) -> DictionaryView {
+        self.names.view()
+    }
+
     #[must_use]
     pub fn name(&self, term: TermId) -> String {
         self.names.term(term).unwrap_or_default()
@@ -236,10 +242,32 @@ impl Tags {
         terms
     }
 
+    /// The tag of a name, or of one that is it but for case, or that it is an alias of.
+    #[must_use]
+    pub fn find_name(&self, name: &str) -> Option<TermId> {
+        let alike = || self.named(&name.to_lowercase()).first().copied();
+        self.term(name).or_else(alike)
+    }
+
+    /// As [`Tags::find_name`].
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn expect(&self, name: &str) -> Result<TermId> {
+        match self.find_name(name) {
+            Some(term) => Ok(term),
+            None => missing!("there is no tag {name:?}"),
+        }
+    }
+
     /// Which tag a name stands for besides its own.
     #[must_use]
     pub fn alias(&self, name: &str) -> Option<TermId> {
         self.aliases.get(name).copied()
+    }
+
+    pub(crate) fn alias_count(&self) -> usize {
+        self.aliases.len()
     }
 
     /// The other names of a tag.

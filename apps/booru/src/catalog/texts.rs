@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use anyhow::{Result, bail};
 use memchr::memmem::Finder;
 
+use super::room;
 use crate::query::Pattern;
 
 /// Between texts, so that nothing is found across two: in no part that is looked for.
@@ -40,7 +41,10 @@ impl Texts {
                 self.starts.len()
             );
         };
+        room::make(&mut self.starts, 1);
         self.starts.push(start);
+        // In lower case a few letters are a byte or two longer; then the list makes room itself.
+        room::make(&mut self.bytes, text.len() + 1);
         match text
             .bytes()
             .any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())

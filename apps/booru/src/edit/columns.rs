@@ -1,12 +1,11 @@
 //! The columns of `images` in which the tags of an image stand as text, by category. Only the words that
 //! an edit is about are changed: whatever else is there stays.
 
-use anyhow::Result;
-use rusqlite::params_from_iter;
+use anyhow::{Context, Result};
 
 use super::Edit;
 use crate::query::Category;
-use crate::store::Explain;
+use crate::store::Value;
 
 /// One edit of the words of an image.
 #[derive(Clone, Copy, Debug)]
@@ -26,15 +25,15 @@ impl Edit<'_> {
             return Ok(());
         }
         let id = self.catalog.images.id(image);
-        let failing = || format!("edit the text columns of image {id}");
+        let what = format!("edit the text columns of image {id}");
         let names: Vec<&str> = columns.iter().map(|(_, name)| *name).collect();
         let sql = format!("SELECT {} FROM images WHERE id = ?1", names.join(", "));
-        let mut statement = self.transaction.prepare_cached(&sql).explain(failing)?;
-        let before: Vec<Option<String>> = statement
-            .query_row([id], |row| {
-                (0..names.len()).map(|column| row.get(column)).collect()
-            })
-            .explain(failing)?;
+        let before = self.store.query_row(&what, &sql, &[id.into()], |row| {
+            let columns = 0..names.len();
+            columns.map(|column| row.text(column)).collect()
+        })?;
+        let before: Vec<Option<String>> =
+            before.with_context(|| format!("{what}: the database does not have it"))?;
         let categories: Vec<Category> = columns.iter().map(|(category, _)| *category).collect();
         let mut texts = before.clone();
         for edit in edits {
@@ -43,12 +42,14 @@ impl Edit<'_> {
         if texts == before {
             return Ok(());
         }
-        let sets: Vec<String> = names.iter().map(|name| format!("{name} = ?")).collect();
-        let sql = format!("UPDATE images SET {} WHERE id = {id}", sets.join(", "));
-        let mut statement = self.transaction.prepare(&sql).explain(failing)?;
-        statement
-            .execute(params_from_iter(&texts))
-            .explain(failing)?;
+        let sets = names.iter().zip(2..);
+        let sets: Vec<String> = sets
+            .map(|(name, place)| format!("{name} = ?{place}"))
+            .collect();
+        let sql = format!("UPDATE images SET {} WHERE id = ?1", sets.join(", "));
+        let texts = texts.iter().map(|text| text.as_deref().into());
+        let values: Vec<Value<'_>> = std::iter::once(id.into()).chain(texts).collect();
+        self.execute(&what, &sql, &values)?;
         self.touched.insert(image);
         Ok(())
     }

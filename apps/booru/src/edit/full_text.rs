@@ -4,18 +4,18 @@
 
 use anyhow::Result;
 use plimsoll::postings::Postings;
-use rusqlite::Transaction;
-use rusqlite::config::DbConfig;
 
 use crate::catalog::Catalog;
-use crate::store::{Explain, Store, TAG_COLUMNS};
+use crate::store::{Store, TAG_COLUMNS};
 
 /// Up to so many images are looked up by the words of their paths, for more the table is read once.
 const LOOKED_UP_MAX: u64 = 64;
 
+const KEEPING: &str = "keep the full-text table";
+
 /// Who keeps the table as the images are.
 pub(super) enum Upkeep<'a> {
-    /// There is none, or other triggers are there, all of which run as usual.
+    /// There is none (PostgreSQL has none), or other triggers are there, all of which run as usual.
     Others,
     Ours(&'a Store),
 }
@@ -25,41 +25,43 @@ impl Upkeep<'_> {
         let known = |name: &String| name.starts_with("images_fts_");
         let is_ours =
             store.schema.has("images_fts", "filepath") && store.schema.triggers().iter().all(known);
-        if !is_ours {
-            return Ok(Upkeep::Others);
+        match is_ours && store.set_triggers(false)? {
+            true => Ok(Upkeep::Ours(store)),
+            false => Ok(Upkeep::Others),
         }
-        set_triggers(store, false)?;
-        Ok(Upkeep::Ours(store))
     }
 
     /// Writes the rows of images that have changed anew.
-    pub(super) fn follow(
-        &self,
-        transaction: &Transaction<'_>,
-        catalog: &Catalog,
-        touched: &Postings,
-    ) -> Result<()> {
+    pub(super) fn follow(&self, catalog: &Catalog, touched: &Postings) -> Result<()> {
+        self.forget(catalog, touched)?;
+        self.write(touched.iter().map(|image| catalog.images.id(image)))
+    }
+
+    /// Takes out the rows of images that are there still.
+    pub(super) fn forget(&self, catalog: &Catalog, images: &Postings) -> Result<()> {
         let Upkeep::Ours(store) = self else {
             return Ok(());
         };
-        let rows = match touched.len() <= LOOKED_UP_MAX {
-            true => rows_by_path(transaction, catalog, touched)?,
-            false => rows_by_reading(transaction, catalog, touched)?,
+        let rows = match images.len() {
+            0 => return Ok(()),
+            1..=LOOKED_UP_MAX => rows_by_path(store, catalog, images)?,
+            _ => rows_by_reading(store, catalog, images)?,
         };
-        let failing = || "keep the full-text table".to_owned();
-        let mut delete = transaction
-            .prepare("DELETE FROM images_fts WHERE rowid = ?1")
-            .explain(failing)?;
+        let delete = "DELETE FROM images_fts WHERE rowid = ?1";
         for row in rows {
-            delete.execute([row]).explain(failing)?;
+            store.execute(KEEPING, delete, &[row.into()])?;
         }
-        let mut insert = transaction
-            .prepare(&insert_statement(store))
-            .explain(failing)?;
-        for image in touched {
-            insert
-                .execute([catalog.images.id(image)])
-                .explain(failing)?;
+        Ok(())
+    }
+
+    /// Writes the rows of images, by id, that have none.
+    pub(super) fn write(&self, ids: impl IntoIterator<Item = u32>) -> Result<()> {
+        let Upkeep::Ours(store) = self else {
+            return Ok(());
+        };
+        let insert = insert_statement(store);
+        for id in ids {
+            store.execute(KEEPING, &insert, &[id.into()])?;
         }
         Ok(())
     }
@@ -69,16 +71,9 @@ impl Drop for Upkeep<'_> {
     fn drop(&mut self) {
         if let Upkeep::Ours(store) = self {
             // It only sets a flag of the connection.
-            let _ = set_triggers(store, true);
+            let _ = store.set_triggers(true);
         }
     }
-}
-
-fn set_triggers(store: &Store, are_run: bool) -> Result<()> {
-    let setting = DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER;
-    let set = store.connection.set_db_config(setting, are_run);
-    set.explain(|| "turn triggers on or off".to_owned())?;
-    Ok(())
 }
 
 /// What the original's trigger inserts.
@@ -100,61 +95,44 @@ fn insert_statement(store: &Store) -> String {
 }
 
 /// Rows whose path has the words of the image's path in this order, and is it.
-fn rows_by_path(
-    transaction: &Transaction<'_>,
-    catalog: &Catalog,
-    touched: &Postings,
-) -> Result<Vec<i64>> {
-    let failing = || "look for rows of the full-text table".to_owned();
-    let mut path = transaction
-        .prepare("SELECT filepath FROM images WHERE id = ?1")
-        .explain(failing)?;
+fn rows_by_path(store: &Store, catalog: &Catalog, touched: &Postings) -> Result<Vec<i64>> {
+    let what = "look for rows of the full-text table";
     let by_words = "SELECT rowid FROM images_fts WHERE images_fts MATCH ?1 AND filepath = ?2";
-    let mut by_words = transaction.prepare(by_words).explain(failing)?;
-    let mut by_reading = transaction
-        .prepare("SELECT rowid FROM images_fts WHERE filepath = ?1")
-        .explain(failing)?;
+    let by_reading = "SELECT rowid FROM images_fts WHERE filepath = ?1";
     let mut found = Vec::new();
     for image in touched {
-        let path: String = path
-            .query_row([catalog.images.id(image)], |row| row.get(0))
-            .explain(failing)?;
+        let sql = "SELECT filepath FROM images WHERE id = ?1";
+        let id = [catalog.images.id(image).into()];
+        let path = store.query_row(what, sql, &id, |row| row.text(0))?;
+        let path = path.flatten().unwrap_or_default();
         let words = format!("filepath : \"{}\"", path.replace('"', "\"\""));
         let before = found.len();
-        let mut rows = by_words.query((&words, &path)).explain(failing)?;
-        while let Some(row) = rows.next().explain(failing)? {
-            found.push(row.get(0)?);
-        }
+        let values = [(&words).into(), (&path).into()];
+        store.each_row(what, by_words, &values, |row| {
+            found.extend(row.integer(0)?);
+            Ok(())
+        })?;
         // There is none, or its path has no word.
         if found.len() == before {
-            let mut rows = by_reading.query([&path]).explain(failing)?;
-            while let Some(row) = rows.next().explain(failing)? {
-                found.push(row.get(0)?);
-            }
+            store.each_row(what, by_reading, &[(&path).into()], |row| {
+                found.extend(row.integer(0)?);
+                Ok(())
+            })?;
         }
     }
     Ok(found)
 }
 
-fn rows_by_reading(
-    transaction: &Transaction<'_>,
-    catalog: &Catalog,
-    touched: &Postings,
-) -> Result<Vec<i64>> {
-    let failing = || "read the full-text table".to_owned();
+fn rows_by_reading(store: &Store, catalog: &Catalog, touched: &Postings) -> Result<Vec<i64>> {
     let sql = "SELECT text.rowid, images.id FROM images_fts AS text \
                JOIN images ON images.filepath = text.filepath";
-    let mut statement = transaction.prepare(sql).explain(failing)?;
-    let mut rows = statement.query([]).explain(failing)?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next().explain(failing)? {
-        let id: i64 = row.get(1)?;
-        let image = u32::try_from(id)
-            .ok()
-            .and_then(|id| catalog.images.of_id(id));
+    store.each_row("read the full-text table", sql, &[], |row| {
+        let image = row.id(1)?.and_then(|id| catalog.images.of_id(id));
         if image.is_some_and(|image| touched.contains(image)) {
-            found.push(row.get(0)?);
+            found.extend(row.integer(0)?);
         }
-    }
+        Ok(())
+    })?;
     Ok(found)
 }

@@ -2,28 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::dictionary::TermId;
 
 use super::columns::Words;
 use super::{Delta, Edit, Edited, check_name};
 use crate::board::Board;
 use crate::catalog::{Change, Kind, RATING};
+use crate::missing;
 use crate::query::Category;
-use crate::store::Explain;
 
 /// All tags that an image is to have, by category; ratings have one of their own in the database, and
 /// may stand in any here.
 pub type CategorizedTags = BTreeMap<Category, Vec<String>>;
 
 /// What stands in `image_tags.source` for edits by hand.
-const BY_HAND: &str = "user";
+pub(super) const BY_HAND: &str = "user";
 
 impl Board {
     /// Puts tags on images, by id. New ones are made, general ones; an alias puts on its tag.
     ///
     /// # Errors
-    /// An image that is not there, a name that is none; what SQLite says.
+    /// An image that is not there, a name that is none; what the database says.
     pub fn add_tags(&mut self, images: &[u32], tags: &[String]) -> Result<Edited> {
         let names = tags
             .iter()
@@ -44,7 +44,7 @@ impl Board {
     /// Takes tags off images, by id. Unknown tags are on none.
     ///
     /// # Errors
-    /// An image that is not there; what SQLite says.
+    /// An image that is not there; what the database says.
     pub fn remove_tags(&mut self, images: &[u32], tags: &[String]) -> Result<Edited> {
         self.edit(|edit| {
             let images = edit.images(images)?;
@@ -64,7 +64,7 @@ impl Board {
     /// theirs; its rating stays unless another is told.
     ///
     /// # Errors
-    /// An image that is not there, a name that is none; what SQLite says.
+    /// An image that is not there, a name that is none; what the database says.
     pub fn edit_image(&mut self, image: u32, tags: &CategorizedTags) -> Result<Edited> {
         let mut wanted: BTreeMap<String, Category> = BTreeMap::new();
         for (category, names) in tags {
@@ -97,12 +97,12 @@ impl Board {
 
 impl Edit<'_> {
     /// Images by number, each once.
-    fn images(&self, ids: &[u32]) -> Result<Vec<u32>> {
+    pub(super) fn images(&self, ids: &[u32]) -> Result<Vec<u32>> {
         let mut images = Vec::with_capacity(ids.len());
         for id in ids {
             match self.catalog.images.of_id(*id) {
                 Some(image) => images.push(image),
-                None => bail!("there is no image {id}"),
+                None => missing!("there is no image {id}"),
             }
         }
         images.sort_unstable();
@@ -116,6 +116,9 @@ impl Edit<'_> {
         name: &str,
         category: Category,
     ) -> Result<(u32, String, Kind)> {
+        if let Some((tag, kind)) = self.made.get(name) {
+            return Ok((*tag, name.to_owned(), *kind));
+        }
         if let Some(term) = self.find(name) {
             let tags = &self.catalog.tags;
             return Ok((tags.id(term), tags.name(term), tags.kind(term)));
@@ -136,37 +139,39 @@ impl Edit<'_> {
         Ok((tag, name.to_owned(), kind))
     }
 
-    pub(super) fn add(&mut self, image: u32, tag: u32, name: &str, kind: Kind) -> Result<()> {
-        if self.link(image, tag, BY_HAND)? {
+    /// By hand; whether the image lacked it.
+    pub(super) fn add(&mut self, image: u32, tag: u32, name: &str, kind: Kind) -> Result<bool> {
+        let is_new = self.link(image, tag, BY_HAND)?;
+        if is_new {
             self.edit_words(image, &[Words::Add(name, kind.category())])?;
             self.record_delta(image, name, stored_category(kind), Delta::Add)?;
         }
-        Ok(())
+        Ok(is_new)
     }
 
-    fn remove(&mut self, image: u32, term: TermId) -> Result<()> {
+    /// By hand; whether the image had it.
+    pub(super) fn remove(&mut self, image: u32, term: TermId) -> Result<bool> {
         let tags = &self.catalog.tags;
         let (tag, name, kind) = (tags.id(term), tags.name(term), tags.kind(term));
-        if self.unlink(image, tag)? {
+        let was_there = self.unlink(image, tag)?;
+        if was_there {
             self.edit_words(image, &[Words::Remove(&name)])?;
             self.record_delta(image, &name, stored_category(kind), Delta::Remove)?;
         }
-        Ok(())
+        Ok(was_there)
     }
 
     /// Tags that an image has now; those made in this edit left out.
     pub(super) fn tags_of(&self, image: u32) -> Result<Vec<TermId>> {
-        let failing = || "read the tags of an image".to_owned();
         let sql = "SELECT tag_id FROM image_tags WHERE image_id = ?1";
-        let mut statement = self.transaction.prepare_cached(sql).explain(failing)?;
         let id = self.catalog.images.id(image);
-        let mut rows = statement.query([id]).explain(failing)?;
         let mut terms = Vec::new();
-        while let Some(row) = rows.next().explain(failing)? {
-            let tag: i64 = row.get(0)?;
-            let tag = u32::try_from(tag).ok();
+        let what = "read the tags of an image";
+        self.store.each_row(what, sql, &[id.into()], |row| {
+            let tag = row.id(0)?;
             terms.extend(tag.and_then(|tag| self.catalog.tags.term_of_id(tag)));
-        }
+            Ok(())
+        })?;
         Ok(terms)
     }
 }

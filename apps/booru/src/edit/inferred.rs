@@ -131,7 +131,7 @@ impl Edit<'_> {
             }
         }
         if settings.rates {
-            self.rate(image, tagged, settings, &refused)?;
+            self.rate_by_model(image, tagged, settings, &refused)?;
         }
         let words: Vec<_> = words
             .iter()
@@ -141,8 +141,7 @@ impl Edit<'_> {
     }
 
     fn has(&self, image: u32, term: TermId) -> bool {
-        let images = self.catalog.postings.postings(term);
-        images.is_some_and(|images| images.contains(image))
+        self.catalog.images_of(term).contains(image)
     }
 
     /// Of an earlier run; what was refused stays refused.
@@ -223,7 +222,7 @@ impl Edit<'_> {
     }
 
     /// The model's rating for an image that has none.
-    fn rate(
+    fn rate_by_model(
         &mut self,
         image: u32,
         tagged: &Tagged,

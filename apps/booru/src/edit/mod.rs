@@ -7,13 +7,23 @@
 //!
 //! Memory: the images that change, as sets (a byte or two each); texts of one image at a time.
 
+mod add_image;
 mod columns;
+mod decisions;
+mod delete_images;
+mod deltas;
+mod favourites;
 mod full_text;
 mod images;
 mod inferred;
 mod name;
+mod pools;
+mod ratings;
+mod reapply;
+mod relations;
 mod rules;
 mod tags;
+mod upscaled;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -21,16 +31,19 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use plimsoll::dictionary::TermId;
 use plimsoll::postings::Postings;
-use rusqlite::Transaction;
 
 use crate::board::Board;
 use crate::catalog::{Catalog, Change, Kind, RATING};
 use crate::query::Category;
-use crate::store::{Explain, Schema, Store, statement_of};
+use crate::similarity;
+use crate::store::{Schema, Store, Value, statement_of};
 
+pub use add_image::{Added, Implied, NewImage};
 pub use images::CategorizedTags;
 pub(crate) use inferred::TaggedJob;
-pub use name::{TAG_BYTES_MAX, check_name};
+pub use name::{TAG_BYTES_MAX, check_category, check_name};
+pub use pools::{POOL_DESCRIPTION_BYTES_MAX, POOL_NAME_BYTES_MAX};
+pub use ratings::Rating;
 
 /// Whether a name that a tag had goes on leading to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +53,10 @@ pub enum OldName {
 }
 
 /// What an edit has changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Edited {
+    /// That have come, gone, or are said something else of than tags.
+    pub images: u64,
     pub tags: u64,
     /// Pairs of image and tag.
     pub added: u64,
@@ -53,9 +68,8 @@ const TRIES_MAX: usize = 3;
 
 /// One edit while it is done.
 pub(crate) struct Edit<'a> {
-    /// Of the transaction: what is done by it here is part of that.
-    store: &'a Store,
-    transaction: &'a Transaction<'a>,
+    pub(crate) store: &'a Store,
+    upkeep: &'a full_text::Upkeep<'a>,
     catalog: &'a Catalog,
     schema: &'a Schema,
     changes: Vec<Change>,
@@ -63,6 +77,12 @@ pub(crate) struct Edit<'a> {
     removed: BTreeMap<u32, Postings>,
     /// Images, by number, whose text columns have changed.
     touched: Postings,
+    /// Ids of images that are new: their numbers are those behind all others.
+    new: Vec<u32>,
+    /// Images, by number, that are deleted.
+    deleted: Postings,
+    /// Tags that are new, by name.
+    made: BTreeMap<String, (u32, Kind)>,
     edited: Edited,
     has_made_table: Cell<bool>,
 }
@@ -83,11 +103,14 @@ impl Board {
                 // The database has it: what is in memory is at fault.
                 self.reload().with_context(|| format!("after {error:#}"))?;
             }
+            if self.catalog().images().is_worn() {
+                self.reload()?;
+            }
             return Ok(done.edited);
         }
         bail!(
             "edit {}: another program changed it {TRIES_MAX} times in between; try again",
-            self.store.path().display()
+            self.store.name()
         );
     }
 
@@ -101,22 +124,26 @@ impl Board {
         let upkeep = full_text::Upkeep::begin(&self.store)?;
         let mut edit = Edit {
             store: &self.store,
-            transaction: &transaction,
+            upkeep: &upkeep,
             catalog: &catalog,
             schema: &self.store.schema,
             changes: Vec::new(),
             added: BTreeMap::new(),
             removed: BTreeMap::new(),
             touched: Postings::new(),
+            new: Vec::new(),
+            deleted: Postings::new(),
+            made: BTreeMap::new(),
             edited: Edited::default(),
             has_made_table: Cell::new(false),
         };
         act(&mut edit)?;
-        upkeep.follow(&transaction, &catalog, &edit.touched)?;
+        upkeep.follow(&catalog, &edit.touched)?;
+        upkeep.write(edit.new.iter().copied())?;
+        let touched = edit.touched.iter().map(|image| catalog.images.id(image));
+        similarity::cache::forget(&self.store, touched)?;
         let done = edit.finish();
-        transaction
-            .commit()
-            .explain(|| "put an edit into the database".to_owned())?;
+        transaction.commit("put an edit into the database")?;
         Ok(Some(done))
     }
 }
@@ -153,6 +180,11 @@ impl Edit<'_> {
             .collect();
         changes.extend(removed);
         changes.extend(added);
+        if !self.deleted.is_empty() {
+            changes.push(Change::ImagesDeleted {
+                images: self.deleted,
+            });
+        }
         Done {
             changes,
             edited: self.edited,
@@ -161,24 +193,22 @@ impl Edit<'_> {
     }
 
     /// A statement that changes rows; how many.
-    fn execute(&self, what: &str, sql: &str, values: impl rusqlite::Params) -> Result<usize> {
-        let failing = || what.to_owned();
-        let mut statement = self.transaction.prepare_cached(sql).explain(failing)?;
-        statement.execute(values).explain(failing)
+    fn execute(&self, what: &str, sql: &str, values: &[Value<'_>]) -> Result<u64> {
+        self.store.execute(what, sql, values)
     }
 
     /// The tag of a name, or of the name that this is an alias of.
     fn find(&self, name: &str) -> Option<TermId> {
-        let tags = &self.catalog.tags;
-        tags.term(name)
-            .or_else(|| tags.named(&name.to_lowercase()).first().copied())
+        self.catalog.tags.find_name(name)
     }
 
     fn expect(&self, name: &str) -> Result<TermId> {
-        match self.find(name) {
-            Some(term) => Ok(term),
-            None => bail!("there is no tag {name:?}"),
-        }
+        self.catalog.tags.expect(name)
+    }
+
+    /// Says that the schema is another after this edit.
+    pub(crate) fn has_made_table(&self) {
+        self.has_made_table.set(true);
     }
 
     /// Makes a table of the original where an older database lacks it.
@@ -188,7 +218,7 @@ impl Edit<'_> {
         }
         let sql = statement_of(table).expect("only tables of the schema are asked for");
         let sql = sql.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
-        self.execute(&format!("make table {table}"), &sql, [])?;
+        self.execute(&format!("make table {table}"), &sql, &[])?;
         self.has_made_table.set(true);
         Ok(())
     }
@@ -200,15 +230,18 @@ impl Edit<'_> {
             .schema
             .has("tags", "category")
             .then(|| category_name(name, category));
-        match stored {
-            Some(category) => self.execute(
-                &what,
-                "INSERT INTO tags (name, category) VALUES (?1, ?2)",
-                (name, category),
-            )?,
-            None => self.execute(&what, "INSERT INTO tags (name) VALUES (?1)", [name])?,
+        let (sql, values): (_, &[Value<'_>]) = match stored {
+            Some(category) => (
+                "INSERT INTO tags (name, category) VALUES (?1, ?2) RETURNING id",
+                &[name.into(), category.into()],
+            ),
+            None => (
+                "INSERT INTO tags (name) VALUES (?1) RETURNING id",
+                &[name.into()],
+            ),
         };
-        let Ok(tag) = u32::try_from(self.transaction.last_insert_rowid()) else {
+        let tag = self.store.query_row(&what, sql, values, |row| row.id(0))?;
+        let Some(tag) = tag.flatten() else {
             bail!("{what}: no ids are left below {}", u32::MAX);
         };
         let kind = Kind::of(stored, name);
@@ -217,24 +250,33 @@ impl Edit<'_> {
             name: name.to_owned(),
             kind,
         });
+        self.made.insert(name.to_owned(), (tag, kind));
         self.edited.tags += 1;
         Ok((tag, kind))
     }
 
+    /// The id of an image by number, which may be new.
+    fn id_of(&self, image: u32) -> u32 {
+        match (image as usize).checked_sub(self.catalog.images.numbers()) {
+            Some(place) => self.new[place],
+            None => self.catalog.images.id(image),
+        }
+    }
+
     /// Gives an image, by number, a tag; whether it is new to it.
     fn link(&mut self, image: u32, tag: u32, source: &str) -> Result<bool> {
-        let id = self.catalog.images.id(image);
+        let id = self.id_of(image);
         let what = "put a tag on an image";
         let new = match self.schema.has("image_tags", "source") {
             true => self.execute(
                 what,
                 "INSERT INTO image_tags (image_id, tag_id, source) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                (id, tag, source),
+                &[id.into(), tag.into(), source.into()],
             )?,
             false => self.execute(
                 what,
                 "INSERT INTO image_tags (image_id, tag_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                (id, tag),
+                &[id.into(), tag.into()],
             )?,
         };
         if new == 0 {
@@ -252,7 +294,7 @@ impl Edit<'_> {
     fn unlink(&mut self, image: u32, tag: u32) -> Result<bool> {
         let id = self.catalog.images.id(image);
         let sql = "DELETE FROM image_tags WHERE image_id = ?1 AND tag_id = ?2";
-        if self.execute("take a tag off an image", sql, [id, tag])? == 0 {
+        if self.execute("take a tag off an image", sql, &[id.into(), tag.into()])? == 0 {
             return Ok(false);
         }
         if let Some(added) = self.added.get_mut(&tag) {
@@ -283,20 +325,21 @@ impl Edit<'_> {
         let sql = format!(
             "DELETE FROM tag_deltas WHERE image_md5 = {md5} AND tag_name = ?2 AND operation = ?3"
         );
-        if self.execute(what, &sql, (id, name, opposite))? > 0 {
+        if self.execute(what, &sql, &[id.into(), name.into(), opposite.into()])? > 0 {
             return Ok(());
         }
         let sql = format!(
             "INSERT INTO tag_deltas (image_md5, tag_name, tag_category, operation) \
              VALUES ({md5}, ?2, ?3, ?4) ON CONFLICT DO NOTHING"
         );
-        self.execute(what, &sql, (id, name, category, operation))?;
+        let values = [id.into(), name.into(), category.into(), operation.into()];
+        self.execute(what, &sql, &values)?;
         Ok(())
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delta {
+pub(crate) enum Delta {
     Add,
     Remove,
 }

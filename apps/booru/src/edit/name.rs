@@ -1,6 +1,9 @@
 //! What a tag may be called.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+
+use crate::query::Category;
+use crate::refuse;
 
 /// The longest name; the longest that people use has about 100 bytes.
 pub const TAG_BYTES_MAX: usize = 255;
@@ -13,10 +16,10 @@ pub fn check_name(name: &str) -> Result<String> {
     let lower = name.to_lowercase();
     let shown = || lower.chars().take(40).collect::<String>();
     if lower.is_empty() {
-        bail!("a tag needs a name");
+        refuse!("a tag needs a name");
     }
     if lower.len() > TAG_BYTES_MAX {
-        bail!(
+        refuse!(
             "{:?}… is no name of a tag: it has {} bytes, and {TAG_BYTES_MAX} are the most",
             shown(),
             lower.len()
@@ -26,7 +29,7 @@ pub fn check_name(name: &str) -> Result<String> {
         .chars()
         .any(|one| one.is_whitespace() || one.is_control())
     {
-        bail!(
+        refuse!(
             "{:?} is no name of a tag: blanks and control characters can't be in one; write `_`",
             shown()
         );
@@ -36,6 +39,20 @@ pub fn check_name(name: &str) -> Result<String> {
     match rating.filter(|rating| known.contains(rating)) {
         Some(rating) => Ok(format!("rating:{rating}")),
         None => Ok(lower),
+    }
+}
+
+/// The category of this name.
+///
+/// # Errors
+/// There is none of this name.
+pub fn check_category(name: &str) -> Result<Category> {
+    match Category::of(name) {
+        Some(category) => Ok(category),
+        None => {
+            let known = Category::ALL.map(Category::name);
+            refuse!("{name:?} is no category: {} are", known.join(", "))
+        }
     }
 }
 

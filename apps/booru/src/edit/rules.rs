@@ -2,32 +2,36 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
-use plimsoll::postings::Query;
+use anyhow::Result;
+use plimsoll::postings::{Postings, Query};
 
 use super::columns::Words;
 use super::{Edit, Edited};
 use crate::board::Board;
-use crate::store::Explain;
+use crate::store::now;
+use crate::{missing, refuse};
 
 /// Implied tags by the tag that implies them directly.
-type Rules = BTreeMap<u32, BTreeSet<u32>>;
+pub(super) type Rules = BTreeMap<u32, BTreeSet<u32>>;
+
+/// What stands in `image_tags.source` for what a rule has put there.
+pub(super) const IMPLIED: &str = "implication";
 
 impl Board {
     /// Makes a rule, or makes one active again. Images get the tag by [`Board::apply_rules`].
     ///
     /// # Errors
-    /// A tag that is not there, or that would imply itself; what SQLite says.
+    /// A tag that is not there, or that would imply itself; what the database says.
     pub fn create_rule(&mut self, tag: &str, implied: &str) -> Result<Edited> {
         self.edit(|edit| {
             let tags = &edit.catalog.tags;
             let (tag, implied) = (tags.id(edit.expect(tag)?), tags.id(edit.expect(implied)?));
             if tag == implied {
-                bail!("a tag can't imply itself");
+                refuse!("a tag can't imply itself");
             }
             edit.ensure_table("tag_implications")?;
             let created = match edit.schema.has("tag_implications", "created_at") {
-                true => (", created_at", ", CURRENT_TIMESTAMP"),
+                true => (", created_at", ", ?3"),
                 false => ("", ""),
             };
             // A table just made has all columns.
@@ -41,7 +45,12 @@ impl Board {
                  ON CONFLICT (source_tag_id, implied_tag_id) DO {active}",
                 created.0, created.1
             );
-            edit.execute("make a rule", &sql, [tag, implied])?;
+            let now = now();
+            let mut values = vec![tag.into(), implied.into()];
+            if !created.0.is_empty() {
+                values.push((&now).into());
+            }
+            edit.execute("make a rule", &sql, &values)?;
             Ok(())
         })
     }
@@ -49,16 +58,44 @@ impl Board {
     /// Takes away a rule. Images keep their tags.
     ///
     /// # Errors
-    /// A tag or a rule that is not there; what SQLite says.
+    /// A tag or a rule that is not there; what the database says.
     pub fn delete_rule(&mut self, tag: &str, implied: &str) -> Result<Edited> {
         self.edit(|edit| {
             let tags = &edit.catalog.tags;
-            let ids = [tags.id(edit.expect(tag)?), tags.id(edit.expect(implied)?)];
+            let ids = [tag, implied].map(|name| edit.expect(name));
+            let [tag_id, implied_id] = ids.map(|term| term.map(|term| tags.id(term)));
+            let ids = [tag_id?.into(), implied_id?.into()];
             let sql =
                 "DELETE FROM tag_implications WHERE source_tag_id = ?1 AND implied_tag_id = ?2";
             let has_rules = edit.schema.has_table("tag_implications");
-            if !has_rules || edit.execute("take away a rule", sql, ids)? == 0 {
-                bail!("there is no rule that {tag:?} implies {implied:?}");
+            if !has_rules || edit.execute("take away a rule", sql, &ids)? == 0 {
+                missing!("there is no rule that {tag:?} implies {implied:?}");
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts on every image that has a tag what one active rule of it implies, directly or over other
+    /// rules, with the source `implication`.
+    ///
+    /// # Errors
+    /// A tag that is not there, a rule that is not there or not active; what the database says.
+    pub fn apply_rule(&mut self, tag: &str, implied: &str) -> Result<Edited> {
+        self.edit(|edit| {
+            let tags = &edit.catalog.tags;
+            let (of, first) = (tags.id(edit.expect(tag)?), tags.id(edit.expect(implied)?));
+            let rules = edit.read_rules()?;
+            if !rules
+                .get(&of)
+                .is_some_and(|implied| implied.contains(&first))
+            {
+                missing!("there is no active rule that {tag:?} implies {implied:?}");
+            }
+            let mut wanted = closure(&rules, first);
+            wanted.insert(first);
+            wanted.remove(&of);
+            for implied in wanted {
+                edit.apply(of, implied)?;
             }
             Ok(())
         })
@@ -69,7 +106,7 @@ impl Board {
     /// each pair of tags one query.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// What the database says.
     pub fn apply_rules(&mut self) -> Result<Edited> {
         self.edit(|edit| {
             let rules = edit.read_rules()?;
@@ -84,7 +121,7 @@ impl Board {
 }
 
 /// All that a tag implies, itself left out; cycles end where they began.
-fn closure(rules: &Rules, tag: u32) -> BTreeSet<u32> {
+pub(super) fn closure(rules: &Rules, tag: u32) -> BTreeSet<u32> {
     let mut all = BTreeSet::new();
     let mut next = vec![tag];
     while let Some(one) = next.pop() {
@@ -98,26 +135,35 @@ fn closure(rules: &Rules, tag: u32) -> BTreeSet<u32> {
 }
 
 impl Edit<'_> {
-    fn read_rules(&self) -> Result<Rules> {
+    pub(super) fn read_rules(&self) -> Result<Rules> {
         let mut rules = Rules::new();
         if !self.schema.has_table("tag_implications") {
             return Ok(rules);
         }
-        let failing = || "read the rules".to_owned();
         let active = match self.schema.has("tag_implications", "status") {
             true => "WHERE status = 'active'",
             false => "",
         };
         let sql = format!("SELECT source_tag_id, implied_tag_id FROM tag_implications {active}");
-        let mut statement = self.transaction.prepare(&sql).explain(failing)?;
-        let mut rows = statement.query([]).explain(failing)?;
-        while let Some(row) = rows.next().explain(failing)? {
-            let (tag, implied): (Option<u32>, Option<u32>) = (row.get(0)?, row.get(1)?);
-            if let (Some(tag), Some(implied)) = (tag, implied) {
+        self.store.each_row("read the rules", &sql, &[], |row| {
+            if let (Some(tag), Some(implied)) = (row.id(0)?, row.id(1)?) {
                 rules.entry(tag).or_default().insert(implied);
             }
-        }
+            Ok(())
+        })?;
         Ok(rules)
+    }
+
+    /// What a tag implies directly, by id.
+    pub(super) fn implied_by(&self, tag: u32) -> Result<Vec<u32>> {
+        let active = match self.schema.has("tag_implications", "status") {
+            true => "AND status = 'active'",
+            false => "",
+        };
+        let sql = format!(
+            "SELECT implied_tag_id FROM tag_implications WHERE source_tag_id = ?1 {active} ORDER BY 1"
+        );
+        self.ids(&sql, &[tag.into()])
     }
 
     fn apply(&mut self, tag: u32, implied: u32) -> Result<()> {
@@ -127,8 +173,13 @@ impl Edit<'_> {
         };
         let (name, category) = (tags.name(of), tags.kind(of).category());
         let lacking = Query::All(vec![Query::Term(term), Query::Term(of).negated()]);
-        for image in self.catalog.postings.matches(&lacking)? {
-            if self.link(image, implied, "implication")? {
+        let mut images = Postings::new();
+        let postings = &self.catalog.postings;
+        postings.each_match(tags, &lacking, |image| {
+            images.insert(image);
+        })?;
+        for image in &images {
+            if self.link(image, implied, IMPLIED)? {
                 self.edit_words(image, &[Words::Add(&name, category)])?;
             }
         }
@@ -140,13 +191,20 @@ impl Edit<'_> {
         if !self.schema.has_table("tag_implications") {
             return Ok(());
         }
-        for column in ["source_tag_id", "implied_tag_id"] {
-            let sql =
-                format!("UPDATE OR IGNORE tag_implications SET {column} = ?1 WHERE {column} = ?2");
-            self.execute("keep the rules of a tag", &sql, [into, tag])?;
+        // What is a rule already stays as it is; the one of the tag goes with it.
+        for (column, other) in [
+            ("source_tag_id", "implied_tag_id"),
+            ("implied_tag_id", "source_tag_id"),
+        ] {
+            let sql = format!(
+                "UPDATE tag_implications SET {column} = ?1 WHERE {column} = ?2 AND NOT EXISTS \
+                 (SELECT 1 FROM tag_implications AS known WHERE known.{column} = ?1 \
+                 AND known.{other} = tag_implications.{other})"
+            );
+            self.execute("keep the rules of a tag", &sql, &[into.into(), tag.into()])?;
         }
         let sql = "DELETE FROM tag_implications WHERE source_tag_id = implied_tag_id";
-        self.execute("keep the rules of a tag", sql, [])?;
+        self.execute("keep the rules of a tag", sql, &[])?;
         Ok(())
     }
 }

@@ -1,21 +1,21 @@
 //! Edits of tags themselves: making, renaming, merging, deleting, categories, other names.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::dictionary::TermId;
-use rusqlite::OptionalExtension;
 
 use super::columns::Words;
 use super::{Edit, Edited, OldName, check_name};
 use crate::board::Board;
 use crate::catalog::{Change, Kind, RATING};
 use crate::query::Category;
-use crate::store::Explain;
+use crate::store::ALIASES;
+use crate::{missing, refuse};
 
 impl Board {
     /// Makes a tag that no image has.
     ///
     /// # Errors
-    /// A name that is taken, or none; what SQLite says.
+    /// A name that is taken, or none; what the database says.
     pub fn create_tag(&mut self, name: &str, category: Category) -> Result<Edited> {
         let name = check_name(name)?;
         self.edit(|edit| {
@@ -28,7 +28,7 @@ impl Board {
     /// Gives a tag another name. Its id, images and rules stay.
     ///
     /// # Errors
-    /// No such tag, a rating, a new name that is taken (merge the two instead), or none; what SQLite says.
+    /// No such tag, a rating, a new name that is taken (merge the two instead), or none; what the database says.
     pub fn rename_tag(&mut self, old: &str, new: &str, old_name: OldName) -> Result<Edited> {
         let new = check_name(new)?;
         self.edit(|edit| {
@@ -38,7 +38,7 @@ impl Board {
                 return Ok(());
             }
             if old.starts_with(RATING) || new.starts_with(RATING) {
-                bail!("ratings keep their names: merge {old:?} into {new:?} instead");
+                refuse!("ratings keep their names: merge {old:?} into {new:?} instead");
             }
             let own_alias = edit.catalog.tags.alias(&new) == Some(term);
             match own_alias {
@@ -57,7 +57,7 @@ impl Board {
     /// `into`.
     ///
     /// # Errors
-    /// A tag that is not there; what SQLite says.
+    /// A tag that is not there; what the database says.
     pub fn merge_tags(&mut self, tags: &[String], into: &str, old_name: OldName) -> Result<Edited> {
         self.edit(|edit| {
             let target = edit.expect(into)?;
@@ -80,7 +80,7 @@ impl Board {
     /// Deletes tags, their rules and aliases, and takes them off all images. Unknown ones are skipped.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// What the database says.
     pub fn delete_tags(&mut self, tags: &[String]) -> Result<Edited> {
         self.edit(|edit| {
             for tag in tags {
@@ -98,11 +98,13 @@ impl Board {
     /// Puts tags into another category, and their names into its column.
     ///
     /// # Errors
-    /// A tag that is not there, or is a rating; a database without categories; what SQLite says.
+    /// A tag that is not there, or is a rating; a database without categories; what the database says.
     pub fn categorize_tags(&mut self, tags: &[String], category: Category) -> Result<Edited> {
         self.edit(|edit| {
             if !edit.schema.has("tags", "category") {
-                bail!("this database has no categories of tags: it lacks the column tags.category");
+                refuse!(
+                    "this database has no categories of tags: it lacks the column tags.category"
+                );
             }
             for tag in tags {
                 let term = edit.expect(tag)?;
@@ -115,13 +117,13 @@ impl Board {
     /// Gives a tag another name by which it is found; one that leads elsewhere leads here from now on.
     ///
     /// # Errors
-    /// No such tag, a name that is a tag, or none; what SQLite says.
+    /// No such tag, a name that is a tag, or none; what the database says.
     pub fn create_alias(&mut self, alias: &str, tag: &str) -> Result<Edited> {
         let alias = check_name(alias)?;
         self.edit(|edit| {
             let term = edit.expect(tag)?;
             if edit.catalog.tags.term(&alias).is_some() {
-                bail!("{alias:?} is a tag itself: merge it into {tag:?} instead");
+                refuse!("{alias:?} is a tag itself: merge it into {tag:?} instead");
             }
             edit.set_alias(&alias, edit.catalog.tags.id(term))
         })
@@ -130,11 +132,11 @@ impl Board {
     /// Takes away another name of a tag.
     ///
     /// # Errors
-    /// A name that is none; what SQLite says.
+    /// A name that is none; what the database says.
     pub fn delete_alias(&mut self, alias: &str) -> Result<Edited> {
         self.edit(|edit| {
             if edit.catalog.tags.alias(alias).is_none() {
-                bail!("{alias:?} is no other name of a tag");
+                missing!("{alias:?} is no other name of a tag");
             }
             edit.forget_alias(alias)
         })
@@ -145,10 +147,10 @@ impl Edit<'_> {
     fn check_is_free(&self, name: &str) -> Result<()> {
         let tags = &self.catalog.tags;
         if tags.term(name).is_some() {
-            bail!("there is a tag {name:?} already: merge the two instead");
+            refuse!("there is a tag {name:?} already: merge the two instead");
         }
         if let Some(of) = tags.alias(name) {
-            bail!(
+            refuse!(
                 "{name:?} is another name of {:?}: take that away first",
                 tags.name(of)
             );
@@ -167,11 +169,11 @@ impl Edit<'_> {
         self.execute(
             "rename a tag",
             "UPDATE tags SET name = ?1 WHERE id = ?2",
-            (new, tag),
+            &[new.into(), tag.into()],
         )?;
         self.rename_deltas(old, new)?;
         let category = self.catalog.tags.kind(term).category();
-        for image in &self.catalog.images_of(term) {
+        for image in self.catalog.images_of(term).iter() {
             self.edit_words(image, &[Words::Replace(old, new, category)])?;
         }
         self.edited.tags += 1;
@@ -188,9 +190,12 @@ impl Edit<'_> {
             return Ok(());
         }
         let what = "rename a tag in the edits by hand";
-        let sql = "UPDATE OR IGNORE tag_deltas SET tag_name = ?1 WHERE tag_name = ?2";
-        self.execute(what, sql, [new, old])?;
-        self.execute(what, "DELETE FROM tag_deltas WHERE tag_name = ?1", [old])?;
+        let sql = "UPDATE tag_deltas SET tag_name = ?1 WHERE tag_name = ?2 AND NOT EXISTS \
+                   (SELECT 1 FROM tag_deltas AS known WHERE known.tag_name = ?1 \
+                   AND known.image_md5 = tag_deltas.image_md5 AND known.operation = tag_deltas.operation)";
+        self.execute(what, sql, &[new.into(), old.into()])?;
+        let sql = "DELETE FROM tag_deltas WHERE tag_name = ?1";
+        self.execute(what, sql, &[old.into()])?;
         Ok(())
     }
 
@@ -199,7 +204,7 @@ impl Edit<'_> {
         let (tag, into) = (tags.id(term), tags.id(target));
         let (old, new) = (tags.name(term), tags.name(target));
         let category = tags.kind(target).category();
-        for image in &self.catalog.images_of(term) {
+        for image in self.catalog.images_of(term).iter() {
             let source = self.source_of(image, tag)?;
             self.unlink(image, tag)?;
             self.link(image, into, source.as_deref().unwrap_or("original"))?;
@@ -215,25 +220,26 @@ impl Edit<'_> {
         if !self.schema.has("image_tags", "source") {
             return Ok(None);
         }
-        let failing = || "read who put a tag on an image".to_owned();
+        let what = "read who put a tag on an image";
         let sql = "SELECT source FROM image_tags WHERE image_id = ?1 AND tag_id = ?2";
-        let mut statement = self.transaction.prepare_cached(sql).explain(failing)?;
-        let id = self.catalog.images.id(image);
-        let source = statement.query_row([id, tag], |row| row.get(0)).optional();
-        Ok(source.explain(failing)?.flatten())
+        let values = [self.catalog.images.id(image).into(), tag.into()];
+        let source = self
+            .store
+            .query_row(what, sql, &values, |row| row.text(0))?;
+        Ok(source.flatten())
     }
 
     fn delete_with_images(&mut self, term: TermId) -> Result<()> {
         let tag = self.catalog.tags.id(term);
         let name = self.catalog.tags.name(term);
-        for image in &self.catalog.images_of(term) {
+        for image in self.catalog.images_of(term).iter() {
             self.unlink(image, tag)?;
             self.edit_words(image, &[Words::Remove(&name)])?;
         }
         if self.schema.has_table("tag_deltas") {
             // Else a rebuild by the original would make it again.
             let sql = "DELETE FROM tag_deltas WHERE tag_name = ?1 AND operation = 'add'";
-            self.execute("forget edits by hand", sql, [&name])?;
+            self.execute("forget edits by hand", sql, &[(&name).into()])?;
         }
         self.delete_row(term)
     }
@@ -243,16 +249,18 @@ impl Edit<'_> {
         let tag = self.catalog.tags.id(term);
         let what = "delete a tag";
         // Also of images that are not there; older databases do not cascade.
-        self.execute(what, "DELETE FROM image_tags WHERE tag_id = ?1", [tag])?;
+        let of_tag = [tag.into()];
+        self.execute(what, "DELETE FROM image_tags WHERE tag_id = ?1", &of_tag)?;
         if self.schema.has_table("tag_implications") {
             let sql =
                 "DELETE FROM tag_implications WHERE source_tag_id = ?1 OR implied_tag_id = ?1";
-            self.execute(what, sql, [tag])?;
+            self.execute(what, sql, &of_tag)?;
         }
         if self.schema.has_table("booru_aliases") {
-            self.execute(what, "DELETE FROM booru_aliases WHERE tag_id = ?1", [tag])?;
+            let sql = "DELETE FROM booru_aliases WHERE tag_id = ?1";
+            self.execute(what, sql, &of_tag)?;
         }
-        self.execute(what, "DELETE FROM tags WHERE id = ?1", [tag])?;
+        self.execute(what, "DELETE FROM tags WHERE id = ?1", &of_tag)?;
         self.changes.push(Change::Deleted { tag });
         self.edited.tags += 1;
         Ok(())
@@ -262,11 +270,12 @@ impl Edit<'_> {
         let tags = &self.catalog.tags;
         let (tag, name) = (tags.id(term), tags.name(term));
         if tags.kind(term) == Kind::Rating {
-            bail!("{name:?} is a rating, which has no other category");
+            refuse!("{name:?} is a rating, which has no other category");
         }
         let sql = "UPDATE tags SET category = ?1 WHERE id = ?2";
-        self.execute("put a tag into a category", sql, (category.name(), tag))?;
-        for image in &self.catalog.images_of(term) {
+        let values = [category.name().into(), tag.into()];
+        self.execute("put a tag into a category", sql, &values)?;
+        for image in self.catalog.images_of(term).iter() {
             self.edit_words(
                 image,
                 &[Words::Remove(&name), Words::Add(&name, Some(category))],
@@ -283,15 +292,13 @@ impl Edit<'_> {
     /// The one table that the original does not have; it takes no notice of it.
     fn set_alias(&mut self, name: &str, tag: u32) -> Result<()> {
         let what = "keep another name of a tag";
-        let sql = "CREATE TABLE IF NOT EXISTS booru_aliases (name TEXT PRIMARY KEY, \
-                   tag_id INTEGER NOT NULL REFERENCES tags(id) ON DELETE CASCADE)";
-        self.execute(what, sql, [])?;
         if !self.schema.has_table("booru_aliases") {
+            self.execute(what, ALIASES, &[])?;
             self.has_made_table.set(true);
         }
         let sql = "INSERT INTO booru_aliases (name, tag_id) VALUES (?1, ?2) \
                    ON CONFLICT (name) DO UPDATE SET tag_id = excluded.tag_id";
-        self.execute(what, sql, (name, tag))?;
+        self.execute(what, sql, &[name.into(), tag.into()])?;
         self.changes.push(Change::Alias {
             name: name.to_owned(),
             tag,
@@ -303,7 +310,7 @@ impl Edit<'_> {
         self.execute(
             "forget another name",
             "DELETE FROM booru_aliases WHERE name = ?1",
-            [name],
+            &[name.into()],
         )?;
         self.changes.push(Change::AliasGone {
             name: name.to_owned(),

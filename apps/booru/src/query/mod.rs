@@ -230,6 +230,16 @@ pub enum Order {
     Random(Option<u64>),
 }
 
+impl Default for Query {
+    /// All images.
+    fn default() -> Query {
+        Query {
+            expression: Expression::All(Vec::new()),
+            order: Order::default(),
+        }
+    }
+}
+
 impl Default for Order {
     /// Newest first.
     fn default() -> Order {

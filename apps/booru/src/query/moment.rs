@@ -1,5 +1,7 @@
 //! Dates in queries, UTC: a year, a month, a day or a second, and the seconds it takes up.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::Interval;
@@ -52,6 +54,19 @@ pub(crate) fn text_of(second: i64) -> Option<String> {
     let moment: NaiveDateTime = DateTime::from_timestamp(second, 0)?.naive_utc();
     let is_written = (0..=9999).contains(&moment.year());
     is_written.then(|| moment.format("%Y-%m-%dT%H:%M:%S").to_string())
+}
+
+/// As it stands in a column; `None` beyond the years 0 to 9999.
+pub(crate) fn column_of(second: i64) -> Option<String> {
+    text_of(second).map(|text| text.replacen('T', " ", 1))
+}
+
+/// The time now, as columns of the database have it: UTC, to the second.
+pub(crate) fn now_text() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let second = now.map_or(0, |now| now.as_secs() as i64);
+    let moment = DateTime::from_timestamp(second, 0).unwrap_or_default();
+    moment.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 fn clock(text: &str) -> Option<NaiveTime> {

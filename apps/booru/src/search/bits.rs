@@ -45,10 +45,6 @@ impl Bits {
             .sum()
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.count() == self.len as usize
-    }
-
     pub(crate) fn add_all(&mut self, images: impl IntoIterator<Item = u32>) {
         images.into_iter().for_each(|image| self.insert(image));
     }
@@ -63,6 +59,12 @@ impl Bits {
 
     pub(crate) fn take_out(&mut self, other: &Bits) {
         self.join(other, |own, other| own & !other);
+    }
+
+    pub(crate) fn take_out_all(&mut self, images: &Postings) {
+        for image in images {
+            self.words[image as usize / 64] &= !(1 << (image % 64));
+        }
     }
 
     fn join(&mut self, other: &Bits, of: impl Fn(u64, u64) -> u64) {
@@ -119,7 +121,7 @@ mod tests {
     fn sets_are_joined_as_sets() {
         for len in [0, 1, 63, 64, 65, 200] {
             let all = Bits::all(len);
-            assert!(all.is_full() && all.count() == len);
+            assert_eq!(all.count(), len);
             let even: Postings = (0..len as u32).step_by(2).collect();
             let mut bits = all.clone();
             bits.keep_set(&even);
@@ -131,6 +133,10 @@ mod tests {
             odd.take_out(&bits);
             odd.add(&bits);
             assert_eq!(odd, all);
+            let mut none = all.clone();
+            none.take_out_all(&even);
+            none.take_out(&odd);
+            assert_eq!(none.count(), 0);
             bits.retain(|image| image % 4 == 0);
             assert_eq!(bits.count(), len.div_ceil(4));
         }

@@ -10,6 +10,7 @@
 
 mod bits;
 mod order;
+mod place;
 mod plan;
 
 use std::ops::ControlFlow;
@@ -21,6 +22,7 @@ use crate::query::{Order, Query};
 use bits::Bits;
 use plan::{Plan, Planner};
 
+pub use place::Place;
 pub(crate) use plan::FindMd5;
 pub use plan::SCANS_MAX;
 
@@ -99,7 +101,8 @@ fn answer(catalog: &Catalog, query: &Query, find_md5: &FindMd5<'_>) -> Result<Bi
         scans: 0,
     };
     let plan = planner.plan(&query.expression)?;
-    let mut answers = Bits::all(catalog.images.len());
+    let mut answers = Bits::all(catalog.images.numbers());
+    answers.take_out_all(catalog.images.gone());
     let mut is_all = true;
     restrict(catalog, &plan, &mut answers, &mut is_all)?;
     Ok(answers)
@@ -115,9 +118,12 @@ fn restrict(
     let was_all = std::mem::replace(is_all, false);
     match plan {
         Plan::Tags(query) => {
-            let matches = catalog.postings.matches(query).context("search by tags")?;
-            let mut found = Bits::none(catalog.images.len());
-            found.add_all(matches);
+            let mut found = Bits::none(catalog.images.numbers());
+            let add = |image| found.insert(image);
+            let postings = &catalog.postings;
+            postings
+                .each_match(&catalog.tags, query, add)
+                .context("search by tags")?;
             match was_all {
                 true => *answers = found,
                 false => answers.keep(&found),
@@ -135,7 +141,7 @@ fn restrict(
                 answers.retain(|image| pattern.is_in(paths.get(image as usize)));
                 return Ok(());
             }
-            let mut found = Bits::none(catalog.images.len());
+            let mut found = Bits::none(catalog.images.numbers());
             paths.find(
                 pattern,
                 |path| pattern.is_in(path),
@@ -159,7 +165,7 @@ fn restrict(
             }
         }
         Plan::Any(parts) => {
-            let mut found = Bits::none(catalog.images.len());
+            let mut found = Bits::none(catalog.images.numbers());
             for part in parts {
                 let mut of_part = answers.clone();
                 let mut part_is_all = was_all;

@@ -42,10 +42,9 @@ pub(super) fn page(
                 compare(images, key, direction, *a, *b)
             });
         }
-        Order::Random(seed) => {
-            let place = |image: &u32| shuffled(seed.unwrap_or(0), images.id(*image));
+        Order::Random(_) => {
             select(&mut found, offset, end, |a, b| {
-                place(a).cmp(&place(b)).then(a.cmp(b))
+                compare_by(images, order, *a, *b)
             });
         }
     }
@@ -65,6 +64,17 @@ fn select(found: &mut [u32], offset: usize, end: usize, compare: impl Fn(&u32, &
         head.select_nth_unstable_by(offset, &compare);
     }
     head[offset..].sort_unstable_by(&compare);
+}
+
+/// Which of two images comes first.
+pub(super) fn compare_by(images: &Images, order: Order, a: u32, b: u32) -> Ordering {
+    match order {
+        Order::By(key, direction) => compare(images, key, direction, a, b),
+        Order::Random(seed) => {
+            let place = |image: u32| shuffled(seed.unwrap_or(0), images.id(image));
+            place(a).cmp(&place(b)).then(a.cmp(&b))
+        }
+    }
 }
 
 fn compare(images: &Images, key: SortKey, direction: Direction, a: u32, b: u32) -> Ordering {

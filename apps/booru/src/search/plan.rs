@@ -3,13 +3,14 @@
 
 use std::ops::ControlFlow;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use plimsoll::dictionary::TermId;
 use plimsoll::postings::{self, Postings};
 
 use super::bits::Bits;
 use crate::catalog::{Catalog, Kind, LOCAL_TAGGER, RATING};
 use crate::query::{Category, Expression, Field, Has, Interval, Pattern, Term};
+use crate::refuse;
 
 /// Terms of a query that read all names or all paths. Each takes some milliseconds at 200,000 images, and a
 /// bit for each image.
@@ -154,7 +155,7 @@ impl<'a> Planner<'a> {
             },
             Term::Favourite => Plan::Set(&facets.favourites),
             Term::Md5(sums) => {
-                let mut bits = Bits::none(self.catalog.images.len());
+                let mut bits = Bits::none(self.catalog.images.numbers());
                 for sum in sums {
                     let id = (self.find_md5)(sum)?;
                     let image = id.and_then(|id| self.catalog.images.of_id(id));
@@ -186,7 +187,7 @@ impl<'a> Planner<'a> {
         if let [set] = sets {
             return Plan::Set(set);
         }
-        let mut bits = Bits::none(self.catalog.images.len());
+        let mut bits = Bits::none(self.catalog.images.numbers());
         sets.iter().for_each(|set| bits.add_all(*set));
         Plan::Bits(bits)
     }
@@ -213,7 +214,7 @@ impl<'a> Planner<'a> {
     fn count_scan(&mut self) -> Result<()> {
         self.scans += 1;
         if self.scans > SCANS_MAX {
-            bail!(
+            refuse!(
                 "search: more than {SCANS_MAX} terms look for parts of names or paths; use whole names of \
                  tags, or ask for less at once"
             );
@@ -254,27 +255,27 @@ impl<'a> Planner<'a> {
             if !is_of(term) {
                 return ControlFlow::Continue(());
             }
-            let Some(images) = self.catalog.postings.postings(term) else {
+            let Catalog { postings, tags, .. } = self.catalog;
+            if postings.count_of(term) == 0 {
                 return ControlFlow::Continue(());
-            };
+            }
             if bits.is_none() && terms.len() < TERMS_LISTED_MAX {
                 terms.push(term);
                 return ControlFlow::Continue(());
             }
             let bits = bits.get_or_insert_with(|| {
-                let mut bits = Bits::none(self.catalog.images.len());
-                let known = terms
-                    .iter()
-                    .filter_map(|term| self.catalog.postings.postings(*term));
-                known.for_each(|images| bits.add_all(images));
+                let mut bits = Bits::none(self.catalog.images.numbers());
+                for term in &terms {
+                    bits.add_all(&*postings.images_of(tags, *term));
+                }
                 bits
             });
-            bits.add_all(images);
-            since_full += images.len();
+            bits.add_all(&*postings.images_of(tags, term));
+            since_full += postings.count_of(term);
             // Looked at after as many insertions as looking costs.
             if since_full > FULL_EVERY {
                 since_full = 0;
-                if bits.is_full() {
+                if bits.count() == self.catalog.images.len() {
                     return ControlFlow::Break(());
                 }
             }

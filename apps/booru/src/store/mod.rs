@@ -1,21 +1,30 @@
 //! The database: ChibiBooru's `booru.db` as it is, or a new one of the same schema.
 //!
-//! Nothing is renumbered, rebuilt or imported, and no setting that the file keeps is changed. One
-//! connection; what it holds is SQLite's page cache, at most [`StoreOptions::cache_bytes`]. The file is
-//! not mapped.
+//! Nothing is renumbered, rebuilt or imported, and no setting that the file keeps is changed. A [`Store`] is
+//! one connection to it, whichever [`database`] it is.
 
+mod copy;
+mod database;
+pub(crate) mod postgres;
 mod schema;
 mod sql;
+pub(crate) mod sqlite;
+mod sqlite_target;
+mod table;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rusqlite::{Connection, Error, ErrorCode, OpenFlags, TransactionBehavior};
 
-pub(crate) use schema::{SCHEMA, Schema, TAG_COLUMNS, statement_of};
+pub use copy::{CopiedTable, copy};
+use database::{Database, Purpose, Shape};
+pub(crate) use postgres::is_address;
+use postgres::{Address, Postgres, Said};
+pub(crate) use schema::{ALIASES, SCHEMA, Schema, TAG_COLUMNS, statement_of};
+pub(crate) use sql::now;
 pub use sql::{Row, Value};
+use sqlite::Sqlite;
 
 /// Whether the database may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,17 +46,40 @@ pub struct StoreOptions {
 /// An open database.
 #[derive(Debug)]
 pub struct Store {
-    pub(crate) connection: Connection,
-    path: PathBuf,
+    database: Box<dyn Database>,
+    place: Place,
     access: Access,
     pub(crate) schema: Schema,
 }
 
-/// The database of a board: the file itself, or where the original keeps it in its folder.
+/// Where a database is.
+#[derive(Clone, Debug)]
+enum Place {
+    File(PathBuf),
+    Server {
+        address: Address,
+        /// As messages have it.
+        shown: PathBuf,
+    },
+}
+
+/// The database of a board: an address as it is, the file itself, or where the original keeps it in its folder.
 ///
 /// # Errors
 /// Where there is none.
 pub fn find(board: &Path) -> Result<PathBuf> {
+    if is_address(board) {
+        return Ok(board.to_owned());
+    }
+    let is_there = board.try_exists();
+    if !is_there.with_context(|| format!("find the board {}", board.display()))? {
+        bail!(
+            "find the board {}: there is no folder or database of this name; give the one that has `booru.db`, \
+             or make a new board with `booru create {}`",
+            board.display(),
+            board.display()
+        );
+    }
     if !board.is_dir() {
         return Ok(board.to_owned());
     }
@@ -63,55 +95,93 @@ pub fn find(board: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Where the database of a new board is to be made: an address as it is, or a file in the folder.
+#[must_use]
+pub fn place_of_new(board: &Path) -> PathBuf {
+    match is_address(board) {
+        true => board.to_owned(),
+        false => board.join("data").join("booru.db"),
+    }
+}
+
+/// What messages call a database: its file, or its address without a password.
+///
+/// # Errors
+/// An address that is none.
+pub fn shown(path: &Path) -> Result<String> {
+    Ok(match Place::of(path)? {
+        Place::File(path) => path.display().to_string(),
+        Place::Server { address, .. } => address.to_string(),
+    })
+}
+
 impl Store {
-    /// Opens what is there.
+    /// Opens what is there: a file, or what an address `postgres://…` leads to.
     ///
     /// # Errors
-    /// No file, no database, a damaged one, one without the tables of a board, or one that another
-    /// program holds.
+    /// No file, no server, no database, a damaged one, one without the tables of a board, or one that
+    /// another program holds.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Store> {
-        let opening = || format!("open {}", path.display());
-        fs::metadata(path).with_context(opening)?;
-        let flags = match options.access {
-            Access::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
-            Access::InPlace => OpenFlags::SQLITE_OPEN_READ_WRITE,
-        };
-        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).explain(opening)?;
-        configure(&connection, options).explain(opening)?;
-        let schema = Schema::read(&connection, path)?;
-        schema.check(path)?;
-        Ok(Store {
-            connection,
-            path: path.to_owned(),
-            access: options.access,
-            schema,
-        })
+        Store::open_place(Place::of(path)?, options)
     }
 
-    /// Makes a new database with the original's schema, its folder included.
+    /// Another connection to the same database.
     ///
     /// # Errors
-    /// A file that is there already, a folder that can't be written.
-    pub fn create(path: &Path) -> Result<()> {
-        let making = || format!("make {}", path.display());
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).with_context(making)?;
-        }
-        // Whoever comes second gets the error, also of two at once.
-        fs::File::create_new(path).with_context(making)?;
-        let mut connection = Connection::open(path).explain(making)?;
-        connection
-            .pragma_update(None, "journal_mode", "WAL")
-            .explain(making)?;
-        let transaction = connection.transaction().explain(making)?;
-        transaction.execute_batch(SCHEMA).explain(making)?;
-        transaction.commit().explain(making)
+    /// As [`Store::open`] says.
+    pub(crate) fn open_again(&self, options: StoreOptions) -> Result<Store> {
+        Store::open_place(self.place.clone(), options)
     }
 
+    fn open_place(place: Place, options: StoreOptions) -> Result<Store> {
+        let database: Box<dyn Database> = match &place {
+            Place::File(path) => Box::new(Sqlite::open(path, options)?),
+            Place::Server { address, .. } => Box::new(Postgres::open(address, options)?),
+        };
+        let mut store = Store {
+            database,
+            place,
+            access: options.access,
+            schema: Schema::default(),
+        };
+        store.refresh_schema()?;
+        Ok(store)
+    }
+
+    /// Makes a new database with the original's schema: a file, its folder included, or the tables in an
+    /// empty database of a server.
+    ///
+    /// # Errors
+    /// A file that is there already, a folder that can't be written; a database that is not empty.
+    pub fn create(path: &Path) -> Result<()> {
+        match Place::of(path)? {
+            Place::File(path) => Sqlite::create(&path),
+            Place::Server { address, .. } => Postgres::create(&address),
+        }
+    }
+
+    /// What messages call the database: its file, or its address without a password. Only where
+    /// [`Store::file`] is, it is a path to anything.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        match &self.place {
+            Place::File(path) | Place::Server { shown: path, .. } => path,
+        }
+    }
+
+    /// The file of the database; `None` where it is at a server.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(path) => Some(path),
+            Place::Server { .. } => None,
+        }
+    }
+
+    /// What messages call the database.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.path().display().to_string()
     }
 
     /// # Errors
@@ -121,7 +191,7 @@ impl Store {
             Access::InPlace => Ok(()),
             Access::ReadOnly => bail!(
                 "change {}: it was opened read-only; leave out --read-only",
-                self.path.display()
+                self.name()
             ),
         }
     }
@@ -129,81 +199,106 @@ impl Store {
     /// Changes whenever another connection has changed the database.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// What the database says.
     pub(crate) fn data_version(&self) -> Result<i64> {
-        let version = self
-            .connection
-            .query_row("PRAGMA data_version", [], |row| row.get(0));
-        version.explain(|| format!("ask for changes of {}", self.path.display()))
+        let asking = || format!("ask for changes of {}", self.name());
+        self.database.data_version(&asking)
     }
 
     /// Reads the schema again, which another program may have changed.
     pub(crate) fn refresh_schema(&mut self) -> Result<()> {
-        self.schema = Schema::read(&self.connection, &self.path)?;
-        self.schema.check(&self.path)
+        let reading = || format!("read which tables {} has", self.name());
+        let schema = self.database.read_schema(&reading)?;
+        schema.check(&self.name())?;
+        self.schema = schema;
+        Ok(())
     }
 
-    pub(crate) fn begin(&self) -> Result<rusqlite::Transaction<'_>> {
-        let begun =
-            rusqlite::Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate);
-        begun.explain(|| format!("begin to change {}", self.path.display()))
+    /// Begins to change the database; nobody else does until this ends.
+    pub(crate) fn begin(&self) -> Result<Transaction<'_>> {
+        let beginning = || format!("begin to change {}", self.name());
+        self.database.begin(&beginning, Purpose::Writing)?;
+        Ok(Transaction { store: Some(self) })
+    }
+
+    /// Does `act`, to which all answers are of one moment.
+    pub(crate) fn read_at_once<T>(&self, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let reading = || format!("read {}", self.name());
+        self.database.begin(&reading, Purpose::Reading)?;
+        let transaction = Transaction { store: Some(self) };
+        let done = act()?;
+        transaction.commit("read")?;
+        Ok(done)
+    }
+
+    /// All tables that a copy of the board is to have.
+    fn shapes(&self) -> Result<Vec<Shape>> {
+        let reading = || format!("read how the tables of {} are made", self.name());
+        self.database.shapes(&reading)
+    }
+
+    /// Lets go of what is kept for speed alone.
+    pub(crate) fn give_back(&self) -> Result<()> {
+        let giving = || format!("give back the page cache of {}", self.name());
+        self.database.give_back(&giving)
+    }
+
+    /// Has triggers run or not, for this connection; `false` where that can't be had.
+    pub(crate) fn set_triggers(&self, are_run: bool) -> Result<bool> {
+        let setting = || self.doing("turn triggers on or off");
+        self.database.set_triggers(&setting, are_run)
+    }
+
+    /// What the database finds wrong with its own files, at most so many lines; reads all of them.
+    /// `None` where it can't be asked.
+    pub(crate) fn find_damage(&self, lines_max: usize) -> Result<Option<Vec<String>>> {
+        let checking = || format!("check {}", self.name());
+        self.database.find_damage(&checking, lines_max)
     }
 }
 
-fn configure(connection: &Connection, options: StoreOptions) -> rusqlite::Result<()> {
-    connection.busy_timeout(options.patience)?;
-    // Negative: in KiB.
-    let cache = i64::try_from(options.cache_bytes >> 10)
-        .unwrap_or(i64::MAX)
-        .max(1);
-    connection.pragma_update(None, "cache_size", -cache)?;
-    connection.pragma_update(None, "mmap_size", 0)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    Ok(())
-}
-
-/// Prepared statements that are kept, a few KiB each.
-const STATEMENTS_MAX: usize = 16;
-
-/// What SQLite said, with what the reader can do.
-pub(crate) trait Explain<T> {
-    fn explain(self, what: impl FnOnce() -> String) -> Result<T>;
-}
-
-impl<T> Explain<T> for rusqlite::Result<T> {
-    fn explain(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| {
-            let hint = match error.sqlite_error_code() {
-                Some(ErrorCode::NotADatabase) => "it is no SQLite database",
-                Some(ErrorCode::DatabaseCorrupt) => {
-                    "it is damaged; take a copy of it that is whole, or have `sqlite3 FILE .recover` read \
-                     what can be read"
-                }
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                    "another program holds it; try again when that is done"
-                }
-                Some(ErrorCode::CannotOpen) => {
-                    "this user can't open it, or the files -wal and -shm beside it"
-                }
-                Some(ErrorCode::ReadOnly) => "this user may not write it, or its folder",
-                Some(ErrorCode::DiskFull) => "the disk is full; nothing was changed",
-                _ => return anyhow::Error::new(error).context(what()),
-            };
-            let what = what();
-            anyhow::Error::new(error).context(format!("{what}: {hint}"))
+impl Place {
+    fn of(path: &Path) -> Result<Place> {
+        if !is_address(path) {
+            return Ok(Place::File(path.to_owned()));
+        }
+        let address = Address::parse(&path.to_string_lossy())?;
+        Ok(Place::Server {
+            shown: PathBuf::from(address.to_string()),
+            address,
         })
+    }
+}
+
+/// A transaction that is undone unless it is put in place.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Transaction<'a> {
+    /// `None` once it has ended.
+    store: Option<&'a Store>,
+}
+
+impl Transaction<'_> {
+    /// `what` is what an error says was being done.
+    pub(crate) fn commit(mut self, what: &str) -> Result<()> {
+        match self.store.take() {
+            Some(store) => store.database.commit(&|| store.doing(what)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if let Some(store) = self.store {
+            store.database.rollback();
+        }
     }
 }
 
 /// Whether it came of a program that holds the database.
 #[must_use]
 pub fn is_busy(error: &anyhow::Error) -> bool {
-    let code = error
-        .downcast_ref::<Error>()
-        .and_then(Error::sqlite_error_code);
-    matches!(
-        code,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-    )
+    let said = error.downcast_ref::<Said>();
+    said.map_or_else(|| sqlite::is_busy(error), Said::is_busy)
 }

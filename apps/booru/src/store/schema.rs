@@ -3,16 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use anyhow::{Result, bail};
-use rusqlite::Connection;
 
 use crate::query::Category;
-use crate::store::Explain;
 
 /// The original's tables, indexes and triggers, for a new database.
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
+
+/// The one table that is ours, and that the original takes no notice of: other names of tags.
+pub(crate) const ALIASES: &str = "CREATE TABLE IF NOT EXISTS booru_aliases (name TEXT PRIMARY KEY, \
+    tag_id INTEGER NOT NULL REFERENCES tags(id) ON DELETE CASCADE)";
 
 /// Without these nothing can be read.
 const NEEDED: &[(&str, &[&str])] = &[
@@ -22,42 +23,24 @@ const NEEDED: &[(&str, &[&str])] = &[
 ];
 
 /// Tables with their columns, in lower case, as SQLite compares them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Schema {
     tables: BTreeMap<String, BTreeSet<String>>,
     triggers: BTreeSet<String>,
 }
 
 impl Schema {
-    pub(crate) fn read(connection: &Connection, path: &Path) -> Result<Schema> {
-        let read = || -> rusqlite::Result<Schema> {
-            let mut schema = Schema {
-                tables: BTreeMap::new(),
-                triggers: BTreeSet::new(),
-            };
-            let mut columns = connection.prepare(
-                "SELECT lower(item.name), lower(info.name) FROM sqlite_master AS item \
-                 JOIN pragma_table_info(item.name) AS info WHERE item.type = 'table'",
-            )?;
-            let mut rows = columns.query([])?;
-            while let Some(row) = rows.next()? {
-                let table: String = row.get(0)?;
-                schema.tables.entry(table).or_default().insert(row.get(1)?);
-            }
-            let mut triggers = connection
-                .prepare("SELECT lower(name) FROM sqlite_master WHERE type = 'trigger'")?;
-            let mut rows = triggers.query([])?;
-            while let Some(row) = rows.next()? {
-                schema.triggers.insert(row.get(0)?);
-            }
-            Ok(schema)
-        };
-        read().explain(|| format!("read which tables {} has", path.display()))
+    pub(super) fn add_column(&mut self, table: String, column: String) {
+        self.tables.entry(table).or_default().insert(column);
+    }
+
+    pub(super) fn add_trigger(&mut self, name: String) {
+        self.triggers.insert(name);
     }
 
     /// # Errors
     /// Tables or columns that are needed and not there, all of them in one message.
-    pub(crate) fn check(&self, path: &Path) -> Result<()> {
+    pub(crate) fn check(&self, database: &str) -> Result<()> {
         let mut missing = Vec::new();
         for (table, columns) in NEEDED {
             match self.tables.get(*table) {
@@ -72,11 +55,14 @@ impl Schema {
             return Ok(());
         }
         bail!(
-            "{} is no database of an image board: it has no {}; give the `booru.db` of one, or make one \
-             with `booru create`",
-            path.display(),
+            "{database} is no database of an image board: it has no {}; give the `booru.db` of one, or make \
+             one with `booru create`",
             missing.join(", ")
         );
+    }
+
+    pub(super) fn tables(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(String::as_str)
     }
 
     pub(crate) fn has_table(&self, table: &str) -> bool {
@@ -124,22 +110,4 @@ pub(crate) fn statement_of(table: &str) -> Option<&'static str> {
     let start = SCHEMA.find(&format!("CREATE TABLE {table} ("))?;
     let len = SCHEMA[start..].find(");\n")?;
     Some(&SCHEMA[start..start + len + 1])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_table_has_its_statement() {
-        for table in ["images", "tag_deltas", "tag_implications", "config_store"] {
-            let connection = Connection::open_in_memory().unwrap();
-            connection
-                .execute(statement_of(table).unwrap(), [])
-                .unwrap();
-            let schema = Schema::read(&connection, Path::new("m")).unwrap();
-            assert!(schema.has_table(table));
-        }
-        assert_eq!(statement_of("images_fts"), None);
-    }
 }

@@ -2,10 +2,13 @@
 //!
 //! SQL is what SQLite and PostgreSQL both take: parameters `?1`, `ON CONFLICT … DO …`, `RETURNING`.
 
-use anyhow::{Context, Result};
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use std::ops::ControlFlow;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Explain, Store};
+use anyhow::Result;
+use chrono::DateTime;
+
+use super::{Store, postgres, sqlite};
 
 /// A parameter, or what stands in a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,7 +48,12 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
 
 /// A row while a statement stands on it.
 pub struct Row<'a> {
-    row: &'a rusqlite::Row<'a>,
+    of: RowOf<'a>,
+}
+
+enum RowOf<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a tokio_postgres::Row),
 }
 
 impl std::fmt::Debug for Row<'_> {
@@ -54,21 +62,28 @@ impl std::fmt::Debug for Row<'_> {
     }
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
+    pub(super) fn of_sqlite(row: &'a rusqlite::Row<'a>) -> Row<'a> {
+        Row {
+            of: RowOf::Sqlite(row),
+        }
+    }
+
+    pub(super) fn of_postgres(row: &'a tokio_postgres::Row) -> Row<'a> {
+        Row {
+            of: RowOf::Postgres(row),
+        }
+    }
+
     /// What stands in a column, from 0; text that is no UTF-8 as bytes.
     ///
     /// # Errors
     /// Where the statement has no such column.
     pub fn value(&self, column: usize) -> Result<Value<'_>> {
-        Ok(match self.row.get_ref(column)? {
-            ValueRef::Null => Value::Null,
-            ValueRef::Integer(number) => Value::Integer(number),
-            ValueRef::Real(number) => Value::Real(number),
-            ValueRef::Text(bytes) => {
-                std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Text)
-            }
-            ValueRef::Blob(bytes) => Value::Bytes(bytes),
-        })
+        match self.of {
+            RowOf::Sqlite(row) => Ok(sqlite::value_of(row, column)?),
+            RowOf::Postgres(row) => postgres::value_of(row, column),
+        }
     }
 
     /// A number where there is one; whatever else is there is none.
@@ -118,18 +133,6 @@ impl Row<'_> {
     }
 }
 
-impl rusqlite::ToSql for Value<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match *self {
-            Value::Null => ValueRef::Null,
-            Value::Integer(number) => ValueRef::Integer(number),
-            Value::Real(number) => ValueRef::Real(number),
-            Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            Value::Bytes(bytes) => ValueRef::Blob(bytes),
-        }))
-    }
-}
-
 /// `what` is what an error says was being done, as "read the pools".
 impl Store {
     /// Does a statement that tells nothing; how many rows it changed.
@@ -137,11 +140,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn execute(&self, what: &str, sql: &str, parameters: &[Value<'_>]) -> Result<u64> {
-        let doing = || self.doing(what);
-        let mut statement = self.connection.prepare_cached(sql).explain(doing)?;
-        let parameters = rusqlite::params_from_iter(parameters);
-        let changed = statement.execute(parameters).explain(doing)?;
-        Ok(changed as u64)
+        self.database.execute(&|| self.doing(what), sql, parameters)
     }
 
     /// Calls `act` for each row of an answer, until it fails. Rows are not collected.
@@ -156,13 +155,8 @@ impl Store {
         mut act: impl FnMut(&Row<'_>) -> Result<()>,
     ) -> Result<()> {
         let doing = || self.doing(what);
-        let mut statement = self.connection.prepare_cached(sql).explain(doing)?;
-        let parameters = rusqlite::params_from_iter(parameters);
-        let mut rows = statement.query(parameters).explain(doing)?;
-        while let Some(row) = rows.next().explain(doing)? {
-            act(&Row { row }).with_context(doing)?;
-        }
-        Ok(())
+        let mut act = |row: &Row<'_>| act(row).map(ControlFlow::Continue);
+        self.database.each_row(&doing, sql, parameters, &mut act)
     }
 
     /// What `read` makes of the first row, if there is one.
@@ -177,13 +171,13 @@ impl Store {
         read: impl FnOnce(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
         let doing = || self.doing(what);
-        let mut statement = self.connection.prepare_cached(sql).explain(doing)?;
-        let parameters = rusqlite::params_from_iter(parameters);
-        let mut rows = statement.query(parameters).explain(doing)?;
-        match rows.next().explain(doing)? {
-            Some(row) => read(&Row { row }).with_context(doing).map(Some),
-            None => Ok(None),
-        }
+        let (mut read, mut done) = (Some(read), None);
+        let mut act = |row: &Row<'_>| {
+            done = read.take().map(|read| read(row)).transpose()?;
+            Ok(ControlFlow::Break(()))
+        };
+        self.database.each_row(&doing, sql, parameters, &mut act)?;
+        Ok(done)
     }
 
     /// Does `act` in one transaction: all of it, or nothing where it fails.
@@ -196,13 +190,19 @@ impl Store {
         self.check_writable()?;
         let transaction = self.begin()?;
         let done = act()?;
-        transaction
-            .commit()
-            .explain(|| self.doing("put a change into the database"))?;
+        transaction.commit("put a change into the database")?;
         Ok(done)
     }
 
-    fn doing(&self, what: &str) -> String {
-        format!("{what} ({})", self.path().display())
+    pub(super) fn doing(&self, what: &str) -> String {
+        format!("{what} ({})", self.name())
     }
+}
+
+/// This second, UTC, as the original writes it: what SQLite's `CURRENT_TIMESTAMP` would say.
+pub(crate) fn now() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let second = now.map_or(0, |now| now.as_secs() as i64);
+    let moment = DateTime::from_timestamp(second, 0).unwrap_or_default();
+    moment.format("%Y-%m-%d %H:%M:%S").to_string()
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use plimsoll_booru::board::Board;
+use plimsoll_booru::catalog::TagsHeld;
 use plimsoll_booru::store::{Access, Store, StoreOptions};
 use rusqlite::{Connection, params};
 
@@ -345,7 +346,11 @@ pub(crate) fn options(access: Access) -> StoreOptions {
 }
 
 pub(crate) fn open(path: &Path) -> Board {
-    Board::open(path, options(Access::InPlace)).unwrap()
+    open_holding(path, TagsHeld::Ids)
+}
+
+pub(crate) fn open_holding(path: &Path, held: TagsHeld) -> Board {
+    Board::open_holding(path, options(Access::InPlace), held).unwrap()
 }
 
 /// Rows of one column of numbers.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_booru::board::Board;
-use plimsoll_booru::edit::{CategorizedTags, OldName};
+use plimsoll_booru::edit::{Added, CategorizedTags, Implied, NewImage, OldName};
 use plimsoll_booru::query::Category;
 use rusqlite::Connection;
 
@@ -195,7 +195,7 @@ impl Model {
 
     /// Does one edit to both; what it was.
     pub(crate) fn step(&mut self, board: &mut Board, era: Era, random: &mut Random) -> String {
-        match random.below(11) {
+        match random.below(15) {
             0 => self.create(board, era),
             1 => self.rename(board, random),
             2 => self.merge(board, random),
@@ -205,6 +205,9 @@ impl Model {
             7 => self.edit_one(board, era, random),
             8 if era != Era::Old => self.categorize(board, random),
             9 => self.alias(board, random),
+            11 | 12 => self.add_images(board, era, random),
+            13 => self.delete_images(board, random),
+            14 if era == Era::Now => self.upscale(board, random),
             _ => self.rule(board, random),
         }
     }
@@ -376,6 +379,121 @@ impl Model {
         format!("edit {image}: {names:?}")
     }
 
+    /// Some with the same new tag, one that is there already, and one twice in a transaction.
+    fn add_images(&mut self, board: &mut Board, era: Era, random: &mut Random) -> String {
+        let common = self.new_name();
+        let count = *random.pick(&[1, 2, 5]);
+        let implied = match random.one_in(2) {
+            true => Implied::Applied,
+            false => Implied::LeftOut,
+        };
+        let mut new: Vec<NewImage> = (0..count)
+            .map(|_| self.new_image(&common, random))
+            .collect();
+        new.push(new[0].clone());
+        let added = board.add_images(&new, implied).unwrap();
+        assert!(board.add_image(&new[0], implied).is_err(), "it is there");
+        let mut last = self.images.keys().next_back().copied();
+        for (image, added) in new.iter().zip(&added[..count]) {
+            let Added::New(id) = *added else {
+                panic!("{image:?} is new, not {added:?}");
+            };
+            assert!(Some(id) > last, "ids ascend");
+            last = Some(id);
+            let mut tags = BTreeSet::new();
+            for (category, names) in &image.tags {
+                for name in names {
+                    tags.insert(self.find_or_make(&name.to_lowercase(), category.name(), era));
+                }
+            }
+            if implied == Implied::Applied {
+                while let Some((_, new)) = self
+                    .rules
+                    .iter()
+                    .find(|(tag, implied)| tags.contains(tag) && !tags.contains(implied))
+                {
+                    tags.insert(new.clone());
+                }
+            }
+            self.images.insert(id, tags);
+        }
+        let Added::New(first) = added[0] else {
+            unreachable!()
+        };
+        assert_eq!(added[count], Added::Known(first));
+        format!("add {count} images from {first}, {implied:?}")
+    }
+
+    fn new_image(&mut self, common: &str, random: &mut Random) -> NewImage {
+        let mut maybe = |end: usize| (!random.one_in(4)).then(|| random.below(end));
+        let number = |maybe: Option<usize>| maybe.map(|number| number as i64);
+        let (score, favourites) = (number(maybe(40)), number(maybe(30)));
+        let size = |maybe: Option<usize>| maybe.map(|size| size as u32 + 1);
+        let (width, height) = (size(maybe(2000)), size(maybe(2000)));
+        let (post_id, parent_id) = (
+            number(maybe(300)),
+            number(maybe(900)).filter(|id| *id < 300),
+        );
+        // Between 2022 and 2026, as others are.
+        let ingested = number(maybe(126_000_000)).map(|second| 1_640_995_200 + second);
+        let mut md5 = [0; 16];
+        md5[..8].copy_from_slice(&random.next().to_be_bytes());
+        md5[8..].copy_from_slice(&random.next().to_be_bytes());
+        let general = vec![
+            self.any_tag(random),
+            common.to_owned(),
+            self.any_tag(random),
+        ];
+        let mut sources = vec!["danbooru".to_owned(), "local_tagger".to_owned()];
+        sources.truncate(random.below(3));
+        NewImage {
+            path: format!(
+                "{:03x}/Solo_new_{:x}.JPG",
+                random.below(4096),
+                random.next()
+            ),
+            md5,
+            post_id,
+            parent_id,
+            active_source: sources.first().cloned(),
+            sources,
+            tags: [
+                (Category::General, general),
+                (Category::Artist, vec![self.any_tag(random)]),
+            ]
+            .into(),
+            score,
+            favourites,
+            width,
+            height,
+            ingested,
+            raw_metadata: random.one_in(2).then(|| "{}".to_owned()),
+            ..NewImage::default()
+        }
+    }
+
+    fn delete_images(&mut self, board: &mut Board, random: &mut Random) -> String {
+        let ids: Vec<u32> = self.images.keys().copied().collect();
+        let count = *random.pick(&[1, 2, 10]);
+        let mut gone: Vec<u32> = (0..count).map(|_| *random.pick(&ids)).collect();
+        // Those that came last too.
+        gone.extend(ids.last().filter(|_| random.one_in(2)));
+        board.delete_images(&gone).unwrap();
+        assert!(board.delete_images(&gone[..1]).is_err(), "it is gone");
+        for id in &gone {
+            self.images.remove(id);
+        }
+        self.deltas.retain(|(id, ..)| !gone.contains(id));
+        format!("delete images {gone:?}")
+    }
+
+    fn upscale(&mut self, board: &mut Board, random: &mut Random) -> String {
+        let image = self.any_images(random)[0];
+        let size = random.one_in(2).then_some((4000, 3000));
+        board.set_upscaled(image, size).unwrap();
+        format!("{image} upscaled: {size:?}")
+    }
+
     fn categorize(&mut self, board: &mut Board, random: &mut Random) -> String {
         let name = self.any_tag(random);
         let category = *random.pick(&Category::ALL);
@@ -405,7 +523,12 @@ impl Model {
         let (alias, of) = (self.new_name(), self.any_tag(random));
         board.create_alias(&alias, &of).unwrap();
         self.aliases.insert(alias.clone(), of.clone());
-        assert!(board.create_alias(&of.to_lowercase(), &of).is_err() || of != of.to_lowercase());
+        // A tag's own name is none of its other names; how it is written in lower case may be.
+        let lower = of.to_lowercase();
+        if board.create_alias(&lower, &of).is_ok() {
+            assert_ne!(lower, of);
+            self.aliases.insert(lower, of.clone());
+        }
         format!("alias {alias} of {of}")
     }
 
@@ -459,6 +582,7 @@ impl Model {
         assert_eq!(read.rules, expected.rules, "{what}");
         assert_eq!(read.deltas, expected.deltas, "{what}");
         self.check_columns(connection, era, what);
+        check_no_ends(connection, what);
         if era != Era::Old {
             check_full_text(connection, what);
         }
@@ -488,6 +612,29 @@ impl Model {
                 );
             }
         }
+    }
+}
+
+/// Nothing leads to an image that is not there.
+fn check_no_ends(connection: &Connection, what: &str) {
+    let columns = [
+        ("image_tags", "image_id"),
+        ("image_sources", "image_id"),
+        ("raw_metadata", "image_id"),
+        ("pool_images", "image_id"),
+        ("favourites", "image_id"),
+        ("image_relations", "image_id_a"),
+        ("image_relations", "image_id_b"),
+    ];
+    for (table, column) in columns {
+        let sql = format!("SELECT count(*) FROM sqlite_master WHERE name = '{table}'");
+        if rows(connection, &sql, |row| row.get::<_, u32>(0)) == [0] {
+            continue;
+        }
+        let sql =
+            format!("SELECT {column} FROM {table} WHERE {column} NOT IN (SELECT id FROM images)");
+        let ends = rows(connection, &sql, |row| row.get::<_, u32>(0));
+        assert!(ends.is_empty(), "{table}.{column} {ends:?} after {what}");
     }
 }
 

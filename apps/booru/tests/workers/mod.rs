@@ -199,7 +199,7 @@ impl Place {
     /// A service and its board.
     pub(crate) fn serve(&self) -> Served {
         let board = self.open();
-        let service = Service::start(self.read_settings(), Arc::clone(&board)).unwrap();
+        let service = Service::start(self.read_settings(), board.clone()).unwrap();
         Served { service, board }
     }
 

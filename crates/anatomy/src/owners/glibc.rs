@@ -117,9 +117,10 @@ fn read_heap(ground: &Ground<'_>, at: u64) -> Option<ArenaHeap> {
     // grew from 32 to 48 bytes with the page size field of 2.35.
     let inside = arena.wrapping_sub(at);
     let first_of_arena = previous == 0 && (32..=80).contains(&inside) && arena.is_multiple_of(16);
+    // The kernel maps the heaps of an arena in any order, above and below the first one.
     let later_heap = previous != 0
         && previous.is_multiple_of(HEAP_ALIGNMENT)
-        && arena.wrapping_sub(previous) < HEAP_ALIGNMENT * 1024;
+        && arena.abs_diff(previous) < HEAP_ALIGNMENT * 1024;
     (first_of_arena || later_heap).then_some(ArenaHeap {
         range,
         arena,

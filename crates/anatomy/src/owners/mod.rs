@@ -16,6 +16,8 @@ pub(crate) mod jemalloc;
 pub(crate) mod jvm;
 pub(crate) mod mimalloc;
 pub(crate) mod musl;
+pub(crate) mod oilpan;
+pub(crate) mod partition_alloc;
 pub(crate) mod tcmalloc;
 pub(crate) mod threads;
 pub(crate) mod v8;
@@ -54,6 +56,8 @@ pub(crate) fn claim_all(ground: &Ground<'_>, territory: &mut Territory) {
     go::claim(ground, territory);
     jvm::claim(ground, territory);
     v8::claim(ground, territory);
+    oilpan::claim(ground, territory);
+    partition_alloc::claim(ground, territory);
     cpython::claim(ground, territory);
     glibc::claim_arenas(ground, territory);
     tcmalloc::claim(ground, territory);

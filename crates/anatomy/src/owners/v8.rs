@@ -6,6 +6,8 @@
 //! (`BasicMemoryChunk`; node 14 to 20), 12 (node 22) and 13 (`MemoryChunkMetadata` apart from the
 //! page; node 24). Cost: one header per resident 256 KiB, in processes that have code enough.
 
+mod cage;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_model::{AddressRange, Backing, Bytes, Gap, GapReason, Kind, Used};
@@ -29,7 +31,7 @@ const PAGES_TOGETHER: usize = 4;
 
 /// V8's own code is several times as long (node 18: 26 MiB): a process that has nowhere so much
 /// executable memory in one piece does not run it, and its memory is not searched.
-const CODE_MIN: u64 = 2 << 20;
+pub(crate) const CODE_MIN: u64 = 2 << 20;
 
 /// The objects' area starts behind the header, marking bits and, for code, a guard page.
 const AREA_OFFSET_MAX: u64 = 64 << 10;
@@ -138,10 +140,11 @@ impl Fields {
 }
 
 pub(crate) fn claim(ground: &Ground<'_>, territory: &mut Territory) {
-    if !has_enough_code(ground) {
+    if !ground.has_code_of(CODE_MIN) {
         return;
     }
-    let mut chunks = find_chunks(ground);
+    let pages = aligned_pages(ground);
+    let mut chunks = find_chunks(ground, pages.clone());
     let mut by_heap: BTreeMap<u64, usize> = BTreeMap::new();
     for chunk in &chunks {
         *by_heap.entry(chunk.heap).or_default() += 1;
@@ -157,25 +160,7 @@ pub(crate) fn claim(ground: &Ground<'_>, territory: &mut Territory) {
     for range in code_ranges {
         claim_code_range(ground, territory, range);
     }
-}
-
-/// Whether adjoining executable mappings are long enough to be V8: several, because mprotect and
-/// huge pages for code (`--use-largepages`) cut them.
-fn has_enough_code(ground: &Ground<'_>) -> bool {
-    let mut piece = AddressRange::new(0, 0);
-    let mut executable = ground
-        .snapshot
-        .mappings
-        .iter()
-        .filter(|mapping| mapping.permissions.execute);
-    executable.any(|mapping| {
-        if mapping.range.start == piece.end {
-            piece.end = mapping.range.end;
-        } else {
-            piece = mapping.range;
-        }
-        piece.size().0 >= CODE_MIN
-    })
+    cage::claim(ground, territory, pages);
 }
 
 fn is_executable(ground: &Ground<'_>, range: AddressRange) -> bool {
@@ -226,7 +211,8 @@ fn claim_code_range(ground: &Ground<'_>, territory: &mut Territory, range: Addre
     }
 }
 
-fn find_chunks(ground: &Ground<'_>) -> Vec<Chunk> {
+/// Where a page may begin.
+fn aligned_pages(ground: &Ground<'_>) -> Vec<u64> {
     let mut candidates = Vec::new();
     let readable = ground.snapshot.mappings.iter().filter(|mapping| {
         mapping.backing == Backing::Anonymous
@@ -247,6 +233,10 @@ fn find_chunks(ground: &Ground<'_>) -> Vec<Chunk> {
             candidates.push(address);
         }
     }
+    candidates
+}
+
+fn find_chunks(ground: &Ground<'_>, mut candidates: Vec<u64>) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let mut apart: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     words::for_each_structure(ground, &mut candidates, HEADER, |address, header| {

@@ -24,6 +24,7 @@
 //! | [`insert`](PostingsIndex::insert) of the newest document | O(1) a term | 1 to 3 bytes, 12.5 % room |
 //! | `insert`, [`remove`](PostingsIndex::remove) elsewhere | O(bytes of the term's set), 1 µs at 100,000 documents | a few percent more until [`compact`](PostingsIndex::compact) |
 //! | [`remove_document`](PostingsIndex::remove_document) | O(terms), 25 ms at 20,000 | none |
+//! | [`remove_document_of`](PostingsIndex::remove_document_of) | as `remove`, for each term given | none |
 //! | [`count_of`](PostingsIndex::count_of) | O(1) | none |
 //! | [`matches`](PostingsIndex::matches), [`count`](PostingsIndex::count) of `All` | O(rarest · log) where it is rare, else O(sum of the terms) | 1 KiB a term, 4 KiB an `All` |
 //! | the same of `Any`, of `k` parts | O(sum of the parts), few: O(results · log k) | 1 KiB and 16 bytes a part |
@@ -124,6 +125,19 @@ impl PostingsIndex {
             }
         }
         true
+    }
+
+    /// Takes out a document, and it off the terms given, without a look at others: a term that it has
+    /// and that is not given goes on leading to it. `false` if there is no such document.
+    pub fn remove_document_of(
+        &mut self,
+        document: u32,
+        terms: impl IntoIterator<Item = TermId>,
+    ) -> bool {
+        for term in terms {
+            self.remove(term, document);
+        }
+        self.documents.remove(document)
     }
 
     /// The documents that have a term; `None` if none was ever put in under it or a later one.

@@ -241,6 +241,33 @@ fn all_heaps_of_an_arena_are_walked() {
     assert_eq!(used, expected);
 }
 
+/// The kernel may put the second heap above the first and the third below both.
+#[test]
+fn heaps_are_found_in_whatever_order_they_lie() {
+    let size = 0x2_1000;
+    let base = 0x7f20_0000_0000_u64;
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2], [2, 0, 1]] {
+        let [first, second, third] = order.map(|place| base + place * 2 * HEAP_ALIGNMENT);
+        let arena = first + 0x30;
+        let mut target = FakeTarget::default();
+        for (heap, previous) in [(first, 0), (second, first), (third, second)] {
+            target.touch(AddressRange::sized(heap, size));
+            target.words(heap, &[arena, previous, size, size]);
+        }
+        let mut heaps = [first, second, third];
+        heaps.sort_unstable();
+        let mappings = heaps
+            .map(|heap| fake::anonymous(AddressRange::sized(heap, size), Bytes(size)))
+            .to_vec();
+        let snapshot = fake::snapshot(mappings);
+        let mut territory = Territory::default();
+        claim_arenas(&Ground::new(&snapshot, &target), &mut territory);
+        let claims = territory.overlapping(AddressRange::new(0, u64::MAX));
+        let claimed: Vec<u64> = claims.map(|claim| claim.range.start).collect();
+        assert_eq!(claimed, heaps, "{order:?}");
+    }
+}
+
 /// The first block a program maps lies just below the first thread's local storage.
 #[test]
 fn a_block_below_the_loaders_pages_is_found() {

@@ -200,3 +200,56 @@ proptest! {
         prop_assert_eq!(claims(&node(8), &target, claim), []);
     }
 }
+
+const CAGE: u64 = 0x3c2a_0000_0000;
+const TRUSTED_CAGE: u64 = 0x2358_0000_0000;
+
+/// A browser with pages at these places of its cages, all the rest reserved.
+fn sandboxed(cages: &[(u64, &[u64])]) -> (Snapshot, FakeTarget) {
+    let mut snapshot = with_code(CODE_MIN, ALIGNMENT);
+    let mut target = FakeTarget::default();
+    for (cage, places) in cages {
+        let mut next = *cage;
+        for place in *places {
+            let range = AddressRange::sized(cage + place * ALIGNMENT, ALIGNMENT);
+            let gap = AddressRange::new(next, range.start);
+            if !gap.is_empty() {
+                snapshot.mappings.push(fake::guard(gap));
+            }
+            snapshot
+                .mappings
+                .push(fake::anonymous(range, Bytes(ALIGNMENT)));
+            let above = if *cage == TRUSTED_CAGE { 16_384 } else { 0 };
+            target.words(range.start, &[4, place + above]);
+            next = range.end;
+        }
+        let rest = AddressRange::new(next, cage + (4 << 30));
+        snapshot.mappings.push(fake::guard(rest));
+    }
+    snapshot.mappings.sort_by_key(|mapping| mapping.range.start);
+    (snapshot, target)
+}
+
+#[test]
+fn pages_that_state_their_place_prove_a_cage() {
+    let cages: [(u64, &[u64]); 2] = [(CAGE, &[64, 66, 77, 90]), (TRUSTED_CAGE, &[64])];
+    let (snapshot, target) = sandboxed(&cages);
+    let found = claims(&snapshot, &target, claim);
+    let parts = |part: &str| found.iter().filter(|found| found.1 == part).count();
+    assert_eq!(parts("pages of a cage"), 4, "{found:?}");
+    assert_eq!(parts("trusted objects"), 1, "{found:?}");
+}
+
+#[test]
+fn a_cage_needs_four_pages_in_their_places_and_no_gap() {
+    let (snapshot, target) = sandboxed(&[(CAGE, &[64, 66, 77]), (TRUSTED_CAGE, &[64])]);
+    assert_eq!(claims(&snapshot, &target, claim), []);
+    let (snapshot, mut target) = sandboxed(&[(CAGE, &[64, 66, 77, 90])]);
+    target.words(CAGE + 90 * ALIGNMENT, &[4, 91]);
+    assert_eq!(claims(&snapshot, &target, claim), []);
+    let (mut snapshot, target) = sandboxed(&[(CAGE, &[64, 66, 77, 90])]);
+    snapshot
+        .mappings
+        .retain(|mapping| mapping.range.start != CAGE + 67 * ALIGNMENT);
+    assert_eq!(claims(&snapshot, &target, claim), []);
+}

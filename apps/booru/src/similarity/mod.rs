@@ -1,0 +1,297 @@
+//! What images are like an image: by embeddings, by tags, by looks, or by all of them.
+//!
+//! [`Semantic`] searches the vectors of `similarity.db`, exactly; [`TagSimilarity`] compares with every image
+//! that shares a tag. Both hold nothing before they are asked, and give back all after they have not been
+//! asked for a while. How images look alike is another module's business and comes in as [`Visual`].
+
+mod blend;
+pub(crate) mod cache;
+mod codec;
+mod embeddings;
+mod frame;
+mod index;
+mod kernel;
+mod select;
+mod semantic;
+pub(crate) mod settings;
+mod sync;
+mod tags;
+mod vector_file;
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use plimsoll::budget::Budget;
+use serde::Serialize;
+
+use crate::board::Board;
+use crate::store;
+
+pub use blend::{POOL, Pools, Similar};
+pub use codec::{DIMENSIONS_MAX, Kind};
+pub use semantic::{MATCHES_MAX, Match, Semantic, SemanticOptions, SemanticStatus, Survey};
+pub use settings::SimilarityArguments;
+pub use tags::{Method, TagOptions, TagSimilarity};
+
+/// In what way images are alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum By {
+    /// By embeddings.
+    Semantic,
+    Tags,
+    /// By perceptual hashes.
+    Visual,
+    /// By all of these.
+    #[default]
+    Blend,
+}
+
+impl By {
+    /// What stands in `similar_images_cache.similarity_type`.
+    fn stored_name(self) -> &'static str {
+        match self {
+            By::Semantic => "semantic",
+            By::Tags => "tag",
+            By::Visual => "visual",
+            By::Blend => "blended",
+        }
+    }
+}
+
+/// The images that look most like one, by id, best first, with scores from 0 to 1: at most so many.
+pub type Visual<'a> = &'a dyn Fn(u32, usize) -> Result<Vec<Match>>;
+
+/// How images are compared.
+#[derive(Clone, Copy, Debug)]
+pub struct SimilarityOptions {
+    /// `None`: embeddings are not to be used, and nothing of them is opened.
+    pub semantic: Option<SemanticOptions>,
+    pub tags: TagOptions,
+    /// Images kept in `similar_images_cache` of each that was asked for; `None`: it is neither read nor written.
+    pub cached: Option<usize>,
+    pub idle_timeout: Duration,
+}
+
+/// What is held now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SimilarityStatus {
+    /// `None` where embeddings are not to be used.
+    pub semantic: Option<SemanticStatus>,
+    pub tags_held_bytes: u64,
+}
+
+/// Similarity for all threads of a board.
+#[derive(Debug)]
+pub struct Similarity {
+    semantic: Option<Semantic>,
+    tags: TagSimilarity,
+    cached: Option<usize>,
+    idle_timeout: Duration,
+    tags_used: Mutex<Option<Instant>>,
+}
+
+impl Similarity {
+    /// Of the board whose database lies in `folder`. Opens nothing; what vectors take is claimed from `budget`
+    /// while they are used, and given up where others need it.
+    #[must_use]
+    pub fn open(folder: &Path, options: SimilarityOptions, budget: &Budget) -> Similarity {
+        let semantic = options.semantic;
+        Similarity {
+            semantic: semantic.map(|options| Semantic::new(folder, options, budget)),
+            tags: TagSimilarity::new(options.tags),
+            cached: options.cached,
+            idle_timeout: options.idle_timeout,
+            tags_used: Mutex::default(),
+        }
+    }
+
+    /// # Errors
+    /// Where embeddings are not to be used.
+    pub fn semantic(&self) -> Result<&Semantic> {
+        self.semantic.as_ref().context(
+            "use embeddings: ENABLE_SEMANTIC_SIMILARITY is false; set it to true, or ask `--by tags`",
+        )
+    }
+
+    /// The images whose embeddings are most like that of one; `None` where it has none.
+    ///
+    /// # Errors
+    /// As [`Semantic::search`] says, and where embeddings are not to be used.
+    pub fn similar_to(&self, image: u32, k: usize) -> Result<Option<Vec<Match>>> {
+        self.semantic()?.similar_to(image, k, &|_| true)
+    }
+
+    /// The images of a board that are most like one of it. Those that are gone from the board are left out.
+    ///
+    /// # Errors
+    /// An image that is not there or has no embedding, a way to compare that is not there; what the databases
+    /// say.
+    pub fn similar(
+        &self,
+        board: &Board,
+        image: u32,
+        by: By,
+        limit: usize,
+        visual: Option<Visual<'_>>,
+    ) -> Result<Vec<Similar>> {
+        if board.catalog().images().of_id(image).is_none() {
+            bail!("there is no image {image}");
+        }
+        if let Some(cached) = self.cached
+            && limit <= cached
+        {
+            let mut found = cache::read(board.store(), image, by, limit)?;
+            found.retain(|similar| is_there(board, similar.id));
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        self.compare(board, image, by, limit, visual)
+    }
+
+    /// As [`Similarity::similar`], anew, and kept in `similar_images_cache` if that is used. On the board that
+    /// may write.
+    ///
+    /// # Errors
+    /// As [`Similarity::similar`] says.
+    pub fn refresh_cached(
+        &self,
+        board: &Board,
+        image: u32,
+        by: By,
+        visual: Option<Visual<'_>>,
+    ) -> Result<Vec<Similar>> {
+        let found = self.compare(board, image, by, self.cached.unwrap_or(0), visual)?;
+        if self.cached.is_some() {
+            cache::write(board.store(), image, by, &found, &store::now())?;
+        }
+        Ok(found)
+    }
+
+    /// Drops what is kept of an image in `similar_images_cache`, as after [`Similarity::add`]. On the board that
+    /// may write.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn forget_cached(&self, board: &Board, image: u32) -> Result<()> {
+        cache::forget(board.store(), [image].into_iter())
+    }
+
+    fn compare(
+        &self,
+        board: &Board,
+        image: u32,
+        by: By,
+        limit: usize,
+        visual: Option<Visual<'_>>,
+    ) -> Result<Vec<Similar>> {
+        let single = |found: Vec<Match>, put: fn(&mut Similar, f64)| {
+            let found = found.into_iter().map(|Match { id, score }| {
+                let mut similar = Similar {
+                    id,
+                    score,
+                    ..Similar::default()
+                };
+                put(&mut similar, score);
+                similar
+            });
+            found.collect()
+        };
+        Ok(match by {
+            By::Semantic => {
+                let Some(found) = self.by_embeddings(board, image, limit)? else {
+                    bail!("image {image} has no embedding; ask `--by tags`, or have one made");
+                };
+                single(found, |of, score| of.semantic = Some(score))
+            }
+            By::Tags => single(self.by_tags(board, image, limit)?, |of, score| {
+                of.tags = Some(score);
+            }),
+            By::Visual => {
+                let visual = visual.context("compare by looks: this is not built in here")?;
+                single(visual(image, limit)?, |of, score| of.visual = Some(score))
+            }
+            By::Blend => {
+                let semantic = match self.semantic {
+                    Some(_) => self.by_embeddings(board, image, POOL)?,
+                    None => None,
+                };
+                let pools = Pools {
+                    semantic: semantic.unwrap_or_default(),
+                    tags: self.by_tags(board, image, POOL)?,
+                    visual: visual.map_or(Ok(Vec::new()), |visual| visual(image, POOL))?,
+                };
+                pools.blend(limit)
+            }
+        })
+    }
+
+    fn by_embeddings(&self, board: &Board, image: u32, k: usize) -> Result<Option<Vec<Match>>> {
+        // One look at the catalog, so that no edit waits for a search, nor a search for an edit.
+        let there = board.catalog().images().list_ids();
+        let is_there = |id: u32| there.binary_search(&id).is_ok();
+        self.semantic()?.similar_to(image, k, &is_there)
+    }
+
+    fn by_tags(&self, board: &Board, image: u32, k: usize) -> Result<Vec<Match>> {
+        let found = self.tags.similar_to(board, image, k, &|_| true);
+        *self.lock_used() = Some(Instant::now());
+        found
+    }
+
+    /// Puts in the embedding of an image, or in place of the one before.
+    ///
+    /// # Errors
+    /// As [`Semantic::add`] says, and where embeddings are not to be used.
+    pub fn add(&self, image: u32, vector: &[f32]) -> Result<()> {
+        self.semantic()?.add(image, vector)
+    }
+
+    /// Takes out the embedding of an image, as when it is deleted; whether it had one. Without effect where
+    /// embeddings are not to be used.
+    ///
+    /// # Errors
+    /// As [`Semantic::remove`] says.
+    pub fn remove(&self, image: u32) -> Result<bool> {
+        match &self.semantic {
+            Some(semantic) => semantic.remove(image),
+            None => Ok(false),
+        }
+    }
+
+    /// What is held now. Opens nothing.
+    #[must_use]
+    pub fn status(&self) -> SimilarityStatus {
+        SimilarityStatus {
+            semantic: self.semantic.as_ref().map(Semantic::status),
+            tags_held_bytes: self.tags.held_bytes() as u64,
+        }
+    }
+
+    /// Gives back what was not used for the idle timeout, as of `now`; whether there was anything. To be called
+    /// now and then.
+    pub fn unload_if_idle(&self, now: Instant) -> bool {
+        let is_unloaded =
+            (self.semantic.as_ref()).is_some_and(|semantic| semantic.unload_if_idle(now));
+        let mut used = self.lock_used();
+        let is_idle =
+            used.is_some_and(|used| now.saturating_duration_since(used) >= self.idle_timeout);
+        if is_idle {
+            *used = None;
+            self.tags.unload();
+            crate::board::give_back();
+        }
+        is_unloaded || is_idle
+    }
+
+    fn lock_used(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        let used = self.tags_used.lock();
+        used.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn is_there(board: &Board, image: u32) -> bool {
+    board.catalog().images().of_id(image).is_some()
+}

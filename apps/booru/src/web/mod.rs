@@ -1,0 +1,148 @@
+//! The board as a server for browsers: pages, a JSON API, files.
+//!
+//! Memory beside the board's own: a connection takes 8 KiB and what its request reads, a reader its page
+//! cache, a file that is sent 128 KiB. Each has a number it does not exceed.
+
+pub mod api;
+mod attempts;
+mod beneath;
+mod boards;
+mod conditions;
+pub mod error;
+pub mod files;
+mod origin;
+mod paced;
+pub mod pages;
+pub mod password;
+mod patience;
+mod server;
+pub mod session;
+mod settings;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::board::Board;
+use api::upload::UPLOADS_MAX;
+use attempts::Attempts;
+use boards::Boards;
+use error::Failure;
+use files::FILES_MAX;
+use password::Password;
+use session::Sessions;
+
+pub use settings::{Folders, PublicUrl, ServeArguments, Settings};
+
+/// Bodies that are read at once, those of a few KiB apart.
+const BODIES_MAX: usize = 2;
+/// How long such a body waits for its turn.
+const BODY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What requests share.
+#[derive(Debug)]
+pub struct App {
+    settings: Settings,
+    boards: Boards,
+    password: Option<Password>,
+    sessions: Sessions,
+    attempts: Mutex<Attempts>,
+    /// For bodies of requests that are more than small.
+    body_room: Arc<Semaphore>,
+    /// For files that are sent.
+    files: Arc<Semaphore>,
+    uploads: Semaphore,
+}
+
+impl App {
+    fn new(settings: Settings, password: Option<Password>, board: Board) -> Result<App> {
+        Ok(App {
+            boards: Boards::new(board, settings.readers)?,
+            settings,
+            password,
+            sessions: Sessions::new()?,
+            attempts: Mutex::new(Attempts::new(Instant::now())),
+            body_room: Arc::new(Semaphore::new(BODIES_MAX)),
+            files: Arc::new(Semaphore::new(FILES_MAX)),
+            uploads: Semaphore::new(UPLOADS_MAX),
+        })
+    }
+
+    /// What the server goes by.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Waits for a connection to read by, and does `act` with it on a thread that may block.
+    ///
+    /// # Errors
+    /// Those of `act`, as [`Failure`] takes them.
+    pub fn read<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Board) -> Result<T> + Send + 'static,
+    ) -> impl Future<Output = Result<T, Failure>> + Send {
+        self.boards.read(act)
+    }
+
+    /// Waits for the one connection to write by, and does `act` with it on a thread that may block. It is done
+    /// to its end also where the client has gone.
+    ///
+    /// # Errors
+    /// Those of `act`, as [`Failure`] takes them.
+    pub fn write<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Board) -> Result<T> + Send + 'static,
+    ) -> impl Future<Output = Result<T, Failure>> + Send {
+        self.boards.write(act)
+    }
+
+    async fn room_for_body(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let room = Arc::clone(&self.body_room).acquire_owned();
+        match tokio::time::timeout(BODY_PATIENCE, room).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => Err(Failure::busy()),
+        }
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody can read without a login, or more: then only some hosts are answered.
+    fn is_open(&self) -> bool {
+        self.password.is_none() || self.settings.public_read
+    }
+}
+
+/// Serves a board until the process is told to end.
+///
+/// # Errors
+/// A board that can't be opened, an address that can't be listened on, or not without a password.
+pub fn serve(arguments: &ServeArguments) -> Result<()> {
+    let settings = Settings::of(arguments)?;
+    let password = Password::find(&settings.folders.board)?;
+    let is_reached_from_elsewhere = !settings.listen.ip().is_loopback();
+    if is_reached_from_elsewhere && password.is_none() && !settings.no_password {
+        bail!(
+            "listen on {}: whoever reaches it could change the board, as it has no password; set one by \
+             `booru passwd {}`, or by APP_PASSWORD, or leave out --host (FLASK_HOST), or say that it is \
+             wanted by --no-password",
+            settings.listen.ip(),
+            arguments.board.board.display()
+        );
+    }
+    server::run(settings, password)
+}
+
+/// All that is answered.
+fn router(app: &Arc<App>) -> axum::Router {
+    axum::Router::new()
+        .merge(pages::router())
+        .merge(files::router())
+        .merge(api::router())
+        .with_state(Arc::clone(app))
+}

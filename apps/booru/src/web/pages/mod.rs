@@ -1,0 +1,59 @@
+//! Pages for people: HTML made by templates that escape whatever stands in them, one style sheet, small
+//! modules of scripts, all within the program. Searching, reading and editing work without scripts too.
+//!
+//! Memory of a request: a page of tiles, at most 500, and their HTML, some 600 bytes each.
+
+mod assets;
+mod failure;
+mod filters;
+mod gallery;
+mod links;
+mod login;
+mod marks;
+mod pools;
+mod shell;
+mod tags;
+mod tiles;
+mod view;
+mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Html;
+use axum::routing::{get, post};
+
+use super::App;
+use super::error::Failure;
+
+pub(super) use failure::failure;
+
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(gallery::page))
+        .route("/tiles", get(gallery::tiles))
+        .route("/tiles/ids", get(gallery::ids))
+        .route("/view/{*image}", get(view::page))
+        .route("/edit/{image}", post(words::edit))
+        .route("/edit/{image}/favourite", post(marks::favourite))
+        .route("/edit/{image}/rating", post(marks::rating))
+        .route("/edit/favourites", post(marks::favourites))
+        .route("/edit/pool", post(marks::add_to_pool))
+        .route("/pools", get(pools::page).post(pools::create))
+        .route("/pools/choices", get(pools::choices))
+        .route("/pool/{id}", get(pools::one).post(pools::edit))
+        .route("/tags", get(tags::page))
+        .route("/tag", get(tags::one))
+        .route("/tags/edit", post(tags::edit))
+        .route("/login", get(login::page).post(login::log_in))
+        .route("/logout", post(login::log_out))
+        .route("/assets/{hash}/{name}", get(assets::asset))
+}
+
+/// The HTML of a template.
+fn html(page: &impl askama::Template) -> Result<Html<String>, Failure> {
+    match page.render() {
+        Ok(text) => Ok(Html(text)),
+        Err(error) => Err(Failure::internal(format_args!("make a page: {error}"))),
+    }
+}

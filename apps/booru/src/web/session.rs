@@ -1,0 +1,494 @@
+//! Who is logged in, and who may do what. Memory: at most [`SESSIONS_MAX`] sessions, some 80 bytes each.
+//!
+//! A session is 256 random bits in a cookie, of which only a hash is kept; it is lost when the server
+//! ends. Each has a token that only pages of the board know: what changes something sends it along, in
+//! the header `X-CSRF-Token` or the field `csrf_token` of a form.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header::COOKIE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::de::DeserializeOwned;
+
+use super::error::Failure;
+use super::{App, origin};
+use crate::store::Access;
+
+/// A session ends this long after it was last used, as the original's.
+const UNUSED_MAX: Duration = Duration::from_secs(4 * 3600);
+/// And so long after its beginning in any case.
+const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The one that was not used for longest makes room for a new one.
+pub(super) const SESSIONS_MAX: usize = 1024;
+
+/// For a body that is read as a whole.
+const BODY_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// With TLS, a name that browsers take from the very host alone, and encrypted.
+const COOKIE_NAME: &str = "booru_session";
+const COOKIE_NAME_TLS: &str = "__Host-booru_session";
+const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
+/// The field of a form that has the token.
+pub const CSRF_FIELD: &str = "csrf_token";
+
+/// Who is logged in.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    /// Of this run of the server: tokens are made with it.
+    secret: [u8; 32],
+    table: Mutex<HashMap<[u8; 32], Session>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    begun: Instant,
+    used: Instant,
+}
+
+impl Session {
+    fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.used) >= UNUSED_MAX
+            || now.saturating_duration_since(self.begun) >= AGE_MAX
+    }
+}
+
+impl Sessions {
+    /// # Errors
+    /// A system without random bytes.
+    pub(super) fn new() -> Result<Sessions> {
+        Ok(Sessions {
+            secret: random()?,
+            table: Mutex::new(HashMap::new()),
+        })
+    }
+
+    fn open(&self, now: Instant) -> Result<String> {
+        let key = blake3::Hash::from_bytes(random()?).to_hex().to_string();
+        let mut table = self.table();
+        table.retain(|_, session| !session.is_over(now));
+        if table.len() >= SESSIONS_MAX {
+            let oldest = table.iter().min_by_key(|(_, session)| session.used);
+            if let Some(oldest) = oldest.map(|(hash, _)| *hash) {
+                table.remove(&oldest);
+            }
+        }
+        let session = Session {
+            begun: now,
+            used: now,
+        };
+        table.insert(hash(&key), session);
+        Ok(key)
+    }
+
+    fn is_open(&self, key: &str, now: Instant) -> bool {
+        let mut table = self.table();
+        match table.get_mut(&hash(key)) {
+            Some(session) if !session.is_over(now) => {
+                session.used = now;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn close(&self, key: &str) {
+        self.table().remove(&hash(key));
+    }
+
+    /// The token of a session, or of those who need none.
+    fn token(&self, key: Option<&str>) -> blake3::Hash {
+        blake3::keyed_hash(&self.secret, key.unwrap_or("").as_bytes())
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Session>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow!("get random bytes from the system: {error}"))?;
+    Ok(bytes)
+}
+
+fn hash(key: &str) -> [u8; 32] {
+    *blake3::hash(key.as_bytes()).as_bytes()
+}
+
+/// The address at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// The host that the request is sent to, once that is checked.
+#[derive(Clone, Debug)]
+pub(super) struct Host(pub(super) String);
+
+/// Who may read.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    key: Option<String>,
+    is_password_set: bool,
+    may_edit: bool,
+    csrf_token: String,
+}
+
+impl Viewer {
+    /// By the password; not where none is set.
+    #[must_use]
+    pub fn is_logged_in(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Whether there is a password to log in by.
+    #[must_use]
+    pub fn is_password_set(&self) -> bool {
+        self.is_password_set
+    }
+
+    /// Whether an edit would be taken.
+    #[must_use]
+    pub fn may_edit(&self) -> bool {
+        self.may_edit
+    }
+
+    /// What pages of this viewer send along with each change.
+    #[must_use]
+    pub fn csrf_token(&self) -> &str {
+        &self.csrf_token
+    }
+}
+
+/// What is known of who asks, whether it may or not: for the page to log in by.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    pub viewer: Viewer,
+    pub may_read: bool,
+}
+
+impl FromRequestParts<Arc<App>> for Visitor {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Visitor, Failure> {
+        let is_password_set = app.password.is_some();
+        let key = cookie(&parts.headers, app.cookie_name());
+        let key = key.filter(|key| is_password_set && app.sessions.is_open(key, Instant::now()));
+        let is_trusted = key.is_some() || !is_password_set;
+        let viewer = Viewer {
+            is_password_set,
+            may_edit: is_trusted && app.settings.store.access == Access::InPlace,
+            csrf_token: app.sessions.token(key).to_hex().to_string(),
+            key: key.map(str::to_owned),
+        };
+        Ok(Visitor {
+            viewer,
+            may_read: is_trusted || app.settings.public_read,
+        })
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Viewer {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Viewer, Failure> {
+        let visitor = Visitor::from_request_parts(parts, app).await?;
+        match visitor.may_read {
+            true => Ok(visitor.viewer),
+            false => Err(Failure::not_logged_in()),
+        }
+    }
+}
+
+/// Who asks for something from a page of the board, and has still to show the token.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    viewer: Viewer,
+    header: Option<String>,
+    is_read_only: bool,
+}
+
+impl FromRequestParts<Arc<App>> for Candidate {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Candidate, Failure> {
+        check_origin(parts, app)?;
+        let visitor = Visitor::from_request_parts(parts, app).await?;
+        let header = parts.headers.get(CSRF);
+        let header = header.and_then(|token| token.to_str().ok());
+        Ok(Candidate {
+            header: header.map(str::to_owned),
+            viewer: visitor.viewer,
+            is_read_only: app.settings.store.access == Access::ReadOnly,
+        })
+    }
+}
+
+impl Candidate {
+    /// Takes the token of the header, or else that of a field.
+    ///
+    /// # Errors
+    /// There is none, or another.
+    pub fn prove(self, field: Option<&str>) -> Result<Viewer, Failure> {
+        let given = self.header.as_deref().or(field).unwrap_or("");
+        let right = blake3::Hash::from_hex(&self.viewer.csrf_token);
+        // Hashes are compared in constant time.
+        match (blake3::Hash::from_hex(given), right) {
+            (Ok(given), Ok(right)) if given == right => Ok(self.viewer),
+            _ => Err(Failure::forbidden(
+                "the page is out of date, or none of the board's: reload it and do it again",
+            )),
+        }
+    }
+
+    /// Whether this is somebody who may change the board, the token apart.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check_may_edit(&self) -> Result<(), Failure> {
+        if self.viewer.is_password_set && !self.viewer.is_logged_in() {
+            return Err(Failure::not_logged_in());
+        }
+        match self.is_read_only {
+            true => Err(Failure::forbidden(
+                "nothing can be changed: the server was started with --read-only",
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// As [`Candidate::prove`], of who may change the board.
+    ///
+    /// # Errors
+    /// Who may not, and what [`Candidate::prove`] says.
+    pub fn prove_to_edit(self, field: Option<&str>) -> Result<Editor, Failure> {
+        self.check_may_edit()?;
+        Ok(Editor {
+            viewer: self.prove(field)?,
+        })
+    }
+}
+
+/// Who may change the board, and asks for it from a page of it: the token is in the header.
+#[derive(Clone, Debug)]
+pub struct Editor {
+    pub viewer: Viewer,
+}
+
+impl FromRequestParts<Arc<App>> for Editor {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Editor, Failure> {
+        let candidate = Candidate::from_request_parts(parts, app).await?;
+        candidate.prove_to_edit(None)
+    }
+}
+
+/// A form of a page, whose field `csrf_token` has the token, unless the header has it.
+#[derive(Clone, Debug)]
+pub struct EditorForm<T> {
+    pub editor: Editor,
+    pub form: T,
+}
+
+#[derive(serde::Deserialize)]
+struct TokenField {
+    #[serde(default)]
+    csrf_token: String,
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for EditorForm<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<EditorForm<T>, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let candidate = Candidate::from_request_parts(&mut parts, app).await?;
+        candidate.check_may_edit()?;
+        let bytes = read_body(Request::from_parts(parts, body), app).await?;
+        let field: TokenField = parse_form(&bytes)?;
+        let editor = candidate.prove_to_edit(Some(&field.csrf_token))?;
+        let form = parse_form(&bytes)?;
+        Ok(EditorForm { editor, form })
+    }
+}
+
+/// A whole body, which has to arrive in time.
+pub(super) async fn read_body(request: Request, app: &Arc<App>) -> Result<Bytes, Failure> {
+    let read = Bytes::from_request(request, app);
+    match tokio::time::timeout(BODY_TIME_MAX, read).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(
+            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
+        ),
+        Ok(Err(rejection)) => Err(Failure::new(rejection.status(), rejection.body_text())),
+        Err(_) => Err(Failure::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body took too long to arrive",
+        )),
+    }
+}
+
+pub(super) fn parse_form<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    let uri = [b"/?", bytes].concat();
+    let uri = axum::http::Uri::try_from(uri).map_err(|_| Failure::invalid("the form is none"))?;
+    let query = axum::extract::Query::try_from_uri(&uri);
+    let query = query.map_err(|error| Failure::invalid(error.body_text()))?;
+    Ok(query.0)
+}
+
+/// Logs in by the password; the value of `Set-Cookie`.
+///
+/// # Errors
+/// A wrong password, too many attempts, a request of another page, a board without a password.
+pub async fn log_in(app: &App, parts: &Parts, given: String) -> Result<HeaderValue, Failure> {
+    check_origin(parts, app)?;
+    let Some(password) = &app.password else {
+        return Err(Failure::invalid(
+            "there is no password: everybody who can open the board may change it",
+        ));
+    };
+    let from = client(parts, app);
+    let begun = app.attempts().begin(from, Instant::now());
+    begun.map_err(|wait| Failure {
+        retry_after: Some(wait),
+        ..Failure::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!(
+                "too many attempts: wait {} minutes",
+                wait.as_secs().div_ceil(60)
+            ),
+        )
+    })?;
+    if !password.is(given).await? {
+        return Err(Failure::new(
+            StatusCode::UNAUTHORIZED,
+            "that is not the password",
+        ));
+    }
+    app.attempts().succeed(from);
+    let key = app.sessions.open(Instant::now()).map_err(Failure::from)?;
+    Ok(app.set_cookie(&key, AGE_MAX))
+}
+
+/// Ends the session; the value of `Set-Cookie`.
+pub fn log_out(app: &App, viewer: &Viewer) -> HeaderValue {
+    if let Some(key) = &viewer.key {
+        app.sessions.close(key);
+    }
+    app.set_cookie("", Duration::ZERO)
+}
+
+fn check_origin(parts: &Parts, app: &App) -> Result<(), Failure> {
+    let host = parts.extensions.get::<Host>();
+    let host = host.map_or("", |host| host.0.as_str());
+    origin::check(&parts.headers, host, app.settings.public_url.as_ref())
+}
+
+fn client(parts: &Parts, app: &App) -> IpAddr {
+    let peer = parts.extensions.get::<Peer>();
+    let peer = peer.map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    origin::client(&parts.headers, peer, app.settings.behind_proxy)
+}
+
+impl App {
+    fn is_https(&self) -> bool {
+        let url = self.settings.public_url.as_ref();
+        url.is_some_and(|url| url.is_https)
+    }
+
+    fn cookie_name(&self) -> &'static str {
+        match self.is_https() {
+            true => COOKIE_NAME_TLS,
+            false => COOKIE_NAME,
+        }
+    }
+
+    fn set_cookie(&self, key: &str, age: Duration) -> HeaderValue {
+        let secure = match self.is_https() {
+            true => "; Secure",
+            false => "",
+        };
+        let name = self.cookie_name();
+        let text = format!(
+            "{name}={key}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}",
+            age.as_secs()
+        );
+        HeaderValue::try_from(text).expect("a key is hexadecimal digits")
+    }
+}
+
+/// The value of a cookie, the first of its name.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(COOKIE).iter();
+    let mut pairs = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'));
+    pairs.find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_ends_unused_and_old_ones_make_room() {
+        let sessions = Sessions::new().unwrap();
+        let start = Instant::now();
+        let key = sessions.open(start).unwrap();
+        assert_eq!(key.len(), 64);
+        let mut now = start;
+        while now < start + AGE_MAX - UNUSED_MAX {
+            now += UNUSED_MAX - Duration::from_secs(1);
+            assert!(sessions.is_open(&key, now));
+        }
+        assert!(!sessions.is_open(&key, start + AGE_MAX));
+        let other = sessions.open(now).unwrap();
+        assert!(!sessions.is_open(&other, now + UNUSED_MAX));
+        assert!(!sessions.is_open("", now));
+        sessions.close(&other);
+        assert!(!sessions.is_open(&other, now));
+        let first = sessions.open(now).unwrap();
+        for number in 0..SESSIONS_MAX as u64 {
+            sessions
+                .open(now + Duration::from_millis(number + 1))
+                .unwrap();
+        }
+        assert_eq!(sessions.table().len(), SESSIONS_MAX);
+        assert!(!sessions.is_open(&first, now));
+    }
+
+    #[test]
+    fn tokens_are_of_a_session_and_a_run() {
+        let (one, other) = (Sessions::new().unwrap(), Sessions::new().unwrap());
+        let tokens = [
+            one.token(Some("a")),
+            one.token(Some("b")),
+            one.token(None),
+            other.token(Some("a")),
+        ];
+        for (number, token) in tokens.iter().enumerate() {
+            assert_eq!(tokens.iter().position(|one| one == token), Some(number));
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_found_by_its_whole_name() {
+        let mut headers = HeaderMap::new();
+        headers.append(
+            COOKIE,
+            HeaderValue::from_static("xbooru_session=1; booru_session_=2"),
+        );
+        headers.append(
+            COOKIE,
+            HeaderValue::from_static("a=b;booru_session=3; booru_session=4"),
+        );
+        assert_eq!(cookie(&headers, COOKIE_NAME), Some("3"));
+        assert_eq!(cookie(&headers, COOKIE_NAME_TLS), None);
+    }
+}
