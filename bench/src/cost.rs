@@ -31,12 +31,21 @@ impl Cost {
 
 /// Processor time of the calling thread: others of this process may be at work for a subject.
 pub(crate) fn processor_time() -> Duration {
+    clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Processor time of all threads of this process.
+pub(crate) fn processor_time_of_all() -> Duration {
+    clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn clock(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: `time` is a live timespec, which the call fills.
-    let answer = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    let answer = unsafe { libc::clock_gettime(clock, &raw mut time) };
     assert_eq!(answer, 0, "Linux has had this clock since 2.6.12");
     Duration::new(
         u64::try_from(time.tv_sec).unwrap_or_default(),

@@ -48,6 +48,12 @@ struct Arguments {
     /// Databases of image boards (booru); without any, one is made
     #[arg(long, value_name = "FILE")]
     board: Vec<PathBuf>,
+    /// Only this many vectors (similarity)
+    #[arg(long, value_name = "COUNT")]
+    vectors: Vec<usize>,
+    /// How many files come onto an image board (ingest) [default: 1000]
+    #[arg(long, value_name = "COUNT")]
+    files: Option<usize>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -68,6 +74,8 @@ fn main() -> anyhow::Result<ExitCode> {
         vmas: arguments.vmas,
         gib: arguments.gib,
         boards: arguments.board,
+        vectors: arguments.vectors,
+        files: arguments.files,
     };
     let chosen = if arguments.benchmarks.is_empty() {
         Benchmark::ALL.to_vec()

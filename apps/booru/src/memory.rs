@@ -8,6 +8,7 @@ use plimsoll::ledger;
 use serde::Serialize;
 
 use crate::catalog::Catalog;
+use crate::similarity::SimilarityStatus;
 use crate::store::sqlite;
 
 /// All figures in bytes.
@@ -66,6 +67,33 @@ impl Memory {
             rss_peak_bytes: figure("VmHWM:")?,
         })
     }
+}
+
+impl Memory {
+    /// Puts in what similarity holds now.
+    pub fn add_similarity(&mut self, status: &SimilarityStatus) {
+        let vectors = status
+            .semantic
+            .as_ref()
+            .map_or(0, |semantic| semantic.held_bytes);
+        let parts = [
+            ("similarity: vectors", vectors),
+            ("similarity: weights of tags", status.tags_held_bytes),
+        ];
+        self.components.extend(parts.map(|(name, bytes)| Component {
+            name: name.to_owned(),
+            bytes,
+        }));
+    }
+}
+
+/// The highest that the RSS of this process ever was.
+///
+/// # Errors
+/// Where `/proc/self/status` can't be read.
+pub fn rss_peak_bytes() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
+    Ok(kib(&status, "VmHWM:")? << 10)
 }
 
 fn kib(status: &str, name: &str) -> Result<u64> {

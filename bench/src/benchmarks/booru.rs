@@ -223,13 +223,14 @@ impl Asked {
 
 /// Names by falling counts; of words that no query reads as something else.
 fn ranked(board: &Board, category: Option<Category>) -> Vec<String> {
-    let tags = board.catalog().tags();
+    let catalog = board.catalog();
+    let tags = catalog.tags();
     let terms = tags.terms().filter(|(_, kind)| match category {
         None => kind.category().is_some(),
         category => kind.category() == category,
     });
     let mut counted: Vec<_> = terms
-        .map(|(term, _)| (board.catalog().count_of(term), term))
+        .map(|(term, _)| (catalog.count_of(term), term))
         .collect();
     counted.sort_by_key(|(count, term)| (std::cmp::Reverse(*count), *term));
     let names = counted.into_iter().map(|(_, term)| tags.name(term));
@@ -528,7 +529,7 @@ fn tell(act: &str, path: &Path) -> anyhow::Result<()> {
     // SAFETY: it takes a number and only looks after malloc's own free memory, under its locks.
     unsafe { libc::malloc_trim(0) };
     let load_peak = status("VmHWM:")?;
-    let memory = Memory::read(board.catalog())?;
+    let memory = Memory::read(&board.catalog())?;
     let told = match act {
         "board" => {
             let rest = reset_peak()?;

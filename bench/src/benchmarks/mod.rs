@@ -6,11 +6,13 @@ mod calls;
 mod copies;
 mod dictionary;
 mod footprint;
+mod ingest;
 mod ledger;
 mod postings;
 mod ps;
 mod reading;
 mod run_cost;
+mod similarity;
 mod stall;
 /// Tags and images, as the tests of the library take them.
 #[path = "../../../lib/plimsoll/tests/tags/mod.rs"]
@@ -33,6 +35,10 @@ pub(crate) struct Plan {
     pub(crate) gib: Vec<usize>,
     /// Databases of image boards; one is made without any.
     pub(crate) boards: Vec<std::path::PathBuf>,
+    /// Only these numbers of vectors; all without any.
+    pub(crate) vectors: Vec<usize>,
+    /// How many files come onto an image board.
+    pub(crate) files: Option<usize>,
 }
 
 impl Plan {
@@ -75,6 +81,10 @@ pub(crate) enum Benchmark {
     Calls,
     /// The image board, beside plain SQL over the same database
     Booru,
+    /// The image board's search by embeddings, beside FAISS and numpy
+    Similarity,
+    /// Files that come onto the image board, beside Pillow and imagehash
+    Ingest,
 }
 
 /// Does what this process was started for by a benchmark, if it was.
@@ -83,6 +93,7 @@ pub(crate) fn answer() -> Option<anyhow::Result<()>> {
         .or_else(copies::answer_act)
         .or_else(batches::answer_act)
         .or_else(booru::answer_act)
+        .or_else(similarity::answer_act)
 }
 
 impl Benchmark {
@@ -101,6 +112,8 @@ impl Benchmark {
         Benchmark::Batches,
         Benchmark::Calls,
         Benchmark::Booru,
+        Benchmark::Similarity,
+        Benchmark::Ingest,
     ];
 
     pub(crate) fn run(self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -119,6 +132,8 @@ impl Benchmark {
             Benchmark::Batches => batches::run(plan, report),
             Benchmark::Calls => calls::run(plan, report),
             Benchmark::Booru => booru::run(plan, report),
+            Benchmark::Similarity => similarity::run(plan, report),
+            Benchmark::Ingest => ingest::run(plan, report),
         }
     }
 }

@@ -32,7 +32,6 @@ pub use name::thumbnail_path;
 pub use post::Sources;
 pub use run::{Ingest, READY_MAX};
 pub use set_aside::{SetAside, each_set_aside};
-pub(crate) use settings::board_folder;
 pub use settings::{IngestArguments, Settings};
 pub use trash::{Deleted, Files, delete};
 pub use watch::Watcher;

@@ -34,6 +34,7 @@ const FILE_HEAD_BYTES: usize = 40;
 #[derive(Debug)]
 pub(super) struct VectorFile {
     file: File,
+    is_writable: bool,
     path: PathBuf,
     shape: Shape,
     frames: Vec<Frame>,
@@ -93,13 +94,17 @@ impl VectorFile {
     /// to be used.
     pub(super) fn open(path: &Path) -> Result<Option<VectorFile>> {
         let opening = || format!("open {}", path.display());
-        let file = match OpenOptions::new().read(true).write(true).open(path) {
+        let (file, is_writable) = match OpenOptions::new().read(true).write(true).open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // It can be read, and nothing put at its end.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                File::open(path).with_context(opening)?
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                (File::open(path).with_context(opening)?, false)
             }
-            opened => opened.with_context(opening)?,
+            opened => (opened.with_context(opening)?, true),
         };
         let mut head = [0; FILE_HEAD_BYTES];
         match file.read_exact_at(&mut head, 0) {
@@ -111,6 +116,7 @@ impl VectorFile {
         };
         let mut vectors = VectorFile {
             file,
+            is_writable,
             path: path.to_owned(),
             shape,
             frames: Vec::new(),
@@ -239,6 +245,9 @@ impl VectorFile {
             return Ok(());
         }
         let appending = || format!("put vectors at the end of {}", self.path.display());
+        if !self.is_writable {
+            return Err(io::Error::from(io::ErrorKind::PermissionDenied)).with_context(appending);
+        }
         let (bytes, rows) = frame.take(self.end);
         self.file.set_len(self.end).with_context(appending)?;
         self.file

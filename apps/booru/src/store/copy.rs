@@ -36,15 +36,21 @@ pub(super) trait Target {
     /// To read again what was put.
     fn database(&self) -> &dyn Database;
 
-    /// Puts the whole in place, with the last id that each table has given out. Tells which tables have
-    /// rows that lead nowhere.
-    fn finish(self: Box<Self>, counters: &[(String, i64)]) -> Result<Vec<String>>;
+    /// Puts the whole in place, with the indexes of others and the last id that each table has given out.
+    /// Tells which tables have rows that lead nowhere.
+    fn finish(
+        self: Box<Self>,
+        indexes: &[String],
+        counters: &[(String, i64)],
+    ) -> Result<Vec<String>>;
 }
 
 /// A table with those of its columns that the source has.
 struct Plan {
     table: Table,
     columns: Vec<(String, Class)>,
+    /// Of a table of others.
+    indexes: Vec<String>,
     counter: Option<i64>,
 }
 
@@ -106,7 +112,8 @@ pub fn copy(
             Some((plan.table.name.clone(), counter))
         });
         let counters: Vec<_> = counters.collect();
-        let nowhere = target.finish(&counters)?;
+        let indexes = plans.iter().flat_map(|plan| plan.indexes.iter().cloned());
+        let nowhere = target.finish(&indexes.collect::<Vec<_>>(), &counters)?;
         for table in &mut copied {
             table.leads_nowhere = nowhere.contains(&table.name);
         }
@@ -120,7 +127,12 @@ fn plan(mut shapes: Vec<Shape>) -> Result<Vec<Plan>> {
     for table in tables()? {
         let place = shapes.iter().position(|shape| shape.name == table.name);
         let shape = place.map(|place| shapes.remove(place));
-        plans.push(plan_of(table, shape));
+        // Its indexes are made as the target has them.
+        let plan = plan_of(table, shape);
+        plans.push(Plan {
+            indexes: Vec::new(),
+            ..plan
+        });
     }
     for shape in shapes {
         let making = || {
@@ -142,6 +154,7 @@ fn plan_of(table: Table, shape: Option<Shape>) -> Plan {
         return Plan {
             table,
             columns: Vec::new(),
+            indexes: Vec::new(),
             counter: None,
         };
     };
@@ -155,6 +168,7 @@ fn plan_of(table: Table, shape: Option<Shape>) -> Plan {
     });
     Plan {
         columns: columns.collect(),
+        indexes: shape.indexes,
         counter: shape.counter,
         table,
     }

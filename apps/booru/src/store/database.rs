@@ -31,6 +31,8 @@ pub(crate) struct Shape {
     /// The statement of SQLite that made it, where that is known.
     pub(crate) written: Option<String>,
     pub(crate) columns: Vec<(String, Class)>,
+    /// Statements that make the indexes of a table that is neither the original's nor ours.
+    pub(crate) indexes: Vec<String>,
     /// The last id that it has given out.
     pub(crate) counter: Option<i64>,
 }

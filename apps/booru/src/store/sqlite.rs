@@ -195,6 +195,7 @@ fn read_shapes(connection: &Connection) -> rusqlite::Result<Vec<Shape>> {
             name: row.get(0)?,
             written: row.get(1)?,
             columns: Vec::new(),
+            indexes: Vec::new(),
             counter: None,
         });
     }
@@ -205,6 +206,12 @@ fn read_shapes(connection: &Connection) -> rusqlite::Result<Vec<Shape>> {
             let kind: String = row.get(1)?;
             shape.columns.push((row.get(0)?, Class::of(&kind)));
         }
+    }
+    let sql = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND lower(tbl_name) = ?1";
+    let mut indexes = connection.prepare(sql)?;
+    for shape in &mut shapes {
+        let rows = indexes.query_map([&shape.name], |row| row.get(0))?;
+        shape.indexes = rows.collect::<rusqlite::Result<_>>()?;
     }
     if connection.table_exists(None, "sqlite_sequence")? {
         let mut counters = connection.prepare("SELECT lower(name), seq FROM sqlite_sequence")?;

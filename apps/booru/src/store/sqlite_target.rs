@@ -129,7 +129,14 @@ impl Target for SqliteTarget {
         }
     }
 
-    fn finish(mut self: Box<Self>, counters: &[(String, i64)]) -> Result<Vec<String>> {
+    fn finish(
+        mut self: Box<Self>,
+        indexes: &[String],
+        counters: &[(String, i64)],
+    ) -> Result<Vec<String>> {
+        for index in indexes {
+            self.execute(index, &[])?;
+        }
         for (table, counter) in counters {
             let values = [table.into(), (*counter).into()];
             let sql = "UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1";

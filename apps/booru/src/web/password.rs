@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 
 use super::error::Failure;
 use super::session::random;
-use crate::ingest::board_folder;
+use crate::store::folder_of;
 
 /// Memory of a check, in KiB: 3.5 MiB.
 const MEMORY_KIB: u32 = 3584;
@@ -144,7 +144,7 @@ fn hash(password: &[u8]) -> Result<String> {
 /// No board, two answers that differ, a password that is too short, a folder that can't be written.
 pub fn set(board: &Path, remove: bool) -> Result<()> {
     crate::store::find(board)?;
-    let path = board_folder(board).join(FILE);
+    let path = folder_of(board).join(FILE);
     if remove {
         return match fs::remove_file(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

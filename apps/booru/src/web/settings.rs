@@ -8,10 +8,10 @@ use clap::Args;
 
 use super::holdings::BUDGET_MIB;
 use crate::catalog::TagsHeld;
-use crate::config::{BoardArguments, File, parse_switch};
-use crate::ingest::{self, IngestArguments, board_folder};
+use crate::config::{BoardArguments, File};
+use crate::ingest::{self, IngestArguments};
 use crate::similarity::{SimilarityArguments, SimilarityOptions};
-use crate::store::{Access, StoreOptions, is_address};
+use crate::store::{Access, StoreOptions, folder_of};
 
 /// The original's.
 const PORT: u16 = 5000;
@@ -62,9 +62,6 @@ pub struct ServeArguments {
     pub upscaled_images_dir: Option<PathBuf>,
     #[command(flatten)]
     pub ingest: IngestArguments,
-    /// Take in new files while the board is served; true if nothing else is set.
-    #[arg(long, env = "MONITOR_ENABLED", value_name = "BOOL", value_parser = parse_switch)]
-    pub monitor_enabled: Option<bool>,
     #[command(flatten)]
     pub similarity: SimilarityArguments,
     /// The title of the pages; ChibiBooru's name if nothing else is set.
@@ -114,7 +111,7 @@ impl Settings {
     pub fn of(arguments: &ServeArguments) -> Result<Settings> {
         let board = &arguments.board.board;
         let file = File::read(board)?;
-        let folder = board_folder(board);
+        let folder = folder_of(board);
         let ingest = ingest::Settings::of(&arguments.board, &arguments.ingest)?;
         let upscaled = arguments.upscaled_images_dir.clone();
         let upscaled = upscaled.or(file.upscaled_images_dir);
@@ -155,13 +152,8 @@ impl Settings {
                 ingest: ingest.ingest.clone(),
                 board: folder,
             },
-            // Images come in as files, which a board in PostgreSQL has elsewhere.
-            is_monitored: access == Access::InPlace
-                && !is_address(board)
-                && (arguments.monitor_enabled)
-                    .or(file.monitor_enabled)
-                    .unwrap_or(true),
-            similarity: arguments.similarity.options(&arguments.board)?,
+            is_monitored: access == Access::InPlace && ingest.is_monitored,
+            similarity: arguments.similarity.options(&arguments.board, access)?,
             ingest,
             public_url,
             behind_proxy: arguments.behind_proxy || file.behind_proxy.unwrap_or(false),

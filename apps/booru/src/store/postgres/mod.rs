@@ -73,7 +73,7 @@ struct Session {
     client: Client,
     connection: JoinHandle<()>,
     /// The latest used last.
-    statements: Vec<(String, Vec<Type>, Statement)>,
+    statements: Vec<(String, Vec<Option<Type>>, Statement)>,
 }
 
 impl fmt::Debug for Postgres {
@@ -284,12 +284,17 @@ impl Session {
         sql: &str,
         values: &[Value<'_>],
     ) -> Result<Statement, tokio_postgres::Error> {
-        let types: Vec<Type> = values.iter().map(values::type_of).collect();
+        let kind = |value| match value {
+            &Value::Null => None,
+            value => Some(values::type_of(value)),
+        };
+        let types: Vec<Option<Type>> = values.iter().map(kind).collect();
         let mut known = self.statements.iter();
         let statement = match known.position(|one| one.0 == sql && one.1 == types) {
             Some(place) => self.statements.remove(place).2,
             None => {
-                let placed = dialect::with_places(sql);
+                let placed = dialect::with_places(sql, values);
+                let types: Vec<Type> = values.iter().map(values::type_of).collect();
                 let statement = self.client.prepare_typed(&placed, &types).await?;
                 if self.statements.len() == STATEMENTS_MAX {
                     self.statements.remove(0);
@@ -449,12 +454,26 @@ impl Database for Postgres {
                     name,
                     written: written.filter(|text| text.starts_with("CREATE TABLE ")),
                     columns: Vec::new(),
+                    indexes: Vec::new(),
                     counter: None,
                 });
             }
             if let Some(last) = shapes.last_mut() {
                 last.columns.push((row.get(2), Class::of(row.get(3))));
                 last.counter = last.counter.or(row.get(4));
+            }
+        }
+        // Those that a key has come with it.
+        let sql = "SELECT c.relname, replace(replace(pg_get_indexdef(i.indexrelid), ' USING btree', ''), \
+                   ' ON ' || quote_ident(n.nspname) || '.', ' ON ') FROM pg_index AS i \
+                   JOIN pg_class AS c ON c.oid = i.indrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace \
+                   WHERE n.nspname = ANY (current_schemas(false)) AND pg_table_is_visible(c.oid) \
+                   AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = i.indexrelid)";
+        let rows = self.ask(doing, async |session| session.client.query(sql, &[]).await)?;
+        for row in rows {
+            let name: String = row.get(0);
+            if let Some(shape) = shapes.iter_mut().find(|shape| shape.name == name) {
+                shape.indexes.push(row.get(1));
             }
         }
         Ok(shapes)

@@ -163,8 +163,14 @@ impl Target for PostgresTarget {
         &self.postgres
     }
 
-    fn finish(self: Box<Self>, counters: &[(String, i64)]) -> Result<Vec<String>> {
-        self.batch("make indexes", &dialect::indexes().join(";\n"))?;
+    fn finish(
+        self: Box<Self>,
+        indexes: &[String],
+        counters: &[(String, i64)],
+    ) -> Result<Vec<String>> {
+        for index in dialect::indexes().iter().chain(indexes) {
+            self.batch(&format!("make an index by {index:?}"), index)?;
+        }
         let set_counters = "DO $$ DECLARE one record; last bigint; BEGIN \
              FOR one IN SELECT c.relname, pg_get_serial_sequence(quote_ident(c.relname), a.attname) AS sequence, \
              a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid \

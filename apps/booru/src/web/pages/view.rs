@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::filters::RATINGS;
 use super::links;
+use super::review::Suggestion;
 use super::shell::Shell;
 use super::tiles::{self, Tile};
 use super::words;
@@ -52,6 +53,7 @@ struct ViewPage {
     ratings: Vec<Rating>,
     facts: Vec<Fact>,
     families: Vec<Family>,
+    suggestions: Vec<Suggestion>,
     can_delete: bool,
     has_similar: bool,
 }
@@ -168,7 +170,13 @@ impl ViewPage {
             size: about::size(&image),
             is_video: tiles::is_video(&image.filepath),
             is_favourite: image.is_favourite,
-            upscaled: None,
+            upscaled: about::both(image.upscaled_width, image.upscaled_height).map(
+                |(width, height)| Upscaled {
+                    file: links::upscaled(&image.filepath),
+                    width,
+                    height,
+                },
+            ),
             results: links::results(&shell.query, number),
             place: match place {
                 Some(place) => format!(
@@ -199,6 +207,7 @@ impl ViewPage {
                 .into_iter()
                 .flatten()
                 .collect(),
+            suggestions: Suggestion::of_image(board, id)?,
             can_delete: false,
             has_similar: false,
             path: image.filepath,
