@@ -23,7 +23,6 @@ mod settings;
 mod thumbnails;
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,7 +32,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::board::Board;
 use crate::similarity::Similarity;
-use crate::store;
 use api::upload::UPLOADS_MAX;
 use attempts::Attempts;
 use boards::Boards;
@@ -79,11 +77,13 @@ pub struct App {
 impl App {
     fn new(settings: Settings, password: Option<Password>, board: Board) -> Result<App> {
         let holdings = Arc::new(Holdings::new(&settings, &board.catalog())?);
+        // Embeddings lie beside it.
+        let database = board.store().anchor();
         Ok(App {
             boards: Boards::new(board, settings.readers, Arc::clone(&holdings))?,
             similarity: Arc::new(Similarity::open(
-                &database_folder(&settings),
-                settings.similarity.clone(),
+                database.parent().unwrap_or(&settings.folders.board),
+                settings.similarity,
                 holdings.budget(),
             )),
             holdings,
@@ -172,13 +172,6 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
         );
     }
     server::run(settings, password)
-}
-
-/// The embeddings lie beside the database.
-fn database_folder(settings: &Settings) -> PathBuf {
-    let database = store::find(&settings.board).ok();
-    let folder = database.as_deref().and_then(Path::parent);
-    folder.unwrap_or(&settings.folders.board).to_owned()
 }
 
 /// All that is answered.
