@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -17,10 +17,13 @@ const STACK_BYTES: usize = 1 << 20;
 /// How long another program may hold the database.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// The thread, until it is told to end.
 pub(super) struct Monitor {
     is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
 }
 
 impl Monitor {
@@ -39,18 +42,16 @@ impl Monitor {
             .stack_size(STACK_BYTES)
             .spawn(watch)
             .context("start a thread that watches for new files")?;
-        Ok(Monitor {
-            is_over,
-            thread: Some(thread),
-        })
+        Ok(Monitor { is_over, thread })
     }
 
-    /// Waits until what is begun is done.
-    pub(super) fn end(&mut self) {
+    /// Waits until what is begun is done, for some time: a file that is not taken in by then is taken in at
+    /// the next start.
+    pub(super) fn end(self, patience: Duration) {
         self.is_over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // It has told what it died of.
-            let _ = thread.join();
+        let until = Instant::now() + patience;
+        while !self.thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(LOOK);
         }
     }
 }

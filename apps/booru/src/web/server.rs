@@ -76,10 +76,10 @@ pub(super) fn run(settings: Settings, password: Option<Password>) -> Result<()> 
     let app = Arc::new(App::new(settings, password, board)?);
     let _beacon = publish(app.budget());
     let monitored = app.settings.is_monitored;
-    let mut monitor = monitored.then(|| Monitor::start(&app)).transpose()?;
+    let monitor = monitored.then(|| Monitor::start(&app)).transpose()?;
     let done = runtime.block_on(answer(app, listener, address));
-    if let Some(monitor) = &mut monitor {
-        monitor.end();
+    if let Some(monitor) = monitor {
+        monitor.end(END_TIME_MAX);
     }
     // An edit that is not done by then is not done at all.
     runtime.shutdown_timeout(END_TIME_MAX);
