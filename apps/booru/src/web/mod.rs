@@ -11,6 +11,7 @@ mod conditions;
 pub mod error;
 pub mod files;
 mod holdings;
+mod monitor;
 mod origin;
 mod paced;
 pub mod pages;
@@ -19,6 +20,7 @@ mod patience;
 mod server;
 pub mod session;
 mod settings;
+mod thumbnails;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +31,7 @@ use plimsoll::budget::{Budget, Reservation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::board::Board;
+use crate::similarity::Similarity;
 use api::upload::UPLOADS_MAX;
 use attempts::Attempts;
 use boards::Boards;
@@ -65,14 +68,24 @@ pub struct App {
     /// For files that are sent.
     files: Arc<Semaphore>,
     uploads: Semaphore,
+    /// For small pictures that are made.
+    thumbnails: Semaphore,
+    similarity: Arc<Similarity>,
     holdings: Arc<Holdings>,
 }
 
 impl App {
     fn new(settings: Settings, password: Option<Password>, board: Board) -> Result<App> {
         let holdings = Arc::new(Holdings::new(&settings, &board.catalog())?);
+        // Embeddings lie beside it.
+        let database = board.store().anchor();
         Ok(App {
             boards: Boards::new(board, settings.readers, Arc::clone(&holdings))?,
+            similarity: Arc::new(Similarity::open(
+                database.parent().unwrap_or(&settings.folders.board),
+                settings.similarity,
+                holdings.budget(),
+            )),
             holdings,
             settings,
             password,
@@ -81,6 +94,7 @@ impl App {
             body_room: Arc::new(Semaphore::new(BODIES_MAX)),
             files: Arc::new(Semaphore::new(FILES_MAX)),
             uploads: Semaphore::new(UPLOADS_MAX),
+            thumbnails: Semaphore::new(1),
         })
     }
 

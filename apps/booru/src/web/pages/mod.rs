@@ -49,7 +49,10 @@ pub fn router() -> Router<Arc<App>> {
         .route("/tags", get(tags::page))
         .route("/tag", get(tags::one))
         .route("/tags/edit", post(tags::edit))
-        .route("/implications", get(implications::page).post(implications::decide))
+        .route(
+            "/implications",
+            get(implications::page).post(implications::decide),
+        )
         .route("/review", get(review::page).post(review::decide))
         .route("/upload", get(upload::page))
         .route("/upload/fate", get(upload::fate))
