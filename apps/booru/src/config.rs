@@ -14,11 +14,12 @@ use crate::command::images::{EditsArguments, FavouriteArguments, RateArguments, 
 use crate::command::pool::PoolArguments;
 use crate::command::rules::RulesArguments;
 use crate::command::tags::TagsArguments;
+use crate::duplicates::DuplicatesCommand;
 use crate::ingest::IngestArguments;
 use crate::ml;
 use crate::search::PAGE_IMAGES_MAX;
 use crate::similarity::{By, Kind, Method, SimilarityArguments};
-use crate::store::{Access, StoreOptions, is_address};
+use crate::store::{Access, StoreOptions, folder_of, is_address};
 
 /// An image board whose memory is its data.
 #[derive(Debug, Parser)]
@@ -105,6 +106,13 @@ pub enum Command {
         deep: bool,
         #[command(flatten)]
         form: FormArguments,
+    },
+    /// Find images that look alike, and say what they are to each other.
+    Duplicates {
+        #[command(flatten)]
+        board: BoardArguments,
+        #[command(subcommand)]
+        act: DuplicatesCommand,
     },
     /// Serve a board to browsers until it is told to end.
     Serve(crate::web::ServeArguments),
@@ -369,6 +377,7 @@ pub struct File {
     pub(crate) booru_priority: Option<Vec<String>>,
     pub(crate) use_merged_sources_by_default: Option<bool>,
     pub(crate) apply_implications_on_ingest: Option<bool>,
+    pub(crate) monitor_enabled: Option<bool>,
     pub(crate) monitor_interval: Option<u64>,
 }
 
@@ -380,13 +389,9 @@ impl File {
     /// # Errors
     /// A file that can't be read or has something else in it.
     pub fn read(board: &Path) -> Result<File> {
-        // An address has no folder.
-        if is_address(board) {
-            return Ok(File::default());
-        }
-        let folder = match board.is_dir() {
-            true => board,
-            false => board.parent().unwrap_or(board),
+        let folder = match board.is_dir() || is_address(board) {
+            true => folder_of(board),
+            false => board.parent().unwrap_or(board).to_owned(),
         };
         let path = folder.join("booru.toml");
         let text = match fs::read_to_string(&path) {

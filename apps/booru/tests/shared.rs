@@ -16,8 +16,11 @@ use collection::{Era, Folder, Random, SMALL, Size, make, open, options, tag_name
 use model::Model;
 use oracle::{Maker, check};
 use plimsoll_booru::board::Board;
-use plimsoll_booru::edit::OldName;
+use plimsoll_booru::browse::Browse;
+use plimsoll_booru::edit::{OldName, Rating};
 use plimsoll_booru::query::Category;
+use plimsoll_booru::relations::RelationKind;
+use plimsoll_booru::rules::{Rules, Side};
 use plimsoll_booru::search::Page;
 use plimsoll_booru::store::{self, Access, Store, is_busy};
 use rusqlite::Connection;
@@ -702,4 +705,191 @@ fn loading_from_a_server_holds_no_more_than_loading_a_file() {
         server < file + (8 << 20),
         "{server} bytes, {file} of a file"
     );
+}
+
+/// What is built on tags: the same calls on a board in SQLite and on its copy say the same.
+#[test]
+fn pools_rules_and_jobs_are_as_in_a_file() {
+    let Some(cluster) = Cluster::shared() else {
+        return;
+    };
+    let folder = Folder::new("shared-features");
+    let (path, address) = make_both(cluster, &folder, Era::Now, 41);
+    let said = [&path, Path::new(&address)].map(|place| use_all(&mut open(place)));
+    let [file, server] = said;
+    assert!(file.len() > 25);
+    for (file, server) in file.iter().zip(&server) {
+        assert_eq!(file, server);
+    }
+    let copied = folder.path("copied.db");
+    copy(Path::new(&address), &copied);
+    let connection = Connection::open(&copied).unwrap();
+    Model::read(&connection, Era::Now).check(&connection, Era::Now, "all of it");
+}
+
+fn use_all(board: &mut Board) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut say = |what: &dyn std::fmt::Debug| said.push(format!("{what:?}"));
+    let pool = board.create_pool("it's", "a \"pool\"").unwrap();
+    say(&pool);
+    say(&board.add_to_pool(pool, &[3, 5, 7, 9]).unwrap());
+    board.reorder_pool(pool, &[9, 3]).unwrap();
+    say(&board.remove_from_pool(pool, &[5]).unwrap());
+    board.describe_pool(pool, "other").unwrap();
+    say(&board.find_pool("it's").unwrap());
+    say(&board.images_of_pool(pool, 0, 10).unwrap());
+    say(&board.pools(0, 10).unwrap());
+    say(&board.pools_of(3).unwrap());
+    board.delete_pool(1).unwrap();
+    say(&board.add_favourites(&[3, 5, 7]).unwrap());
+    say(&board.toggle_favourite(5).unwrap());
+    say(&board.count_favourites());
+    say(&board.rate_images(&[3, 5], Rating::Explicit).unwrap());
+    say(&board
+        .create_relation(RelationKind::ParentChild, 3, 5)
+        .unwrap());
+    say(&board.create_relation(RelationKind::Sibling, 9, 7).unwrap());
+    board.delete_relation(RelationKind::Sibling, 7, 9).unwrap();
+    say(&board.relations(3).unwrap());
+    say(&board.family(5).unwrap());
+    board.create_rule("solo", "hair").unwrap();
+    say(&board.preview_rule("hair", "Hat").unwrap());
+    board.reject_rule("hat", "hair").unwrap();
+    board.approve_rule("hair", "Hat").unwrap();
+    let asked = [
+        Rules {
+            limit: 10,
+            ..Rules::default()
+        },
+        Rules {
+            limit: 10,
+            status: Some("rejected"),
+            ..Rules::default()
+        },
+        Rules {
+            limit: 10,
+            tag: Some((Side::Either, "hair")),
+            ..Rules::default()
+        },
+    ];
+    for asked in &asked {
+        // When a rule was made differs.
+        let page = board.rules(asked).unwrap();
+        let rules = page
+            .rules
+            .iter()
+            .map(|rule| (&rule.tag, &rule.implied, &rule.status));
+        say(&(page.total, rules.collect::<Vec<_>>()));
+    }
+    say(&board.suggest_rules(0, 20).unwrap());
+    say(&board.apply_rules().unwrap());
+    say(&board.reapply_rules().unwrap());
+    say(&board.tag_detail("solo").unwrap());
+    say(&board.overview().unwrap());
+    say(&board.common_tags(&[3, 5, 7, 9], 20).unwrap());
+    say(&board
+        .browse_tags(&Browse {
+            limit: 20,
+            ..Browse::default()
+        })
+        .unwrap());
+    board.add_tags(&[3], &["by_hand".to_owned()]).unwrap();
+    let edits = board.hand_edits(3).unwrap();
+    say(&edits.len());
+    say(&board.tags_of_image(3).unwrap());
+    say(&board.image(5).unwrap().filepath);
+    say(&board.find_image("nothing").unwrap());
+    said
+}
+
+/// By pgvector where it is installed, and by bytes: both are what comparing all of them in `f64` gives.
+#[test]
+fn vectors_of_a_shared_board_are_searched_exactly() {
+    let Some(cluster) = Cluster::shared() else {
+        return;
+    };
+    const DIMENSIONS: usize = 48;
+    const IMAGES: u32 = 600;
+    let has_pgvector = "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'";
+    let has_pgvector = cluster.sql("postgres", has_pgvector) == ["1"];
+    if !has_pgvector {
+        println!("SKIPPED, in part: no pgvector; apps/booru/tests/cluster/pgvector.sh installs it");
+    }
+    let ways = [true, false].into_iter().filter(|way| !way || has_pgvector);
+    for by_pgvector in ways {
+        let address = cluster.database();
+        Store::create(Path::new(&address)).unwrap();
+        let sql = format!(
+            "INSERT INTO images (filepath, md5) SELECT n, n FROM generate_series(1, {IMAGES}) AS n"
+        );
+        cluster.sql(name_of(&address), &sql);
+        if !by_pgvector {
+            let sql = "CREATE TABLE booru_embeddings (image_id bigint PRIMARY KEY, embedding bytea NOT NULL)";
+            cluster.sql(name_of(&address), sql);
+        }
+        let store = Store::open(Path::new(&address), options(Access::InPlace)).unwrap();
+        let vectors = store.vectors(DIMENSIONS).unwrap();
+        assert_eq!(vectors.is_pgvector(), by_pgvector);
+        let mut random = Random(42);
+        let mut vector = || -> Vec<f32> {
+            let numbers = (0..DIMENSIONS).map(|_| (random.next() % 2001) as f32 / 1000.0 - 1.0);
+            numbers.collect()
+        };
+        let mut known: Vec<Vec<f32>> = (0..IMAGES).map(|_| vector()).collect();
+        // As good as each other: more than are compared again at first, and some that differ in the last bit.
+        for place in 0..120 {
+            known[place * 5] = known[7].clone();
+        }
+        for place in [11, 13, 17] {
+            known[place] = known[7].clone();
+            known[place][0] = f32::from_bits(known[7][0].to_bits() + place as u32);
+        }
+        store
+            .write(|| {
+                let mut images = (1..).zip(&known);
+                images.try_for_each(|(image, vector)| vectors.put(image, vector))
+            })
+            .unwrap();
+        vectors.put(1, &known[1]).unwrap();
+        vectors.put(1, &known[0]).unwrap();
+        for query in [
+            known[7].clone(),
+            known[8].clone(),
+            vector(),
+            vec![0.0; DIMENSIONS],
+        ] {
+            let product = |one: &Vec<f32>| -> f64 {
+                one.iter()
+                    .zip(&query)
+                    .map(|(a, b)| f64::from(*a) * f64::from(*b))
+                    .sum()
+            };
+            let mut all: Vec<(u32, f64)> = (1..).zip(known.iter().map(product)).collect();
+            all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            for k in [0, 1, 20, 200, 1000] {
+                let wanted = &all[..k.min(all.len())];
+                assert_eq!(
+                    vectors.nearest(&query, k).unwrap(),
+                    wanted,
+                    "{by_pgvector}, {k}"
+                );
+            }
+        }
+        let error = vectors.nearest(&[1.0], 1).unwrap_err();
+        assert!(error.to_string().contains("have 48"), "{error:#}");
+        assert!(
+            vectors.put(9999, &known[0]).is_err() || !by_pgvector,
+            "no such image"
+        );
+        assert!(vectors.put(2, &[f32::NAN; DIMENSIONS]).is_err());
+        if by_pgvector {
+            let error = store.vectors(DIMENSIONS + 1).unwrap_err();
+            assert!(error.to_string().contains("vector(48)"), "{error:#}");
+        }
+    }
+    let folder = Folder::new("shared-vectors");
+    let file = make(&folder, Era::Now, SMALL, 43);
+    let store = Store::open(&file, options(Access::InPlace)).unwrap();
+    let error = store.vectors(DIMENSIONS).unwrap_err();
+    assert!(error.to_string().contains("similarity.db"), "{error:#}");
 }

@@ -12,6 +12,7 @@ mod columns;
 mod decisions;
 mod delete_images;
 mod deltas;
+mod duplicates;
 mod favourites;
 mod full_text;
 mod images;
@@ -40,6 +41,7 @@ use crate::store::{Schema, Store, Value, statement_of};
 
 pub(crate) use add_image::hex;
 pub use add_image::{Added, Implied, NewImage};
+pub use duplicates::{Action, Reviewed, Scanned};
 pub use images::CategorizedTags;
 pub(crate) use inferred::TaggedJob;
 pub use name::{TAG_BYTES_MAX, check_category, check_name};

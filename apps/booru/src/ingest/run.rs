@@ -22,7 +22,7 @@ use super::walk::walk;
 use super::{Event, Mode, Outcome, Totals, Writer, set_aside};
 use crate::board::Board;
 use crate::query::moment;
-use crate::store::{Access, Store, StoreOptions};
+use crate::store::{Access, Place, Store, StoreOptions};
 
 /// Paths that wait for a look.
 const FOUND_MAX: usize = 64;
@@ -41,7 +41,7 @@ pub struct Ingest {
     device: u64,
     incoming: Incoming,
     writer: Arc<dyn Writer>,
-    database: PathBuf,
+    database: Place,
     patience: Duration,
     budget: Budget,
 }
@@ -73,12 +73,12 @@ impl Ingest {
         let device = fs::metadata(&images)
             .with_context(|| making(&images))?
             .dev();
-        let mut database = PathBuf::new();
+        let mut database = None;
         writer.write(&mut |board| {
             set_aside::prepare(board.store())?;
             finish_deletions(board, &settings)?;
             board.store.refresh_schema()?;
-            database = board.store().path().to_owned();
+            database = Some(board.store().place().clone());
             Ok(())
         })?;
         Ok(Ingest {
@@ -88,7 +88,7 @@ impl Ingest {
             images,
             device,
             writer,
-            database,
+            database: database.context("the writer has not called back")?,
             patience,
         })
     }
@@ -289,7 +289,7 @@ impl Ingest {
             images: &self.images,
             device: self.device,
             decoding: self.budget.consumer("pictures that are decoded"),
-            store: Store::open(&self.database, options)?,
+            store: Store::open_place(self.database.clone(), options)?,
         })
     }
 

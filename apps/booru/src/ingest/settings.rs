@@ -12,6 +12,7 @@ use plimsoll_booru_picture::thumbnail::ThumbnailOptions;
 
 use crate::config::{BoardArguments, File};
 use crate::edit::Implied;
+use crate::store::folder_of;
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct IngestArguments {
@@ -71,6 +72,14 @@ pub struct IngestArguments {
         value_parser = BoolishValueParser::new()
     )]
     pub apply_implications_on_ingest: Option<bool>,
+    /// Whether a server watches its folders; true if nothing else is set.
+    #[arg(
+        long,
+        env = "MONITOR_ENABLED",
+        value_name = "BOOL",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub monitor_enabled: Option<bool>,
     /// Seconds between two looks at all of the folders that are watched; 300 if nothing else is set.
     #[arg(long, env = "MONITOR_INTERVAL", value_name = "SECONDS")]
     pub monitor_interval: Option<u64>,
@@ -91,6 +100,8 @@ pub struct Settings {
     pub booru_priority: Vec<String>,
     pub merges_sources: bool,
     pub implied: Implied,
+    /// For a server; `booru watch` watches in any case.
+    pub is_monitored: bool,
     pub monitor_interval: Duration,
 }
 
@@ -123,6 +134,7 @@ impl Default for Settings {
             booru_priority: PRIORITY.map(str::to_owned).into(),
             merges_sources: true,
             implied: Implied::Applied,
+            is_monitored: true,
             monitor_interval: Duration::from_secs(MONITOR_SECONDS),
         }
     }
@@ -133,7 +145,7 @@ impl Settings {
     /// A file of settings that can't be read, and a setting that can't be.
     pub fn of(board: &BoardArguments, arguments: &IngestArguments) -> Result<Settings> {
         let file = File::read(&board.board)?;
-        let folder = board_folder(&board.board);
+        let folder = folder_of(&board.board);
         let within = |flag: &Option<PathBuf>, file: &Option<PathBuf>, usual: &Path| {
             let path = flag.clone().or_else(|| file.clone());
             folder.join(path.unwrap_or_else(|| usual.to_owned()))
@@ -198,6 +210,10 @@ impl Settings {
                 true => Implied::Applied,
                 false => Implied::LeftOut,
             },
+            is_monitored: arguments
+                .monitor_enabled
+                .or(file.monitor_enabled)
+                .unwrap_or(true),
             monitor_interval: Duration::from_secs(seconds.unwrap_or(MONITOR_SECONDS).max(1)),
         })
     }
@@ -213,18 +229,6 @@ impl Settings {
 
 /// What resizing and writing a small picture takes beside the pixels of the picture.
 pub(super) const WORK_BYTES: u64 = 16 << 20;
-
-fn board_folder(board: &Path) -> PathBuf {
-    if board.is_dir() {
-        return board.to_owned();
-    }
-    // A database: in the folder `data` of a board, or in the board's.
-    let folder = board.parent().unwrap_or(Path::new(""));
-    match folder.file_name().is_some_and(|name| name == "data") {
-        true => folder.parent().unwrap_or(Path::new("")).to_owned(),
-        false => folder.to_owned(),
-    }
-}
 
 fn workers(number: i64) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
@@ -264,8 +268,8 @@ mod tests {
     fn folders_are_those_of_the_board() {
         assert_eq!(workers(3), 3);
         assert!(workers(0) >= 1 && workers(-5) >= 1 && workers(1 << 40) == WORKERS_MAX);
-        assert_eq!(board_folder(Path::new("x/data/booru.db")), Path::new("x"));
-        assert_eq!(board_folder(Path::new("x/booru.db")), Path::new("x"));
+        assert_eq!(folder_of(Path::new("x/data/booru.db")), Path::new("x"));
+        assert_eq!(folder_of(Path::new("x/booru.db")), Path::new("x"));
         assert!(hash_size(12).is_err());
     }
 }

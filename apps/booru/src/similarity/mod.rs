@@ -75,6 +75,11 @@ pub struct SimilarityOptions {
     pub idle_timeout: Duration,
 }
 
+const SWITCHED_OFF: &str =
+    "ENABLE_SEMANTIC_SIMILARITY is false; set it to true, or ask `--by tags`";
+const NO_FOLDER: &str = "they are searched in `similarity.db` beside the database, and a board in PostgreSQL has no \
+                         such folder; ask `--by tags`";
+
 /// What is held now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SimilarityStatus {
@@ -87,6 +92,8 @@ pub struct SimilarityStatus {
 #[derive(Debug)]
 pub struct Similarity {
     semantic: Option<Semantic>,
+    /// Why there is none, if there is none.
+    absence: &'static str,
     tags: TagSimilarity,
     cached: Option<usize>,
     idle_timeout: Duration,
@@ -101,6 +108,7 @@ impl Similarity {
         let semantic = options.semantic;
         Similarity {
             semantic: semantic.map(|options| Semantic::new(folder, options, budget)),
+            absence: SWITCHED_OFF,
             tags: TagSimilarity::new(options.tags),
             cached: options.cached,
             idle_timeout: options.idle_timeout,
@@ -111,9 +119,9 @@ impl Similarity {
     /// # Errors
     /// Where embeddings are not to be used.
     pub fn semantic(&self) -> Result<&Semantic> {
-        self.semantic.as_ref().context(
-            "use embeddings: ENABLE_SEMANTIC_SIMILARITY is false; set it to true, or ask `--by tags`",
-        )
+        self.semantic
+            .as_ref()
+            .with_context(|| format!("use embeddings: {}", self.absence))
     }
 
     /// The images whose embeddings are most like that of one; `None` where it has none.

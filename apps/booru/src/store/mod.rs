@@ -11,6 +11,7 @@ mod sql;
 pub(crate) mod sqlite;
 mod sqlite_target;
 mod table;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) use schema::{ALIASES, SCHEMA, Schema, TAG_COLUMNS, statement_of};
 pub(crate) use sql::now;
 pub use sql::{Row, Value};
 use sqlite::Sqlite;
+pub use vectors::{Nearest, VECTOR_DIMENSIONS_MAX, Vectors};
 
 /// Whether the database may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +56,7 @@ pub struct Store {
 
 /// Where a database is.
 #[derive(Clone, Debug)]
-enum Place {
+pub(crate) enum Place {
     File(PathBuf),
     Server {
         address: Box<Address>,
@@ -92,6 +94,24 @@ pub fn find(board: &Path) -> Result<PathBuf> {
             places[0].display(),
             places[1].display()
         ),
+    }
+}
+
+/// The folder of a board, which has its images and other files of its own: itself, or where its database
+/// lies, the original's `data` left out. A board that is told by an address has none: what `BOORU_FOLDER`
+/// names, or the working folder.
+#[must_use]
+pub fn folder_of(board: &Path) -> PathBuf {
+    if is_address(board) {
+        return std::env::var_os("BOORU_FOLDER").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    }
+    if board.is_dir() {
+        return board.to_owned();
+    }
+    let folder = board.parent().unwrap_or(Path::new(""));
+    match folder.file_name().is_some_and(|name| name == "data") {
+        true => folder.parent().unwrap_or(Path::new("")).to_owned(),
+        false => folder.to_owned(),
     }
 }
 
@@ -133,7 +153,7 @@ impl Store {
         Store::open_place(self.place.clone(), options)
     }
 
-    fn open_place(place: Place, options: StoreOptions) -> Result<Store> {
+    pub(crate) fn open_place(place: Place, options: StoreOptions) -> Result<Store> {
         let database: Box<dyn Database> = match &place {
             Place::File(path) => Box::new(Sqlite::open(path, options)?),
             Place::Server { address, .. } => Box::new(Postgres::open(address, options)?),
@@ -176,6 +196,21 @@ impl Store {
             Place::File(path) => Some(path),
             Place::Server { .. } => None,
         }
+    }
+
+    /// What files beside the database are named after: its own file, or one that is not there, in the folder
+    /// of the board, where the database is at a server.
+    #[must_use]
+    pub(crate) fn anchor(&self) -> PathBuf {
+        match &self.place {
+            Place::File(path) => path.clone(),
+            Place::Server { shown, .. } => folder_of(shown).join("booru.db"),
+        }
+    }
+
+    /// Where it is, for another connection.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// What messages call the database.

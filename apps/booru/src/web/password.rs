@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 
 use super::error::Failure;
 use super::session::random;
-use super::settings::folder_of;
+use crate::store::folder_of;
 
 /// Memory of a check, in KiB: 3.5 MiB.
 const MEMORY_KIB: u32 = 3584;

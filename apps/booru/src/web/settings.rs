@@ -9,6 +9,7 @@ use clap::Args;
 use super::holdings::BUDGET_MIB;
 use crate::catalog::TagsHeld;
 use crate::config::{BoardArguments, File};
+use crate::store::folder_of;
 use crate::store::{Access, StoreOptions};
 
 /// The original's.
@@ -169,18 +170,6 @@ impl Settings {
             public_read: arguments.public_read || file.public_read.unwrap_or(false),
             no_password: arguments.no_password,
         })
-    }
-}
-
-/// The folder of a board that is given by it or by its database, which the original keeps in `data`.
-pub(super) fn folder_of(board: &Path) -> PathBuf {
-    if board.is_dir() {
-        return board.to_owned();
-    }
-    let parent = board.parent().unwrap_or(Path::new("."));
-    match parent.ends_with("data") {
-        true => parent.parent().unwrap_or(parent).to_owned(),
-        false => parent.to_owned(),
     }
 }
 

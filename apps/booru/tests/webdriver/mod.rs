@@ -183,12 +183,16 @@ impl Browser<'_> {
 
     pub(crate) fn text(&self, script: &str) -> String {
         let value = self.run(script);
-        value.as_str().map_or_else(|| panic!("{script}: {value}"), str::to_owned)
+        value
+            .as_str()
+            .map_or_else(|| panic!("{script}: {value}"), str::to_owned)
     }
 
     pub(crate) fn number(&self, script: &str) -> f64 {
         let value = self.run(script);
-        value.as_f64().unwrap_or_else(|| panic!("{script}: {value}"))
+        value
+            .as_f64()
+            .unwrap_or_else(|| panic!("{script}: {value}"))
     }
 
     /// Waits until an expression is true; a page that is just left answers nothing.
@@ -282,7 +286,10 @@ impl Browser<'_> {
         let said = self.post("/se/log", json!({"type": "browser"}));
         let said = said.as_array().unwrap();
         let wrong = said.iter().filter(|entry| {
-            let is_policy = entry["message"].as_str().unwrap().contains("Content Security");
+            let is_policy = entry["message"]
+                .as_str()
+                .unwrap()
+                .contains("Content Security");
             entry["level"] == "SEVERE" || is_policy
         });
         let wrong: Vec<_> = wrong.collect();

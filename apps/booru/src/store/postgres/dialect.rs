@@ -3,8 +3,8 @@
 
 use anyhow::Result;
 
-use crate::store::SCHEMA;
 use crate::store::table::Table;
+use crate::store::{SCHEMA, Value};
 
 /// What PostgreSQL's boards have besides the original's tables.
 const SHARED: &str = include_str!("shared.sql");
@@ -25,12 +25,13 @@ pub(super) fn is_reading(sql: &str) -> bool {
 pub(super) fn statements_of(sql: &str) -> Result<Vec<String>> {
     match Table::parse(sql)? {
         Some(table) => Ok(table.whole()),
-        None => Ok(vec![with_places(sql)]),
+        None => Ok(vec![sql.to_owned()]),
     }
 }
 
-/// `?1` as `$1`, but within quotes.
-pub(super) fn with_places(sql: &str) -> String {
+/// `?1` as `$1`, but within quotes; NULL as itself, which fits any place, where a parameter of no type
+/// would not.
+pub(super) fn with_places(sql: &str, values: &[Value<'_>]) -> String {
     let mut quote = None;
     let mut letters = sql.chars().peekable();
     let mut to = String::with_capacity(sql.len());
@@ -42,10 +43,19 @@ pub(super) fn with_places(sql: &str) -> String {
             None if letter == '\'' || letter == '"' => quote = Some(letter),
             _ => {}
         }
-        to.push(match is_place {
-            true => '$',
-            false => letter,
-        });
+        if !is_place {
+            to.push(letter);
+            continue;
+        }
+        let mut number = String::new();
+        while let Some(digit) = letters.next_if(char::is_ascii_digit) {
+            number.push(digit);
+        }
+        let place = number.parse::<usize>().unwrap_or(0).wrapping_sub(1);
+        match values.get(place) {
+            Some(Value::Null) => to.push_str("NULL"),
+            _ => to.extend(["$", &number]),
+        }
     }
     to
 }
@@ -83,8 +93,16 @@ mod tests {
     #[test]
     fn places_are_marked_but_not_in_quotes() {
         assert_eq!(
-            with_places("SELECT '?1', \"?2\" FROM t WHERE a = ?1 AND b = ?12 AND c ? 'd'"),
+            with_places(
+                "SELECT '?1', \"?2\" FROM t WHERE a = ?1 AND b = ?12 AND c ? 'd'",
+                &[]
+            ),
             "SELECT '?1', \"?2\" FROM t WHERE a = $1 AND b = $12 AND c ? 'd'"
+        );
+        let values = [Value::Null, Value::Integer(7)];
+        assert_eq!(
+            with_places("(?1 IS NULL OR a = ?1) AND b > ?2", &values),
+            "(NULL IS NULL OR a = NULL) AND b > $2"
         );
     }
 

@@ -73,7 +73,7 @@ struct Session {
     client: Client,
     connection: JoinHandle<()>,
     /// The latest used last.
-    statements: Vec<(String, Vec<Type>, Statement)>,
+    statements: Vec<(String, Vec<Option<Type>>, Statement)>,
 }
 
 impl fmt::Debug for Postgres {
@@ -284,12 +284,17 @@ impl Session {
         sql: &str,
         values: &[Value<'_>],
     ) -> Result<Statement, tokio_postgres::Error> {
-        let types: Vec<Type> = values.iter().map(values::type_of).collect();
+        let kind = |value| match value {
+            &Value::Null => None,
+            value => Some(values::type_of(value)),
+        };
+        let types: Vec<Option<Type>> = values.iter().map(kind).collect();
         let mut known = self.statements.iter();
         let statement = match known.position(|one| one.0 == sql && one.1 == types) {
             Some(place) => self.statements.remove(place).2,
             None => {
-                let placed = dialect::with_places(sql);
+                let placed = dialect::with_places(sql, values);
+                let types: Vec<Type> = values.iter().map(values::type_of).collect();
                 let statement = self.client.prepare_typed(&placed, &types).await?;
                 if self.statements.len() == STATEMENTS_MAX {
                     self.statements.remove(0);

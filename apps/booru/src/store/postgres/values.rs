@@ -10,10 +10,10 @@ use crate::store::Value;
 
 type Failure = Box<dyn Error + Sync + Send>;
 
-/// The type that a parameter is sent with: none for NULL, which takes that of its place.
+/// The type that a parameter is sent with; any for NULL, of which the statement takes no notice.
 pub(super) fn type_of(value: &Value<'_>) -> Type {
     match value {
-        Value::Null => Type::UNKNOWN,
+        Value::Null => Type::TEXT,
         Value::Integer(_) => Type::INT8,
         Value::Real(_) => Type::FLOAT8,
         Value::Text(_) => Type::TEXT,
