@@ -443,7 +443,7 @@ fn names_are_text_and_never_markup() {
 }
 
 /// Pages that there are on every board.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 14] = [
     "/",
     "/?query=hair%20-solo",
     "/?query=nothing_has_this",
@@ -453,6 +453,11 @@ const PAGES: [&str; 9] = [
     "/tag?name=solo",
     "/pools",
     "/pool/1",
+    "/implications",
+    "/review",
+    "/duplicates",
+    "/upload",
+    "/system",
 ];
 
 #[test]

@@ -219,7 +219,7 @@ impl Settings {
     }
 
     /// How much one picture may ask for: all of the budget but what making a small picture takes.
-    pub(super) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         Limits {
             memory_bytes_max: self.memory_bytes - WORK_BYTES,
             ..Limits::BOARD

@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use plimsoll::budget::Budget;
 use serde::Serialize;
 
@@ -146,7 +146,7 @@ impl Similarity {
         visual: Option<Visual<'_>>,
     ) -> Result<Vec<Similar>> {
         if board.catalog().images().of_id(image).is_none() {
-            bail!("there is no image {image}");
+            crate::missing!("there is no image {image}");
         }
         if let Some(cached) = self.cached
             && limit <= cached
@@ -211,7 +211,9 @@ impl Similarity {
         Ok(match by {
             By::Semantic => {
                 let Some(found) = self.by_embeddings(board, image, limit)? else {
-                    bail!("image {image} has no embedding; ask `--by tags`, or have one made");
+                    crate::missing!(
+                        "image {image} has no embedding; ask `--by tags`, or have one made"
+                    );
                 };
                 single(found, |of, score| of.semantic = Some(score))
             }

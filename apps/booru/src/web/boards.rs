@@ -104,22 +104,23 @@ impl Boards {
         let reserved = self.holdings.reserve(READ_BYTES)?;
         let holdings = Arc::clone(&self.holdings);
         let work = spawn_blocking(move || {
-            let board = &mut writer.board;
-            let schema = board.store.schema.clone();
-            board.refresh()?;
-            let done = unless_it_panics(|| act(board));
-            if done.as_ref().is_err_and(|error| error.is::<Panicked>()) {
-                // What it has left in memory is not to be trusted.
-                board.reload()?;
-            }
-            if board.store.schema != schema {
-                readers.schema.fetch_add(1, Ordering::Relaxed);
-            }
-            holdings.follow(&board.catalog());
+            let done = writer.write(&readers, &holdings, act);
             drop(reserved);
             done
         });
         Ok(work.await.context("wait for an edit")??)
+    }
+
+    /// As [`Boards::write`], on a thread that may wait.
+    ///
+    /// # Errors
+    /// Those of `act`, and what the database says.
+    pub(super) fn write_waiting(
+        &self,
+        act: &mut dyn FnMut(&mut Board) -> Result<()>,
+    ) -> Result<()> {
+        let mut writer = self.writer.blocking_lock();
+        writer.write(&self.readers, &self.holdings, act)
     }
 
     /// Follows what other programs have changed, unless an edit is at it, or it was done lately; whether
@@ -147,6 +148,29 @@ impl Boards {
             has_changed
         });
         work.await.context("follow other programs")?
+    }
+}
+
+impl Writer {
+    fn write<T>(
+        &mut self,
+        readers: &Readers,
+        holdings: &Holdings,
+        act: impl FnOnce(&mut Board) -> Result<T>,
+    ) -> Result<T> {
+        let board = &mut self.board;
+        let schema = board.store.schema.clone();
+        board.refresh()?;
+        let done = unless_it_panics(|| act(board));
+        if done.as_ref().is_err_and(|error| error.is::<Panicked>()) {
+            // What it has left in memory is not to be trusted.
+            board.reload()?;
+        }
+        if board.store.schema != schema {
+            readers.schema.fetch_add(1, Ordering::Relaxed);
+        }
+        holdings.follow(&board.catalog());
+        done
     }
 }
 

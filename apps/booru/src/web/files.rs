@@ -34,7 +34,7 @@ use super::conditions::{Stamp, Wanted, wanted};
 use super::error::Failure;
 use super::holdings::FILE_BYTES;
 use super::session::Viewer;
-use super::{App, beneath};
+use super::{App, beneath, thumbnails};
 use crate::board::Board;
 use crate::ingest::thumbnail_path;
 
@@ -78,9 +78,19 @@ async fn small(
 ) -> Result<Response, Failure> {
     let stored = app.read(move |board| path_of_thumbnail(board, &path));
     let stored = stored.await?.ok_or_else(no_file)?;
-    let folder = app.settings().folders.thumbnails.clone();
     let path = thumbnail_path(&stored);
-    send(&app, headers, move || open_first(&folder, &[path])).await
+    let open = || {
+        let (folder, path) = (app.settings().folders.thumbnails.clone(), path.clone());
+        move || open_first(&folder, &[path])
+    };
+    match send(&app, headers.clone(), open()).await {
+        Err(failure) if failure.status == StatusCode::NOT_FOUND => {}
+        done => return done,
+    }
+    match thumbnails::make(&app, &stored).await? {
+        true => send(&app, headers, open()).await,
+        false => Err(no_file()),
+    }
 }
 
 async fn upscaled(
@@ -301,7 +311,7 @@ fn stamp(metadata: &Metadata) -> Stamp {
 }
 
 /// What it is by its first bytes, of what is shown within a page; names are often wrong.
-fn kind_of(file: &File) -> Result<Option<&'static str>> {
+pub(super) fn kind_of(file: &File) -> Result<Option<&'static str>> {
     let mut head = [0; 16];
     let mut len = 0;
     let mut reader = file;

@@ -11,6 +11,7 @@ mod conditions;
 pub mod error;
 pub mod files;
 mod holdings;
+mod monitor;
 mod origin;
 mod paced;
 pub mod pages;
@@ -19,8 +20,10 @@ mod patience;
 mod server;
 pub mod session;
 mod settings;
+mod thumbnails;
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +32,8 @@ use plimsoll::budget::{Budget, Reservation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::board::Board;
+use crate::similarity::Similarity;
+use crate::store;
 use api::upload::UPLOADS_MAX;
 use attempts::Attempts;
 use boards::Boards;
@@ -65,6 +70,9 @@ pub struct App {
     /// For files that are sent.
     files: Arc<Semaphore>,
     uploads: Semaphore,
+    /// For small pictures that are made.
+    thumbnails: Semaphore,
+    similarity: Arc<Similarity>,
     holdings: Arc<Holdings>,
 }
 
@@ -73,6 +81,11 @@ impl App {
         let holdings = Arc::new(Holdings::new(&settings, &board.catalog())?);
         Ok(App {
             boards: Boards::new(board, settings.readers, Arc::clone(&holdings))?,
+            similarity: Arc::new(Similarity::open(
+                &database_folder(&settings),
+                settings.similarity.clone(),
+                holdings.budget(),
+            )),
             holdings,
             settings,
             password,
@@ -81,6 +94,7 @@ impl App {
             body_room: Arc::new(Semaphore::new(BODIES_MAX)),
             files: Arc::new(Semaphore::new(FILES_MAX)),
             uploads: Semaphore::new(UPLOADS_MAX),
+            thumbnails: Semaphore::new(1),
         })
     }
 
@@ -158,6 +172,13 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
         );
     }
     server::run(settings, password)
+}
+
+/// The embeddings lie beside the database.
+fn database_folder(settings: &Settings) -> PathBuf {
+    let database = store::find(&settings.board).ok();
+    let folder = database.as_deref().and_then(Path::parent);
+    folder.unwrap_or(&settings.folders.board).to_owned()
 }
 
 /// All that is answered.

@@ -3,9 +3,15 @@
 //! A reply is an object with `success: true`, or `{success: false, error}` with a status that says whose
 //! fault it is. One file a subject, each with a router of its own.
 
+mod browse;
 mod image;
 mod images;
+mod implications;
 mod login;
+mod marks;
+mod pools;
+mod selection;
+mod similar;
 mod state;
 mod tags;
 pub(super) mod upload;
@@ -27,9 +33,14 @@ use crate::edit::Edited;
 
 pub fn router() -> Router<Arc<App>> {
     Router::new()
+        .merge(browse::router())
         .merge(image::router())
         .merge(images::router())
+        .merge(implications::router())
         .merge(login::router())
+        .merge(marks::router())
+        .merge(pools::router())
+        .merge(similar::router())
         .merge(state::router())
         .merge(tags::router())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

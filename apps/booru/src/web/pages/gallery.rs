@@ -28,7 +28,6 @@ const IDS_MAX: usize = 10_000;
 struct GalleryPage {
     shell: Shell,
     results: Result<Results, Wrong>,
-    can_delete: bool,
 }
 
 struct Results {
@@ -93,7 +92,6 @@ pub(super) async fn page(
     };
     super::html(&GalleryPage {
         results,
-        can_delete: false,
         shell,
     })
 }

@@ -4,6 +4,7 @@
 //! Memory of a request: a page of tiles, at most 500, and their HTML, some 600 bytes each.
 
 mod assets;
+mod duplicates;
 mod failure;
 mod filters;
 mod gallery;
@@ -50,6 +51,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/tag", get(tags::one))
         .route("/tags/edit", post(tags::edit))
         .route("/implications", get(implications::page).post(implications::decide))
+        .route("/duplicates", get(duplicates::page).post(duplicates::decide))
         .route("/review", get(review::page).post(review::decide))
         .route("/upload", get(upload::page))
         .route("/upload/fate", get(upload::fate))
