@@ -75,7 +75,10 @@ pub(super) async fn page(
     shell: Shell,
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Html<String>, Failure> {
-    let distance = wanted.distance.unwrap_or(QUEUE_DISTANCE).min(STORED_DISTANCE_MAX);
+    let distance = wanted
+        .distance
+        .unwrap_or(QUEUE_DISTANCE)
+        .min(STORED_DISTANCE_MAX);
     let page = app.read(move |board| {
         let queue = board.duplicate_queue(distance, QueueOrder::Distance, wanted.skip, 1)?;
         let pair = match queue.pairs.first() {
@@ -134,7 +137,12 @@ fn names(image: &Image) -> Vec<String> {
 
 impl Side {
     fn of(image: &Image, other: &Image) -> Side {
-        let pixels = |image: &Image| image.width.zip(image.height).map(|(w, h)| w.saturating_mul(h));
+        let pixels = |image: &Image| {
+            image
+                .width
+                .zip(image.height)
+                .map(|(w, h)| w.saturating_mul(h))
+        };
         let tags = |image: &Image| image.tags.values().map(Vec::len).sum::<usize>();
         let size = image.width.zip(image.height);
         let size = size.map_or_else(|| "not known".to_owned(), |(w, h)| format!("{w} × {h}"));

@@ -90,10 +90,7 @@ pub(super) async fn page(
             Ok(found.await?)
         }
     };
-    super::html(&GalleryPage {
-        results,
-        shell,
-    })
+    super::html(&GalleryPage { results, shell })
 }
 
 /// A page of tiles without anything around them.

@@ -83,7 +83,11 @@ impl ImplicationsPage {
             shell,
             rules: found.rules.iter().map(ShownRule::of).collect(),
             total: links::grouped(found.total),
-            suggestions: suggested.suggestions.iter().map(ShownRule::suggested).collect(),
+            suggestions: suggested
+                .suggestions
+                .iter()
+                .map(ShownRule::suggested)
+                .collect(),
             suggestions_total: links::grouped(suggested.total),
             page,
             pages,

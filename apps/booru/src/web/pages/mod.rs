@@ -50,8 +50,14 @@ pub fn router() -> Router<Arc<App>> {
         .route("/tags", get(tags::page))
         .route("/tag", get(tags::one))
         .route("/tags/edit", post(tags::edit))
-        .route("/implications", get(implications::page).post(implications::decide))
-        .route("/duplicates", get(duplicates::page).post(duplicates::decide))
+        .route(
+            "/implications",
+            get(implications::page).post(implications::decide),
+        )
+        .route(
+            "/duplicates",
+            get(duplicates::page).post(duplicates::decide),
+        )
         .route("/review", get(review::page).post(review::decide))
         .route("/upload", get(upload::page))
         .route("/upload/fate", get(upload::fate))

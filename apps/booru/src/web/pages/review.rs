@@ -99,7 +99,8 @@ impl Suggestion {
     fn of(review: &Review) -> Suggestion {
         Suggestion {
             href: href(&review.tag),
-            class: crate::query::Category::of(&review.category).map_or("rating", |category| category.name()),
+            class: crate::query::Category::of(&review.category)
+                .map_or("rating", |category| category.name()),
             percent: (review.confidence.clamp(0.0, 1.0) * 100.0).floor() as u8,
             tag: review.tag.clone(),
         }

@@ -58,13 +58,22 @@ pub(super) async fn page(
     super::html(&SystemPage {
         shell: shell.at("/system"),
         categories: of_categories
-            .map(|one| (one.category, links::grouped(one.tags), links::grouped(one.pairs)))
+            .map(|one| {
+                (
+                    one.category,
+                    links::grouped(one.tags),
+                    links::grouped(one.pairs),
+                )
+            })
             .collect(),
         stats: vec![
             ("Images", links::grouped(stats.images as u64)),
             ("Tags", links::grouped(stats.tags as u64)),
             ("Tags of images", links::grouped(stats.pairs)),
-            ("Tags without images", links::grouped(stats.tags_without_images)),
+            (
+                "Tags without images",
+                links::grouped(stats.tags_without_images),
+            ),
         ],
         rss_peak: iec(memory.rss_peak_bytes),
         groups: groups(&memory),
@@ -93,7 +102,10 @@ fn groups(memory: &Memory) -> Vec<Group> {
     for component in &memory.components {
         catalog.push(line(&component.name, component.bytes));
     }
-    catalog.push(line("SQLite: page caches, statements, schema", memory.sqlite_bytes));
+    catalog.push(line(
+        "SQLite: page caches, statements, schema",
+        memory.sqlite_bytes,
+    ));
     let ledger = memory.ledger.iter();
     let mut groups = vec![
         Group {

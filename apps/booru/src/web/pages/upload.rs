@@ -79,9 +79,13 @@ pub(super) struct Asked {
 pub(super) enum Fate {
     /// It lies there still.
     Waiting,
-    SetAside { reason: String },
+    SetAside {
+        reason: String,
+    },
     /// It is on the board: as a new image, or because it was there already.
-    OnBoard { href: String },
+    OnBoard {
+        href: String,
+    },
 }
 
 pub(super) async fn fate(

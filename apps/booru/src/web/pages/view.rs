@@ -12,8 +12,8 @@ use axum::response::Html;
 use serde::Deserialize;
 
 use super::filters::RATINGS;
-use super::review::Suggestion;
 use super::links;
+use super::review::Suggestion;
 use super::shell::Shell;
 use super::tiles::{self, Tile};
 use super::words;
