@@ -42,8 +42,8 @@ struct Distance {
 }
 
 struct Pair {
-    a: Side,
-    b: Side,
+    /// The left and the right one.
+    sides: [Side; 2],
     distance: u32,
     label: &'static str,
     /// Tags that only one of them has.
@@ -124,8 +124,7 @@ impl Pair {
                 Some(Label::Uncertain) => "not certain",
                 None => "",
             },
-            a: Side::of(&a, &b),
-            b: Side::of(&b, &a),
+            sides: [Side::of(&a, &b), Side::of(&b, &a)],
         })
     }
 }
