@@ -60,9 +60,18 @@ fn watch(app: Arc<App>, is_over: &AtomicBool) -> Result<()> {
     let settings = app.settings().ingest.clone();
     let ingest = Ingest::open(settings, Arc::new(ByApp(app)), PATIENCE)?;
     let mut watcher = Watcher::new(&ingest)?;
-    watcher.run(&|| is_over.load(Ordering::Relaxed), &mut |event| {
-        tell(event)
-    })
+    let mut on_error = |error: anyhow::Error| {
+        eprintln!(
+            "booru: take in new files: {}",
+            format!("{error:#}").escape_debug()
+        );
+    };
+    watcher.run(
+        &|| is_over.load(Ordering::Relaxed),
+        &mut tell,
+        &mut on_error,
+    );
+    Ok(())
 }
 
 fn tell(event: &Event) {
