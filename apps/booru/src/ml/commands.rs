@@ -171,7 +171,7 @@ fn run_until_done(board: Board, settings: Settings, report: &mut Report) -> Resu
     let begun = Instant::now();
     let total = report.left;
     let before = queue::counts(&board.store, kind)?;
-    let mut service = Service::start(settings, Arc::new(Mutex::new(board)))?;
+    let service = Service::start(settings, Arc::new(Mutex::new(board)))?;
     let mut line = ProgressLine::default();
     loop {
         thread::sleep(LOOK_INTERVAL);
