@@ -21,6 +21,7 @@ use super::run::{Heed, Pause, Runner, Step};
 use super::settings::{Residence, Settings};
 use super::tables;
 use crate::board::Board;
+use crate::refusal::Refusal;
 use crate::writer::{Writer, with};
 
 /// Images of one request: a worker's death costs no more work, and an edit stays short.
@@ -145,6 +146,14 @@ impl Service {
             if kind == Kind::Upscale {
                 board.check_upscalable()?;
             }
+            let catalog = board.catalog();
+            if let Some(image) = images
+                .iter()
+                .find(|id| catalog.images().of_id(**id).is_none())
+            {
+                return Err(Refusal::Missing(format!("there is no image {image}")).into());
+            }
+            drop(catalog);
             queue::submit(&board.store, kind, images)
         })?;
         self.wake(Some(kind));
