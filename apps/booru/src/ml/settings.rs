@@ -505,7 +505,7 @@ mod tests {
         let mut table: toml::Table = toml::from_str(file).unwrap();
         let file = FileSettings::take(&mut table);
         assert!(table.is_empty(), "{table:?}");
-        Settings::read(Path::new("/b"), &file, &|name| {
+        Settings::read(Path::new("/b/booru.db"), &file, &|name| {
             let found = environment.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| value.into())
         })
