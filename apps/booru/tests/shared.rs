@@ -796,7 +796,11 @@ fn use_all(board: &mut Board) -> Vec<String> {
     say(&board.suggest_rules(0, 20).unwrap());
     say(&board.apply_rules().unwrap());
     say(&board.reapply_rules().unwrap());
-    say(&board.tag_detail("solo").unwrap());
+    let mut detail = board.tag_detail("solo").unwrap();
+    for rule in detail.implies.iter_mut().chain(&mut detail.implied_by) {
+        rule.created_at = None;
+    }
+    say(&detail);
     say(&board.overview().unwrap());
     say(&board.common_tags(&[3, 5, 7, 9], 20).unwrap());
     say(&board
