@@ -11,6 +11,7 @@ mod conditions;
 pub mod error;
 pub mod files;
 mod holdings;
+mod models;
 mod monitor;
 mod origin;
 mod paced;
@@ -38,6 +39,7 @@ use boards::Boards;
 use error::Failure;
 use files::FILES_MAX;
 use holdings::{BODY_BYTES, Holdings};
+use models::Models;
 use password::Password;
 use session::Sessions;
 
@@ -72,6 +74,7 @@ pub struct App {
     thumbnails: Semaphore,
     similarity: Arc<Similarity>,
     holdings: Arc<Holdings>,
+    models: Models,
 }
 
 impl App {
@@ -95,6 +98,7 @@ impl App {
             files: Arc::new(Semaphore::new(FILES_MAX)),
             uploads: Semaphore::new(UPLOADS_MAX),
             thumbnails: Semaphore::new(1),
+            models: Models::default(),
         })
     }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::App;
-use crate::board::Board;
-use crate::ingest::{Event, Ingest, Outcome, Watcher, Writer};
+use super::boards::ByApp;
+use crate::ingest::{Event, Ingest, Outcome, Watcher};
 
 /// Of the thread; pictures are decoded by threads of the ingest.
 const STACK_BYTES: usize = 1 << 20;
@@ -58,11 +58,26 @@ impl Monitor {
 
 fn watch(app: Arc<App>, is_over: &AtomicBool) -> Result<()> {
     let settings = app.settings().ingest.clone();
-    let ingest = Ingest::open(settings, Arc::new(ByApp(app)), PATIENCE)?;
+    let ingest = Ingest::open(settings, Arc::new(ByApp(Arc::clone(&app))), PATIENCE)?;
     let mut watcher = Watcher::new(&ingest)?;
-    watcher.run(&|| is_over.load(Ordering::Relaxed), &mut |event| {
-        tell(event)
-    })
+    let mut on_event = |event: &Event| {
+        tell(event);
+        if let Outcome::TakenIn { id, .. } = event.outcome {
+            app.models_take(id);
+        }
+    };
+    let mut on_error = |error: anyhow::Error| {
+        eprintln!(
+            "booru: take in new files: {}",
+            format!("{error:#}").escape_debug()
+        );
+    };
+    watcher.run(
+        &|| is_over.load(Ordering::Relaxed),
+        &mut on_event,
+        &mut on_error,
+    );
+    Ok(())
 }
 
 fn tell(event: &Event) {
@@ -70,14 +85,5 @@ fn tell(event: &Event) {
         // Names are of others: nothing in them moves a terminal.
         let path = event.path.to_string_lossy().escape_debug().to_string();
         eprintln!("booru: {path} is set aside: {reason}");
-    }
-}
-
-/// The writer of the server, for a thread that may wait.
-struct ByApp(Arc<App>);
-
-impl Writer for ByApp {
-    fn write(&self, act: &mut dyn FnMut(&mut Board) -> Result<()>) -> Result<()> {
-        self.0.boards.write_waiting(act)
     }
 }

@@ -20,6 +20,7 @@ const ASSETS: &[(&str, &str)] = assets![
     "board.css",
     "complete.js",
     "drop.js",
+    "duplicates.js",
     "gallery.js",
     "grid.js",
     "http.js",

@@ -4,6 +4,7 @@
 //! Memory of a request: a page of tiles, at most 500, and their HTML, some 600 bytes each.
 
 mod assets;
+mod duplicates;
 mod failure;
 mod filters;
 mod gallery;
@@ -52,6 +53,10 @@ pub fn router() -> Router<Arc<App>> {
         .route(
             "/implications",
             get(implications::page).post(implications::decide),
+        )
+        .route(
+            "/duplicates",
+            get(duplicates::page).post(duplicates::decide),
         )
         .route("/review", get(review::page).post(review::decide))
         .route("/upload", get(upload::page))

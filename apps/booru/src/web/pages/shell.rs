@@ -42,6 +42,7 @@ const MENU: &[(&str, &str, bool)] = &[
     ("/implications", "Implications", false),
     ("/pools", "Pools", false),
     ("/review", "Review", true),
+    ("/duplicates", "Duplicates", true),
     ("/upload", "Upload", true),
     ("/system", "System", false),
 ];

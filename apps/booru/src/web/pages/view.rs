@@ -31,7 +31,6 @@ use about::Fact;
 struct ViewPage {
     shell: Shell,
     id: u32,
-    path: String,
     name: String,
     alt: String,
     file: String,
@@ -54,8 +53,6 @@ struct ViewPage {
     facts: Vec<Fact>,
     families: Vec<Family>,
     suggestions: Vec<Suggestion>,
-    can_delete: bool,
-    has_similar: bool,
 }
 
 struct Neighbour {
@@ -208,9 +205,6 @@ impl ViewPage {
                 .flatten()
                 .collect(),
             suggestions: Suggestion::of_image(board, id)?,
-            can_delete: false,
-            has_similar: false,
-            path: image.filepath,
             shell,
         })
     }
