@@ -87,7 +87,7 @@ impl Password {
         turn.expect("the semaphore is never closed")
     }
 
-    /// Whether it is this one. Takes some 50 ms and [`MEMORY_KIB`].
+    /// Whether it is this one. Takes some 50 ms and 3.5 MiB.
     pub(super) async fn is(&self, given: String) -> Result<bool, Failure> {
         if given.len() > PASSWORD_BYTES_MAX {
             return Ok(false);
