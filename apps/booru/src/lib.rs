@@ -31,3 +31,4 @@ pub mod stats;
 pub mod store;
 pub mod suggest;
 pub mod web;
+pub mod writer;

@@ -1,6 +1,6 @@
 //! Pools as they are shown: which there are, what is in one, and in which an image is.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::board::Board;
@@ -75,7 +75,10 @@ impl Board {
                 .store
                 .query_row("read a pool", &sql, &values, read_pool)?;
         }
-        found.with_context(|| format!("there is no pool {pool}"))
+        match found {
+            Some(found) => Ok(found),
+            None => missing!("there is no pool {pool}"),
+        }
     }
 
     /// The pool of a name, or else of an id.

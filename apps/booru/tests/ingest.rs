@@ -309,6 +309,42 @@ fn names_that_are_taken_lead_elsewhere() {
 }
 
 #[test]
+fn any_name_is_taken_and_none_leads_elsewhere() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let gallery = Gallery::new("hostile");
+    let from = gallery.folder.path("new");
+    let long = format!("{}.png", "x".repeat(240));
+    let names: [&[u8]; 7] = [
+        b"a\nb\x1b[31m.png",
+        b"not \xff utf-8.png",
+        b"-y -i http:.png",
+        b"..png",
+        b"'; DROP TABLE images; --.png",
+        "ä\u{202e}gnp.png".as_bytes(),
+        long.as_bytes(),
+    ];
+    for (number, name) in names.iter().enumerate() {
+        let folder = from.join(OsStr::from_bytes(b"s\\et\n"));
+        fs::create_dir_all(&folder).unwrap();
+        let name = OsStr::from_bytes(name);
+        fs::write(folder.join(name), picture(number as u32 * 3 + 1, 30, 30)).unwrap();
+    }
+    // Hidden ones and links are passed by.
+    fs::write(from.join(".hidden.png"), picture(50, 30, 30)).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", from.join("link.png")).unwrap();
+    let (totals, events) = gallery.import(&from, Mode::Copy);
+    assert_eq!((totals.taken_in, totals.files()), (6, 6), "{events:?}");
+    gallery.check_whole("with any names");
+    for (path, _) in gallery.rows() {
+        let parts: Vec<&str> = path.split('/').collect();
+        assert!(parts.len() == 2 && parts[1].len() <= 240, "{path:?}");
+        assert!(!path.chars().any(char::is_control), "{path:?}");
+    }
+}
+
+#[test]
 fn deleted_images_come_back_from_the_trash_with_their_tags() {
     let gallery = Gallery::new("trash");
     let from = gallery.folder.path("new");

@@ -415,7 +415,7 @@ fn what_is_no_request_is_refused_with_its_reason() {
         server.send("PUT", "/api/images", "", b"").json()["success"],
         false
     );
-    let page = server.get("/<script>nothing");
+    let page = server.get("/%3Cscript%3Enothing");
     assert_eq!(page.status, 404);
     assert!(
         page.header("content-type")

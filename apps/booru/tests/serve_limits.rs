@@ -289,6 +289,6 @@ fn a_board_at_rest_is_small_and_a_thousand_requests_of_all_kinds_add_little() {
     assert!(at_rest <= 24 * MIB, "{at_rest}");
     assert!(most.0 <= 4 * MIB, "{most:?}");
     assert!(after <= 40 * MIB, "{after}");
-    // Of the page caches, which are 6 MiB, some is filled later.
-    assert!(after <= warm + 4 * MIB, "{warm} to {after}");
+    // Of the page caches, which are 6 MiB, most is filled later; code is touched later too.
+    assert!(after <= warm + 8 * MIB, "{warm} to {after}");
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use super::progress::Progress;
@@ -146,20 +146,18 @@ pub(super) fn watch(board: &BoardArguments, arguments: &IngestArguments) -> Resu
         ingest.settings().ingest.display(),
         ingest.settings().images.display()
     );
-    watcher
-        .run(
-            // A kill at any time leaves nothing half done.
-            &|| false,
-            &mut |event| {
-                let path = shown(&event.path.to_string_lossy());
-                match (&event.outcome, line_of(event)) {
-                    (Outcome::TakenIn { id, .. }, _) => eprintln!("{path} is image {id}"),
-                    (_, Some(line)) => eprintln!("{line}"),
-                    _ => {}
-                }
-            },
-        )
-        .context("watch for new files")
+    let mut on_event = |event: &Event| {
+        let path = shown(&event.path.to_string_lossy());
+        match (&event.outcome, line_of(event)) {
+            (Outcome::TakenIn { id, .. }, _) => eprintln!("{path} is image {id}"),
+            (_, Some(line)) => eprintln!("{line}"),
+            _ => {}
+        }
+    };
+    let mut on_error = |error: anyhow::Error| eprintln!("booru: {}", shown(&format!("{error:#}")));
+    // A kill at any time leaves nothing half done.
+    watcher.run(&|| false, &mut on_event, &mut on_error);
+    Ok(())
 }
 
 pub(super) fn delete(

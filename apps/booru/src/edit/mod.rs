@@ -144,7 +144,7 @@ impl Board {
         act(&mut edit)?;
         upkeep.follow(&catalog, &edit.touched)?;
         upkeep.write(edit.new.iter().copied())?;
-        let touched = edit.touched.iter().map(|image| catalog.images.id(image));
+        let touched = edit.touched.iter().map(|image| edit.id_of(image));
         similarity::cache::forget(&self.store, touched)?;
         let done = edit.finish();
         transaction.commit("put an edit into the database")?;

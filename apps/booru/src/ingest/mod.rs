@@ -23,9 +23,7 @@ mod walk;
 mod watch;
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
-use anyhow::Result;
 use serde::Serialize;
 
 pub use name::thumbnail_path;
@@ -34,9 +32,7 @@ pub use run::{Ingest, READY_MAX};
 pub use set_aside::{SetAside, each_set_aside};
 pub use settings::{IngestArguments, Settings};
 pub use trash::{Deleted, Files, delete};
-pub use watch::Watcher;
-
-use crate::board::Board;
+pub use watch::{RETRY, Watcher};
 
 /// What becomes of a file that is taken in, or is a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,20 +137,5 @@ impl Totals {
             + self.still_aside
             + self.stored
             + self.changed
-    }
-}
-
-/// Who has the one connection of a board that writes.
-pub trait Writer: Send + Sync {
-    /// Does `act` with it, alone.
-    ///
-    /// # Errors
-    /// Those of `act`.
-    fn write(&self, act: &mut dyn FnMut(&mut Board) -> Result<()>) -> Result<()>;
-}
-
-impl Writer for Mutex<Board> {
-    fn write(&self, act: &mut dyn FnMut(&mut Board) -> Result<()>) -> Result<()> {
-        act(&mut self.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

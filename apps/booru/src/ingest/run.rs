@@ -19,10 +19,11 @@ use super::place::Places;
 use super::settings::Settings;
 use super::trash::finish_deletions;
 use super::walk::walk;
-use super::{Event, Mode, Outcome, Totals, Writer, set_aside};
+use super::{Event, Mode, Outcome, Totals, set_aside};
 use crate::board::Board;
 use crate::query::moment;
 use crate::store::{Access, Place, Store, StoreOptions};
+use crate::writer::Writer;
 
 /// Paths that wait for a look.
 const FOUND_MAX: usize = 64;
@@ -74,7 +75,7 @@ impl Ingest {
             .with_context(|| making(&images))?
             .dev();
         let mut database = None;
-        writer.write(&mut |board| {
+        writer.lend(&mut |board| {
             set_aside::prepare(board.store())?;
             finish_deletions(board, &settings)?;
             board.store.refresh_schema()?;
@@ -341,7 +342,7 @@ impl Ingest {
         }
         let mut outcomes = Vec::new();
         let mut work = Some((ready, duplicates));
-        self.writer.write(&mut |board| {
+        self.writer.lend(&mut |board| {
             // Asked once; a second time there is nothing left to do.
             let Some((ready, duplicates)) = work.take() else {
                 return Ok(());
@@ -374,7 +375,7 @@ impl Ingest {
 
     fn set_aside(&self, path: &Path, stamp: &Stamp, reason: &str) -> Result<()> {
         self.writer
-            .write(&mut |board| write_down(board, path, stamp, reason))
+            .lend(&mut |board| write_down(board, path, stamp, reason))
     }
 }
 

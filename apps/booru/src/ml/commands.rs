@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::arguments::{Command, WorkArguments, WorkerArguments, WorkerCommand};
-use super::queue::{self, Counts, Kind, State};
+use super::queue::{self, Claim, Counts, Kind, State};
 use super::review::{self, Which};
 use super::service::{KindStatus, Service};
 use super::settings::Settings;
@@ -171,7 +171,7 @@ fn run_until_done(board: Board, settings: Settings, report: &mut Report) -> Resu
     let begun = Instant::now();
     let total = report.left;
     let before = queue::counts(&board.store, kind)?;
-    let mut service = Service::start(settings, Arc::new(Mutex::new(board)))?;
+    let service = Service::start(settings, Arc::new(Mutex::new(board)))?;
     let mut line = ProgressLine::default();
     loop {
         thread::sleep(LOOK_INTERVAL);
@@ -404,7 +404,11 @@ fn jobs(command: Command) -> Result<ExitCode> {
     };
     if cancel || retry || run {
         let (mut board, settings) = open(&arguments)?;
-        tables::ensure(&mut board)?;
+        let database = tables::ensure(&mut board)?;
+        // Where nobody works, what is under way is of a board that died.
+        if let Some(_claim) = Claim::take(&database)? {
+            queue::recover(&board.store)?;
+        }
         let changed = match (cancel, retry) {
             (true, _) => queue::cancel(&board.store, kind)?,
             (_, true) => queue::retry(&board.store, kind)?,

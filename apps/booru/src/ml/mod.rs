@@ -17,12 +17,10 @@ pub mod review;
 mod run;
 pub mod service;
 pub mod settings;
-mod tables;
+pub(crate) mod tables;
 pub mod worker;
-mod writer;
 
 pub use commands::execute;
 pub use queue::{Counts, Job, Kind, State};
 pub use service::{Service, Status};
 pub use settings::Settings;
-pub use writer::Writer;

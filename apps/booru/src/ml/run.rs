@@ -18,10 +18,10 @@ use super::embeddings;
 use super::queue::{self, Blame, Claim, Job, Kind, TRIES_MAX};
 use super::service::BATCH_MAX;
 use super::settings::Settings;
-use super::writer::{Writer, with};
 use crate::edit::TaggedJob;
 use crate::similarity::Semantic;
 use crate::store::Store;
+use crate::writer::{Writer, with};
 
 /// Failures in a row, before anything went through, after which a kind of work waits: they are more likely
 /// the model's than so many images'.

@@ -20,8 +20,9 @@ use super::queue::{self, Counts, Kind, Submitted};
 use super::run::{Heed, Pause, Runner, Step};
 use super::settings::{Residence, Settings};
 use super::tables;
-use super::writer::{Writer, with};
 use crate::board::Board;
+use crate::refusal::Refusal;
+use crate::writer::{Writer, with};
 
 /// Images of one request: a worker's death costs no more work, and an edit stays short.
 pub const BATCH_MAX: usize = 16;
@@ -38,7 +39,7 @@ const RATED_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Service {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -132,7 +133,7 @@ impl Service {
             .context("start the thread of the models")?;
         Ok(Service {
             shared,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
         })
     }
 
@@ -145,6 +146,14 @@ impl Service {
             if kind == Kind::Upscale {
                 board.check_upscalable()?;
             }
+            let catalog = board.catalog();
+            if let Some(image) = images
+                .iter()
+                .find(|id| catalog.images().of_id(**id).is_none())
+            {
+                return Err(Refusal::Missing(format!("there is no image {image}")).into());
+            }
+            drop(catalog);
             queue::submit(&board.store, kind, images)
         })?;
         self.wake(Some(kind));
@@ -242,10 +251,11 @@ impl Service {
     }
 
     /// Ends the thread and a worker that it started; what is under way is given back to the queue.
-    pub fn stop(&mut self) {
+    pub fn stop(&self) {
         self.shared.is_stopping.store(true, Ordering::Release);
         self.shared.woken.notify_all();
-        let Some(thread) = self.thread.take() else {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(thread) = thread.take() else {
             return;
         };
         // A call may begin just now: it is broken off until there is none.

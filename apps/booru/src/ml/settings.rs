@@ -524,7 +524,7 @@ mod tests {
             assert!(SHARED.contains(&key.to_uppercase().as_str()), "{key}");
             assert_eq!(shared.get(key), Some(value));
         }
-        Settings::read(Path::new("/b"), &file, &|name| {
+        Settings::read(Path::new("/b/booru.db"), &file, &|name| {
             let found = environment.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| value.into())
         })

@@ -20,6 +20,7 @@ use anyhow::{Context, Result, bail};
 
 pub use copy::{CopiedTable, copy};
 use database::{Database, Purpose, Shape};
+pub use postgres::hide_passwords;
 pub(crate) use postgres::is_address;
 use postgres::{Address, Postgres, Said};
 pub(crate) use schema::{ALIASES, SCHEMA, Schema, TAG_COLUMNS, statement_of};

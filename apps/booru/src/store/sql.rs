@@ -1,5 +1,10 @@
 //! Statements, parameters and rows without the words of one database.
 //!
+//! What holds of both: rows stream; another statement may be asked within an answer, in PostgreSQL up to 64 MiB
+//! before its end. What to heed for PostgreSQL: a statement that fails takes its whole transaction with it; no
+//! call from within tasks of an asynchronous runtime (a thread for blocking work is fine); its `LIKE` heeds
+//! upper case.
+//!
 //! SQL is what SQLite and PostgreSQL both take: parameters `?1`, `ON CONFLICT … DO …`, `RETURNING`.
 
 use std::ops::ControlFlow;

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, anyhow};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use super::App;
 use super::error::Failure;
 use super::holdings::{Holdings, READ_BYTES, READING};
 use super::settings::READER_CACHE_BYTES;
@@ -219,3 +220,12 @@ fn unless_it_panics<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// How often [`Boards::refresh`] is tried.
 pub(super) const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The writer, for threads that may wait.
+pub(super) struct ByApp(pub(super) Arc<App>);
+
+impl crate::writer::Writer for ByApp {
+    fn lend(&self, act: &mut dyn FnMut(&mut Board) -> Result<()>) -> Result<()> {
+        self.0.boards.write_waiting(act)
+    }
+}

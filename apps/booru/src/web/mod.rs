@@ -11,6 +11,7 @@ mod conditions;
 pub mod error;
 pub mod files;
 mod holdings;
+mod models;
 mod monitor;
 mod origin;
 mod paced;
@@ -23,7 +24,6 @@ mod settings;
 mod thumbnails;
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,13 +33,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::board::Board;
 use crate::similarity::Similarity;
-use crate::store;
 use api::upload::UPLOADS_MAX;
 use attempts::Attempts;
 use boards::Boards;
 use error::Failure;
 use files::FILES_MAX;
 use holdings::{BODY_BYTES, Holdings};
+use models::Models;
 use password::Password;
 use session::Sessions;
 
@@ -74,16 +74,19 @@ pub struct App {
     thumbnails: Semaphore,
     similarity: Arc<Similarity>,
     holdings: Arc<Holdings>,
+    models: Models,
 }
 
 impl App {
     fn new(settings: Settings, password: Option<Password>, board: Board) -> Result<App> {
         let holdings = Arc::new(Holdings::new(&settings, &board.catalog())?);
+        // Embeddings lie beside it.
+        let database = board.store().anchor();
         Ok(App {
             boards: Boards::new(board, settings.readers, Arc::clone(&holdings))?,
             similarity: Arc::new(Similarity::open(
-                &database_folder(&settings),
-                settings.similarity.clone(),
+                database.parent().unwrap_or(&settings.folders.board),
+                settings.similarity,
                 holdings.budget(),
             )),
             holdings,
@@ -95,6 +98,7 @@ impl App {
             files: Arc::new(Semaphore::new(FILES_MAX)),
             uploads: Semaphore::new(UPLOADS_MAX),
             thumbnails: Semaphore::new(1),
+            models: Models::default(),
         })
     }
 
@@ -172,13 +176,6 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
         );
     }
     server::run(settings, password)
-}
-
-/// The embeddings lie beside the database.
-fn database_folder(settings: &Settings) -> PathBuf {
-    let database = store::find(&settings.board).ok();
-    let folder = database.as_deref().and_then(Path::parent);
-    folder.unwrap_or(&settings.folders.board).to_owned()
 }
 
 /// All that is answered.

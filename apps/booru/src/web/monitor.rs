@@ -4,23 +4,26 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use super::App;
-use crate::board::Board;
-use crate::ingest::{Event, Ingest, Outcome, Watcher, Writer};
+use super::boards::ByApp;
+use crate::ingest::{Event, Ingest, Outcome, Watcher};
 
 /// Of the thread; pictures are decoded by threads of the ingest.
 const STACK_BYTES: usize = 1 << 20;
 /// How long another program may hold the database.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// The thread, until it is told to end.
 pub(super) struct Monitor {
     is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
 }
 
 impl Monitor {
@@ -39,29 +42,42 @@ impl Monitor {
             .stack_size(STACK_BYTES)
             .spawn(watch)
             .context("start a thread that watches for new files")?;
-        Ok(Monitor {
-            is_over,
-            thread: Some(thread),
-        })
+        Ok(Monitor { is_over, thread })
     }
 
-    /// Waits until what is begun is done.
-    pub(super) fn end(&mut self) {
+    /// Waits until what is begun is done, for some time: a file that is not taken in by then is taken in at
+    /// the next start.
+    pub(super) fn end(self, patience: Duration) {
         self.is_over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // It has told what it died of.
-            let _ = thread.join();
+        let until = Instant::now() + patience;
+        while !self.thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(LOOK);
         }
     }
 }
 
 fn watch(app: Arc<App>, is_over: &AtomicBool) -> Result<()> {
     let settings = app.settings().ingest.clone();
-    let ingest = Ingest::open(settings, Arc::new(ByApp(app)), PATIENCE)?;
+    let ingest = Ingest::open(settings, Arc::new(ByApp(Arc::clone(&app))), PATIENCE)?;
     let mut watcher = Watcher::new(&ingest)?;
-    watcher.run(&|| is_over.load(Ordering::Relaxed), &mut |event| {
-        tell(event)
-    })
+    let mut on_event = |event: &Event| {
+        tell(event);
+        if let Outcome::TakenIn { id, .. } = event.outcome {
+            app.models_take(id);
+        }
+    };
+    let mut on_error = |error: anyhow::Error| {
+        eprintln!(
+            "booru: take in new files: {}",
+            format!("{error:#}").escape_debug()
+        );
+    };
+    watcher.run(
+        &|| is_over.load(Ordering::Relaxed),
+        &mut on_event,
+        &mut on_error,
+    );
+    Ok(())
 }
 
 fn tell(event: &Event) {
@@ -69,14 +85,5 @@ fn tell(event: &Event) {
         // Names are of others: nothing in them moves a terminal.
         let path = event.path.to_string_lossy().escape_debug().to_string();
         eprintln!("booru: {path} is set aside: {reason}");
-    }
-}
-
-/// The writer of the server, for a thread that may wait.
-struct ByApp(Arc<App>);
-
-impl Writer for ByApp {
-    fn write(&self, act: &mut dyn FnMut(&mut Board) -> Result<()>) -> Result<()> {
-        self.0.boards.write_waiting(act)
     }
 }

@@ -30,7 +30,7 @@ use super::password::Password;
 use super::patience::Patient;
 use super::session::{Host, Peer};
 use super::settings::Settings;
-use super::{App, boards, origin, router};
+use super::{App, boards, models, origin, router};
 use crate::board::Board;
 
 /// Connections at once: with the 8 KiB that each has at least, 2 MiB.
@@ -73,13 +73,18 @@ pub(super) fn run(settings: Settings, password: Option<Password>) -> Result<()> 
         .build()
         .context("start threads")?;
     remove_leftovers(&settings.folders.ingest);
+    let has_models = models::are_wanted(&board, settings.store.access, &settings.models)?;
     let app = Arc::new(App::new(settings, password, board)?);
     let _beacon = publish(app.budget());
     let monitored = app.settings.is_monitored;
-    let mut monitor = monitored.then(|| Monitor::start(&app)).transpose()?;
-    let done = runtime.block_on(answer(app, listener, address));
-    if let Some(monitor) = &mut monitor {
-        monitor.end();
+    let monitor = monitored.then(|| Monitor::start(&app)).transpose()?;
+    if has_models {
+        app.start_models()?;
+    }
+    let done = runtime.block_on(answer(Arc::clone(&app), listener, address));
+    app.end_models();
+    if let Some(monitor) = monitor {
+        monitor.end(END_TIME_MAX);
     }
     // An edit that is not done by then is not done at all.
     runtime.shutdown_timeout(END_TIME_MAX);

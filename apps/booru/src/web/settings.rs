@@ -87,6 +87,7 @@ pub struct Settings {
     /// New files are taken in.
     pub is_monitored: bool,
     pub similarity: SimilarityOptions,
+    pub models: crate::ml::Settings,
     pub public_url: Option<PublicUrl>,
     pub behind_proxy: bool,
     pub public_read: bool,
@@ -154,6 +155,7 @@ impl Settings {
             },
             is_monitored: access == Access::InPlace && ingest.is_monitored,
             similarity: arguments.similarity.options(&arguments.board, access)?,
+            models: crate::ml::Settings::read(board, &file.ml, &|name| std::env::var_os(name))?,
             ingest,
             public_url,
             behind_proxy: arguments.behind_proxy || file.behind_proxy.unwrap_or(false),

@@ -7,7 +7,7 @@ sum=867a2c328d4928a5a9d6f052cd3bc78c7d60228a9b914ad32aa3db88e9de27b0
 config=$(ls -1 /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | sort -V | tail -n 1)
 [ -n "$config" ] || { echo "no PostgreSQL: no pgvector for the tests of apps/booru"; exit 0; }
 [ -e "$("$config" --sharedir)/extension/vector.control" ] && exit 0
-[ -e "$(dirname "$("$config" --pgxs)")/../../src/makefiles/pgxs.mk" ] ||
+[ -e "$("$config" --pgxs)" ] ||
     { echo "no postgresql-server-dev: no pgvector for the tests of apps/booru"; exit 0; }
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT

@@ -197,7 +197,8 @@ mod tests {
             assert!(said.contains(part) && !said.contains("secret"), "{said}");
         };
         check("postgres://me:secret@host:port/board", "of the form");
-        check("postgres://me:not?secret@host/board", "of the form");
+        check("postgres://me:not?secret@host/board", "has no TLS");
+        check("postgres://me:a@b@secret/x?secret=1", "of the form");
         check("postgres://me:secret@a,b/board", "several hosts");
         check("postgres://me:secret@far.example/board", "has no TLS");
         check(

@@ -11,6 +11,7 @@
 //! It blocks the thread, and so must not be called from within tasks of an asynchronous runtime.
 
 mod address;
+mod arguments;
 mod dialect;
 mod password;
 mod rows;
@@ -30,6 +31,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 
 pub(crate) use address::{Address, is_address};
+pub use arguments::hide_passwords;
 pub(super) use said::Said;
 pub(super) use target::PostgresTarget;
 pub(super) use values::value_of;

@@ -7,6 +7,7 @@ mod browse;
 mod image;
 mod images;
 mod implications;
+mod jobs;
 mod login;
 mod marks;
 mod pools;
@@ -36,6 +37,7 @@ pub fn router() -> Router<Arc<App>> {
         .merge(browse::router())
         .merge(image::router())
         .merge(images::router())
+        .merge(jobs::router())
         .merge(implications::router())
         .merge(login::router())
         .merge(marks::router())

@@ -1,0 +1,83 @@
+//! A command line that anyone may read has no password for longer than it takes to read it.
+
+use std::fs;
+
+/// Overwrites passwords of addresses in what `ps` shows of this process. For the start of a program, once its
+/// arguments are read: those that are asked for later have the signs put in their place. What can't be
+/// found is left.
+pub fn hide_passwords() {
+    let has_one = std::env::args_os().any(|one| one.as_encoded_bytes().starts_with(b"postgres"));
+    let Some((start, end)) = has_one.then(place_of_arguments).flatten() else {
+        return;
+    };
+    if start == 0 || end <= start {
+        return;
+    }
+    // SAFETY: the kernel put the arguments there, in memory that is this process's own, writable and never
+    // moved (proc_pid_stat(5), arg_start and arg_end). Nobody holds a reference to it: the standard
+    // library copies arguments when it is asked for them, and no other thread runs yet.
+    let arguments = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, end - start) };
+    arguments.split_mut(|byte| *byte == 0).for_each(hide);
+}
+
+fn place_of_arguments() -> Option<(usize, usize)> {
+    let state = fs::read_to_string("/proc/self/stat").ok()?;
+    // The third field and those after it: the second is a name in brackets.
+    let (_, fields) = state.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(48 - 3);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// In one argument: between user and host, and where it is told by name.
+fn hide(argument: &mut [u8]) {
+    let Some(start) = find(argument, b"://").filter(|_| argument.starts_with(b"postgres")) else {
+        return;
+    };
+    let rest = &mut argument[start + 3..];
+    if let Some(end) = rest.iter().position(|byte| *byte == b'@')
+        && let Some(colon) = rest[..end].iter().position(|byte| *byte == b':')
+    {
+        rest[colon + 1..end].fill(b'x');
+    }
+    if let Some(start) = find(rest, b"password=") {
+        let value = &mut rest[start + 9..];
+        let end = value.iter().position(|byte| *byte == b'&');
+        let end = end.unwrap_or(value.len());
+        value[..end].fill(b'x');
+    }
+}
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_hidden_and_nothing_else() {
+        let check = |argument: &str, shown: &str| {
+            let mut bytes = argument.as_bytes().to_vec();
+            hide(&mut bytes);
+            assert_eq!(String::from_utf8(bytes).unwrap(), shown);
+        };
+        check(
+            "postgres://me:abc@host:5432/b",
+            "postgres://me:xxx@host:5432/b",
+        );
+        check("postgres://me@host:5432/b", "postgres://me@host:5432/b");
+        check(
+            "postgresql:///b?password=abc&host=/run",
+            "postgresql:///b?password=xxx&host=/run",
+        );
+        check("a:b@c", "a:b@c");
+        check("postgres", "postgres");
+    }
+
+    #[test]
+    fn the_arguments_of_this_process_are_where_they_are_looked_for() {
+        let (start, end) = place_of_arguments().unwrap();
+        assert_eq!(end - start, fs::read("/proc/self/cmdline").unwrap().len());
+    }
+}

@@ -1,0 +1,105 @@
+//! Models while a board is served: the queue of [`crate::ml`] is worked off on a thread of its own, which
+//! writes by the server's one connection.
+//!
+//! Nothing is started where no model is there and nothing is queued.
+
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Result;
+
+use super::App;
+use super::boards::ByApp;
+use crate::board::Board;
+use crate::catalog::LOCAL_TAGGER;
+use crate::ml::settings::{Residence, Settings};
+use crate::ml::{Kind, Service, queue, tables};
+use crate::refuse;
+use crate::store::Access;
+
+/// The thread, once it is started.
+#[derive(Debug, Default)]
+pub(super) struct Models(OnceLock<Service>);
+
+/// Whether there is anything for models to do on this board, now or later.
+///
+/// # Errors
+/// What the database says.
+pub(super) fn are_wanted(board: &Board, access: Access, settings: &Settings) -> Result<bool> {
+    if access == Access::ReadOnly || board.store().file().is_none() {
+        return Ok(false);
+    }
+    let has_model = (settings.tagger.is_enabled && settings.tagger.model.is_file())
+        || (settings.embedder.is_enabled && settings.embedder.model.is_file())
+        || settings.upscaler.is_enabled
+        || settings.worker.residence == Residence::WithBoard;
+    Ok(has_model || (tables::are_there(board.store()) && queue::has_work(board.store())?))
+}
+
+impl App {
+    /// Starts the thread, and what keeps the app alive until [`App::end_models`].
+    pub(super) fn start_models(self: &Arc<App>) -> Result<()> {
+        let writer = Arc::new(ByApp(Arc::clone(self)));
+        let service = Service::start(self.settings.models.clone(), writer)?;
+        let _ = self.models.0.set(service);
+        Ok(())
+    }
+
+    /// Ends the thread and the worker that it started; what is under way is queued again.
+    pub(super) fn end_models(&self) {
+        if let Some(service) = self.models.0.get() {
+            service.stop();
+        }
+    }
+
+    /// # Errors
+    /// Where no models work on this board.
+    pub(super) fn models(&self) -> Result<&Service> {
+        match self.models.0.get() {
+            Some(service) => Ok(service),
+            None => refuse!(
+                "no models work on this board: put one where LOCAL_TAGGER_MODEL_PATH, SEMANTIC_MODEL_PATH or \
+                 UPSCALER_MODEL says, and start the server again"
+            ),
+        }
+    }
+
+    /// Queues what is to be done with an image that has come in.
+    pub(super) fn models_take(&self, image: u32) {
+        if let Some(service) = self.models.0.get()
+            && let Err(error) = self.queue(service, image)
+        {
+            eprintln!("booru: queue image {image} for models: {error:#}");
+        }
+    }
+
+    fn queue(&self, service: &Service, image: u32) -> Result<()> {
+        let mut has_source = false;
+        self.boards.write_waiting(&mut |board| {
+            has_source = has_tags_of_a_source(board, image)?;
+            Ok(())
+        })?;
+        let wanted = [
+            (Kind::Tag, service.wants_tags(has_source)),
+            (Kind::Embed, service.wants_embedding()),
+        ];
+        for (kind, _) in wanted.into_iter().filter(|(_, is)| *is) {
+            service.submit(kind, &[image])?;
+        }
+        Ok(())
+    }
+}
+
+/// Tags that a site gave, and not a model.
+fn has_tags_of_a_source(board: &Board, image: u32) -> Result<bool> {
+    let schema = &board.store().schema;
+    if !schema.has_table("sources") || !schema.has_table("image_sources") {
+        return Ok(false);
+    }
+    let sql = "SELECT 1 FROM image_sources AS pair JOIN sources AS source ON source.id = pair.source_id \
+               WHERE pair.image_id = ?1 AND source.name <> ?2 LIMIT 1";
+    let values = [image.into(), LOCAL_TAGGER.into()];
+    let found = board
+        .store()
+        .query_row("look for a source", sql, &values, |_| Ok(()))?;
+    Ok(found.is_some())
+}
