@@ -76,8 +76,11 @@ const openEditor = (is) => {
   form.hidden = !is;
   edit.setAttribute('aria-expanded', String(is));
   document.querySelector('.tags').hidden = is;
-  if (is) form.querySelector('textarea').focus();
-  else edit.focus();
+  if (!is) return edit.focus();
+  // Behind the last word, so that what is typed is a word of its own.
+  const words = form.querySelector('textarea');
+  words.focus();
+  words.setSelectionRange(words.value.length, words.value.length);
 };
 if (form) {
   // What a browser kept of an earlier visit would take away what others added since.

@@ -1,6 +1,6 @@
 //! A client of WebDriver (W3C, 2018), as much of it as the tests need, and Chromium by it: JSON over HTTP/1.1.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -85,12 +85,12 @@ impl Driver {
             body.len()
         )
         .unwrap();
-        let body = read_answer(&mut BufReader::new(stream));
+        let (is_done, body) = read_answer(&mut BufReader::new(stream));
         let mut answer: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{body}"));
         let value = answer["value"].take();
-        match value["error"].as_str() {
-            Some(_) => Err(format!("{method} {path}: {value:#}")),
-            None => Ok(value),
+        match is_done {
+            true => Ok(value),
+            false => Err(format!("{method} {path}: {value:#}")),
         }
     }
 
@@ -119,9 +119,12 @@ impl Driver {
     }
 }
 
-/// The body of an answer. It says its length, and the connection may stay open behind it.
-fn read_answer(from: &mut impl BufRead) -> String {
+/// Whether it is done, and the body of an answer. That says its length, and the connection may stay open
+/// behind it.
+fn read_answer(from: &mut impl BufRead) -> (bool, String) {
     let mut length = 0;
+    let mut status = String::new();
+    from.read_line(&mut status).unwrap();
     loop {
         let mut line = String::new();
         from.read_line(&mut line).unwrap();
@@ -137,7 +140,7 @@ fn read_answer(from: &mut impl BufRead) -> String {
     }
     let mut body = vec![0; length];
     from.read_exact(&mut body).unwrap();
-    String::from_utf8(body).unwrap()
+    (status.contains(" 200 "), String::from_utf8(body).unwrap())
 }
 
 impl Drop for Driver {

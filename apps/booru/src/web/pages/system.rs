@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use anyhow::Result;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Html;
 
 use super::links;
 use super::shell::Shell;
+use crate::board::Board;
 use crate::memory::Memory;
+use crate::ml::{Kind, queue, tables};
 use crate::stats::Stats;
 use crate::web::App;
 use crate::web::error::Failure;
@@ -21,6 +24,7 @@ struct SystemPage {
     stats: Vec<(&'static str, String)>,
     categories: Vec<(&'static str, String, String)>,
     groups: Vec<Group>,
+    jobs: Vec<Jobs>,
     rss_peak: String,
 }
 
@@ -29,7 +33,19 @@ struct SystemPage {
 #[template(path = "memory.html")]
 struct MemoryTable {
     groups: Vec<Group>,
+    jobs: Vec<Jobs>,
     rss_peak: String,
+}
+
+/// Work of models of one kind.
+struct Jobs {
+    name: &'static str,
+    waiting: String,
+    running: u64,
+    done: String,
+    failed: String,
+    /// Done of all, in parts of a thousand.
+    share: u64,
 }
 
 struct Group {
@@ -48,10 +64,10 @@ pub(super) async fn page(
     State(app): State<Arc<App>>,
     shell: Shell,
 ) -> Result<Html<String>, Failure> {
-    let (stats, memory) = app
+    let (stats, memory, jobs) = app
         .read(|board| {
             let catalog = board.catalog();
-            Ok((Stats::of(&catalog), Memory::read(&catalog)?))
+            Ok((Stats::of(&catalog), Memory::read(&catalog)?, jobs(board)?))
         })
         .await?;
     let of_categories = stats.categories.iter();
@@ -77,15 +93,47 @@ pub(super) async fn page(
         ],
         rss_peak: iec(memory.rss_peak_bytes),
         groups: groups(&memory),
+        jobs,
     })
+}
+
+/// What is queued for models, if anything ever was.
+fn jobs(board: &Board) -> Result<Vec<Jobs>> {
+    let mut lines = Vec::new();
+    if !tables::are_there(&board.store) {
+        return Ok(lines);
+    }
+    for (kind, name) in [
+        (Kind::Tag, "Tagging"),
+        (Kind::Embed, "Embeddings"),
+        (Kind::Upscale, "Upscaling"),
+    ] {
+        let counts = queue::counts(&board.store, kind)?;
+        let all = counts.open() + counts.done + counts.failed;
+        // Of what there is none nothing is shown.
+        if let Some(share) = counts.done.saturating_mul(1000).checked_div(all) {
+            lines.push(Jobs {
+                name,
+                waiting: links::grouped(counts.queued),
+                running: counts.running,
+                done: links::grouped(counts.done),
+                failed: links::grouped(counts.failed),
+                share,
+            });
+        }
+    }
+    Ok(lines)
 }
 
 pub(super) async fn memory(
     State(app): State<Arc<App>>,
     _: Viewer,
 ) -> Result<Html<String>, Failure> {
-    let memory = app.read(|board| Memory::read(&board.catalog())).await?;
+    let (memory, jobs) = app
+        .read(|board| Ok((Memory::read(&board.catalog())?, jobs(board)?)))
+        .await?;
     super::html(&MemoryTable {
+        jobs,
         rss_peak: iec(memory.rss_peak_bytes),
         groups: groups(&memory),
     })
