@@ -51,6 +51,9 @@ struct Arguments {
     /// Only this many vectors (similarity)
     #[arg(long, value_name = "COUNT")]
     vectors: Vec<usize>,
+    /// How many files come onto an image board (ingest) [default: 1000]
+    #[arg(long, value_name = "COUNT")]
+    files: Option<usize>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -72,6 +75,7 @@ fn main() -> anyhow::Result<ExitCode> {
         gib: arguments.gib,
         boards: arguments.board,
         vectors: arguments.vectors,
+        files: arguments.files,
     };
     let chosen = if arguments.benchmarks.is_empty() {
         Benchmark::ALL.to_vec()

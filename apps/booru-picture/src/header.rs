@@ -113,7 +113,11 @@ pub fn header(path: &Path, limits: &Limits) -> Result<Header> {
 
 /// A regular file within the limit.
 pub(crate) fn open(path: &Path, limits: &Limits) -> Result<BufReader<File>> {
-    let file = File::open(path)?;
+    let mut options = File::options();
+    // A pipe of that name would keep who opens it waiting for somebody who writes.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let file = options.read(true).open(path)?;
     let found = file.metadata()?;
     if !found.is_file() {
         bail!("it is no regular file");

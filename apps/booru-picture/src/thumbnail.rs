@@ -38,7 +38,8 @@ impl Default for ThumbnailOptions {
 /// WebP has no longer sides.
 const SIDE_MAX: u32 = 16_383;
 
-/// Effort of the encoder, 0 to 6. The original's 6 takes twice the time of 4 for files 1 % smaller.
+/// Effort of the encoder, 0 to 6. The original's 6 takes 1.4 to 3.3 times the time of 4 for 1 to 2 % fewer bytes (two
+/// pictures of 800 x 600, libwebp 1.6).
 const METHOD: i32 = 4;
 
 /// Makes the thumbnail of a picture; the bytes of a WebP file. O(pixels).

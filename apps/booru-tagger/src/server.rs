@@ -20,7 +20,7 @@ use crate::gate::{Gate, Idle};
 use crate::listener::Listener;
 use crate::models::Models;
 use crate::once::Once;
-use crate::work::{Failure, Work};
+use crate::work::{Failure, Work, words_of};
 
 /// Several boards of ten connections each.
 const CONNECTIONS_MAX: usize = 64;
@@ -284,11 +284,7 @@ impl Server {
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("this is a bug of the worker: {}", text.unwrap_or("a panic"))
+    format!("this is a bug of the worker: {}", words_of(panic))
 }
 
 fn send(stream: &UnixStream, response: &Response) -> io::Result<()> {

@@ -122,7 +122,7 @@ fn probabilities(mut outputs: Vec<Tensor>, sidecar: &Sidecar, images: usize) -> 
     let (found, named) = (numbers.len(), sidecar.tags.len());
     ensure!(
         found == named * images,
-        "the model tells {found} numbers of {images} images, and {named} tags have names; is the sidecar \
+        "the model tells {found} numbers, and {named} tags have names, of {images} images; is the sidecar \
          another model's?"
     );
     if sidecar.family == Family::Camie {

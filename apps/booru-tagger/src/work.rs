@@ -3,6 +3,8 @@
 //! One request at a time uses models: two inferences at once would take the memory of two. Others wait
 //! in line; `health_check` does not.
 
+use std::any::Any;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -269,7 +271,22 @@ impl Work {
 fn read(path: &str) -> Result<input::Input, Failure> {
     let _stage = Stage::begin("read image");
     let _tag = IMAGE.enter();
-    input::read(Path::new(path)).map_err(of_image)
+    // Decoders have assertions of their own; of a batch only this image is at fault.
+    let read = catch_unwind(|| input::read(Path::new(path)));
+    let read = read.unwrap_or_else(|panic| {
+        let words = words_of(&*panic);
+        Err(anyhow!(
+            "read the image {path}: its decoder gave up: {words}"
+        ))
+    });
+    read.map_err(of_image)
+}
+
+/// What a panic says.
+pub fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic")
 }
 
 /// Why a request was not done, and what that lies in.

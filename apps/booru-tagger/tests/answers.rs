@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plimsoll_booru_picture::pixels::drop_alpha;
-use plimsoll_booru_tagger::runtime::{Backend, Device, Engine, Placement};
+use plimsoll_booru_tagger::models::Models;
+use plimsoll_booru_tagger::runtime::{Backend, Device, Engine, Placement, Tensor};
+use plimsoll_booru_tagger::work::Work;
 use plimsoll_booru_tagger::{embedder, input, preprocess, sidecar, tagger, upscaler};
-use plimsoll_booru_worker_protocol::message::{Tagging, UpscaleImage};
+use plimsoll_booru_worker_protocol::message::{TagImages, Tagging, UpscaleImage};
 use serde_json::Value;
 
 fn fixture(name: &str) -> PathBuf {
@@ -122,6 +124,115 @@ fn characters_have_a_threshold_of_their_own() {
         assert_eq!(tags(0.0, 0.0).ratings.len(), 1);
         assert_eq!(tags(0.0, 0.0).tagger_name, "camie-test");
     }
+}
+
+#[test]
+fn a_batch_is_answered_as_each_image_by_itself() {
+    let names = [
+        "wide.png",
+        "none.png",
+        "clear.png",
+        "photo.jpg",
+        "huge.png.gone",
+    ];
+    let paths: Vec<String> = names
+        .iter()
+        .map(|name| fixture(name).to_str().unwrap().to_owned())
+        .collect();
+    for backend in backends() {
+        let ask = |model: &str, batch_images| {
+            let work = Work::new(Models::new(backend.clone()), PathBuf::new(), batch_images);
+            let mut tagging = Tagging::new(fixture(model).to_str().unwrap());
+            tagging.metadata_path = Some(fixture("camie-metadata.json").to_str().unwrap().into());
+            tagging.storage_threshold = 0.0;
+            let request = TagImages {
+                image_paths: paths.clone(),
+                tagging,
+            };
+            let mut told = 0;
+            let answer = work.tag_images(&request, |progress| told = progress.current);
+            let answer = answer.map_err(|failure| failure.error).unwrap();
+            assert_eq!(told, 5);
+            answer["results"].as_array().unwrap().clone()
+        };
+        let right = ask("camie.onnx", 1);
+        for (model, batch_images) in [
+            ("camie.onnx", 4),
+            ("camie_batch.onnx", 1),
+            ("camie_batch.onnx", 2),
+            ("camie_batch.onnx", 8),
+            ("camie_false_batch.onnx", 8),
+        ] {
+            let found = ask(model, batch_images);
+            for (found, right) in found.iter().zip(&right) {
+                let path = &right["image_path"];
+                assert_eq!(
+                    (&found["status"], &found["image_path"], &found["cause"]),
+                    (&right["status"], path, &right["cause"])
+                );
+                let pairs = found["data"]["all_predictions"].as_array();
+                let pairs = pairs.into_iter().flatten();
+                let rights = right["data"]["all_predictions"].as_array();
+                for (found, right) in pairs.zip(rights.into_iter().flatten()) {
+                    assert_eq!(found["tag_name"], right["tag_name"], "{path}");
+                    let confidence = |one: &Value| one["confidence"].as_f64().unwrap();
+                    let off = (confidence(found) - confidence(right)).abs();
+                    assert!(
+                        off < 1e-5,
+                        "{backend:?} {model} {path}: {found}, not {right}"
+                    );
+                }
+            }
+        }
+        assert_eq!(right[1]["cause"], "image");
+        assert_eq!(
+            right[0]["data"]["all_predictions"]
+                .as_array()
+                .unwrap()
+                .len(),
+            5
+        );
+        // The model itself takes three at once, in the order they are given.
+        let mut loaded = backend.load(&fixture("camie_batch.onnx")).unwrap();
+        let sidecar = sidecar::read(
+            &fixture("camie.onnx"),
+            Some(&fixture("camie-metadata.json")),
+        );
+        let sidecar = sidecar.unwrap();
+        let feed = tagger::Feed::new(loaded.model.as_ref(), &sidecar).unwrap();
+        assert!(feed.takes_batches);
+        let mut inputs = Vec::new();
+        for path in [&paths[0], &paths[2], &paths[3]] {
+            let image = input::read(Path::new(path)).unwrap().image;
+            inputs.push(feed.tensor(&image));
+        }
+        let mut tagging = Tagging::new("");
+        tagging.storage_threshold = 0.0;
+        let input = Tensor::stacked(&inputs);
+        let together = tagger::infer(loaded.model.as_mut(), &sidecar, input, &tagging).unwrap();
+        for (tags, right) in together.iter().zip([&right[0], &right[2], &right[3]]) {
+            let first = &right["data"]["all_predictions"][0];
+            assert_eq!(tags.all_predictions[0].tag_name, first["tag_name"]);
+        }
+        let mut loaded = backend.load(&fixture("camie_false_batch.onnx")).unwrap();
+        let input = Tensor::stacked(&inputs);
+        assert!(tagger::infer(loaded.model.as_mut(), &sidecar, input, &tagging).is_err());
+    }
+}
+
+#[test]
+fn a_pipe_is_no_picture_and_keeps_nobody_waiting() {
+    let folder = std::env::temp_dir().join(format!("booru-tagger-pipe-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let pipe = folder.join("pipe.png");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let error = input::read(&pipe).unwrap_err();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(
+        format!("{error:#}").contains("no regular file"),
+        "{error:#}"
+    );
 }
 
 #[test]

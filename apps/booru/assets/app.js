@@ -51,3 +51,4 @@ document.addEventListener('error', (event) => {
   event.target.closest?.('.tile')?.classList.add('is-broken');
 }, true);
 
+if (document.body.dataset.canUpload) import('./drop.js');

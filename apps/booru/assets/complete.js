@@ -119,13 +119,15 @@ export function complete(input, { kinds } = {}) {
       const answer = await getJson(`/api/autocomplete?q=${encodeURIComponent(at.text)}`, { signal: running.signal });
       answers.set(at.text, answer.groups);
       if (answers.size > ANSWERS_MAX) answers.delete(answers.keys().next().value);
-      if (document.activeElement === input && word()?.text === at.text) show(answer.groups);
+      // What is pointed at is not taken away by an answer that comes late.
+      if (document.activeElement === input && word()?.text === at.text && active < 0) show(answer.groups);
     } catch (error) {
       if (error.name !== 'AbortError') close();
     }
   };
 
   input.addEventListener('input', () => {
+    point(-1);
     clearTimeout(timer);
     timer = setTimeout(look, WAIT_MS);
   });

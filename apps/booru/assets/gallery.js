@@ -162,7 +162,7 @@ bar?.querySelector('form').addEventListener('submit', (event) => {
 bar?.querySelector('[data-act="delete"]')?.addEventListener('click', () => act(async (ids) => {
   const answer = await ask(document.querySelector('#delete'), { count: count.format(ids.length) });
   if (!answer) return;
-  await post('/api/delete_images_bulk', { image_ids: ids });
+  await post('/api/delete_images_bulk', { ids });
   reload();
 }));
 bar?.querySelector('[data-act="favourite"]')?.addEventListener('click', () => act(async (ids) => {

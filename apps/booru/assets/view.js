@@ -5,7 +5,6 @@ import { ask, isTyping, tell, tellError } from './message.js';
 
 const view = document.querySelector('.view');
 const id = Number(view.dataset.id);
-const path = view.dataset.path;
 const frame = document.querySelector('.frame');
 const picture = frame.querySelector('img');
 
@@ -81,6 +80,9 @@ const openEditor = (is) => {
   else edit.focus();
 };
 if (form) {
+  // What a browser kept of an earlier visit would take away what others added since.
+  const words = form.querySelector('textarea');
+  words.value = words.defaultValue;
   edit.hidden = false;
   form.hidden = true;
   edit.addEventListener('click', () => openEditor(form.hidden));
@@ -111,7 +113,7 @@ for (const button of ratings) {
 document.querySelector('#delete-image')?.addEventListener('click', async () => {
   if (!await ask(document.querySelector('#delete'))) return;
   try {
-    await post('/api/delete_image', { image_id: id, filepath: path });
+    await post('/api/delete_image', { id });
     location.assign(document.querySelector('a[rel="next"]')?.href ?? document.querySelector('#results').href);
   } catch (error) {
     tellError(error);
@@ -142,7 +144,7 @@ if (strip) {
     observer.disconnect();
     try {
       const answer = await getJson(`/api/similar/${id}`);
-      strip.replaceChildren(...(answer.images ?? answer.similar ?? []).map(tile));
+      strip.replaceChildren(...(answer.images).map(tile));
       strip.closest('section').hidden = strip.children.length === 0;
     } catch {
       strip.closest('section').hidden = true;
@@ -156,7 +158,7 @@ function tile(image) {
   const link = document.createElement('a');
   link.href = `/view/${Number(image.id)}`;
   const small = document.createElement('img');
-  small.src = image.thumb;
+  small.src = `/thumbnails/@${Number(image.id)}`;
   small.alt = `Image ${Number(image.id)}`;
   small.loading = 'lazy';
   link.append(small);

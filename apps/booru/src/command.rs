@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::board::Board;
 use crate::config::{BoardArguments, CACHE_MIB, Command, FormArguments, TagCommand};
 use crate::doctor::{Depth, Diagnosis, diagnose};
+use crate::duplicates;
 use crate::edit::{Edited, OldName, check_category};
 use crate::ingest::{Files, Mode};
 use crate::memory::{Component, Memory};
@@ -68,6 +69,9 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Stats { board, form } => stats(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Memory { board, form } => memory(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Doctor { board, deep, form } => return doctor(&board, deep, &form),
+        Command::Duplicates { board, act } => {
+            duplicates::execute(&mut open(&board, act.access())?, &board, act)?;
+        }
         Command::Serve(arguments) => web::serve(&arguments)?,
         Command::Passwd { board, remove } => web::password::set(&board, remove)?,
         Command::Similar {

@@ -14,6 +14,7 @@ use crate::command::images::{EditsArguments, FavouriteArguments, RateArguments, 
 use crate::command::pool::PoolArguments;
 use crate::command::rules::RulesArguments;
 use crate::command::tags::TagsArguments;
+use crate::duplicates::DuplicatesCommand;
 use crate::ingest::IngestArguments;
 use crate::ml;
 use crate::search::PAGE_IMAGES_MAX;
@@ -105,6 +106,13 @@ pub enum Command {
         deep: bool,
         #[command(flatten)]
         form: FormArguments,
+    },
+    /// Find images that look alike, and say what they are to each other.
+    Duplicates {
+        #[command(flatten)]
+        board: BoardArguments,
+        #[command(subcommand)]
+        act: DuplicatesCommand,
     },
     /// Serve a board to browsers until it is told to end.
     Serve(crate::web::ServeArguments),
@@ -337,6 +345,7 @@ pub struct File {
     tag_id_cache_enabled: Option<bool>,
     string_interning_enabled: Option<bool>,
     images_per_page: Option<usize>,
+    pub(crate) memory_budget_mb: Option<u64>,
     pub(crate) host: Option<String>,
     pub(crate) port: Option<u16>,
     pub(crate) public_url: Option<String>,
@@ -368,6 +377,7 @@ pub struct File {
     pub(crate) booru_priority: Option<Vec<String>>,
     pub(crate) use_merged_sources_by_default: Option<bool>,
     pub(crate) apply_implications_on_ingest: Option<bool>,
+    pub(crate) monitor_enabled: Option<bool>,
     pub(crate) monitor_interval: Option<u64>,
 }
 

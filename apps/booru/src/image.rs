@@ -12,6 +12,8 @@ use crate::missing;
 use crate::query::Category;
 use crate::relations::Role;
 
+pub use crate::ingest::thumbnail_path as thumbnail;
+
 /// Relatives that are told; one of a larger family is found by [`Board::family`].
 pub const RELATIVES_MAX: usize = 200;
 
@@ -76,24 +78,6 @@ impl Link {
             path: format!("images/{filepath}"),
             thumb: format!("thumbnails/{}", thumbnail(filepath)),
         }
-    }
-}
-
-/// Where the small picture of an image lies, below the folder of these: `a/b.webp` for `a/b.png`.
-#[must_use]
-pub fn thumbnail(filepath: &str) -> String {
-    let (folder, name) = match filepath.rsplit_once('/') {
-        Some((folder, name)) => (Some(folder), name),
-        None => (None, filepath),
-    };
-    // As the original's: a name that begins with its only dot has no ending.
-    let stem = match name.rsplit_once('.') {
-        Some((stem, _)) if !stem.is_empty() => stem,
-        _ => name,
-    };
-    match folder {
-        Some(folder) => format!("{folder}/{stem}.webp"),
-        None => format!("{stem}.webp"),
     }
 }
 
@@ -248,23 +232,5 @@ impl Board {
             links.push(Link::new(relative.image, &path));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_thumbnail_has_the_name_of_its_image() {
-        for (path, expected) in [
-            ("0ab/x.png", "0ab/x.webp"),
-            ("0ab/x.y.png", "0ab/x.y.webp"),
-            ("x", "x.webp"),
-            ("a.b/x", "a.b/x.webp"),
-            ("a/.png", "a/.png.webp"),
-        ] {
-            assert_eq!(thumbnail(path), expected);
-        }
     }
 }

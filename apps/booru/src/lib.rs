@@ -12,6 +12,7 @@ pub mod command;
 pub mod config;
 pub mod deltas;
 pub mod doctor;
+pub mod duplicates;
 pub mod edit;
 pub mod family;
 pub mod image;

@@ -87,6 +87,15 @@ impl Memory {
     }
 }
 
+/// The highest that the RSS of this process ever was.
+///
+/// # Errors
+/// Where `/proc/self/status` can't be read.
+pub fn rss_peak_bytes() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
+    Ok(kib(&status, "VmHWM:")? << 10)
+}
+
 fn kib(status: &str, name: &str) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.trim().strip_suffix(" kB"));

@@ -109,7 +109,7 @@ impl Board {
         let total = self.pool(pool)?.images;
         let mut items = Vec::new();
         let sql = format!(
-            "SELECT image_id FROM pool_images WHERE pool_id = ?1 AND image_id IN (SELECT id FROM images) \
+            "SELECT image_id FROM pool_images WHERE pool_id = ?1 AND +image_id IN (SELECT id FROM images) \
              ORDER BY {} LIMIT ?2 OFFSET ?3",
             order(&self.store.schema)
         );
@@ -154,7 +154,7 @@ impl Board {
     fn select(&self) -> String {
         let schema = &self.store.schema;
         // Rows of images that are not there are left out.
-        let own = "FROM pool_images WHERE pool_id = p.id AND image_id IN (SELECT id FROM images)";
+        let own = "FROM pool_images WHERE pool_id = p.id AND +image_id IN (SELECT id FROM images)";
         let description = match schema.has("pools", "description") {
             true => "p.description",
             false => "NULL",

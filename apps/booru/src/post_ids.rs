@@ -225,7 +225,7 @@ fn has_all(store: &Store) -> Result<bool> {
         true => last_read(store)?,
         false => 0,
     };
-    let sql = "SELECT 1 FROM raw_metadata WHERE image_id > ?1 AND image_id IN (SELECT id FROM images) \
+    let sql = "SELECT 1 FROM raw_metadata WHERE image_id > ?1 AND +image_id IN (SELECT id FROM images) \
                LIMIT 1";
     let next = store.query_row("look for metadata", sql, &[last.into()], |_| Ok(()))?;
     Ok(next.is_none())
@@ -238,7 +238,7 @@ fn read_batch(store: &Store) -> Result<PostIdsRead> {
     }
     // One row at a time: an answer of many is not read while its table's neighbour is written.
     let next = "SELECT image_id, CASE WHEN octet_length(data) <= ?2 THEN data END FROM raw_metadata \
-                WHERE image_id > ?1 AND image_id IN (SELECT id FROM images) ORDER BY image_id LIMIT 1";
+                WHERE image_id > ?1 AND +image_id IN (SELECT id FROM images) ORDER BY image_id LIMIT 1";
     let mut last = last_read(store)?;
     while read.images < POST_IDS_BATCH as u64 {
         let values: [Value<'_>; 2] = [last.into(), (METADATA_BYTES_MAX as i64).into()];

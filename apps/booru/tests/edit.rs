@@ -335,3 +335,31 @@ fn an_older_full_text_table_and_triggers_of_others_go_on() {
         .unwrap();
     assert_eq!(count("seen"), 3);
 }
+
+/// Rows that the original's triggers would mend with the image are mended: one too many, one that is gone.
+#[test]
+fn the_full_text_table_has_one_row_for_each_image_that_changed() {
+    let folder = Folder::new("mend");
+    let path = make(&folder, Era::Now, SMALL, 21);
+    let other = Connection::open(&path).unwrap();
+    let mut board = open(&path);
+    // Looked up one by one, and read at once.
+    for (count, tag) in [(5_usize, "few"), (200, "many")] {
+        let images = board.all_matches(&"order:id_asc".parse().unwrap()).unwrap();
+        let images = &images[..count];
+        let twice = "INSERT INTO images_fts SELECT * FROM images_fts WHERE filepath = \
+                     (SELECT filepath FROM images WHERE id = ?1)";
+        other.execute(twice, [images[0]]).unwrap();
+        let gone =
+            "DELETE FROM images_fts WHERE filepath = (SELECT filepath FROM images WHERE id = ?1)";
+        other.execute(gone, [images[1]]).unwrap();
+        board.add_tags(images, &[tag.to_owned()]).unwrap();
+        let model = Model::read(&other, Era::Now);
+        model.clone().check(&other, Era::Now, tag);
+        let sql = "SELECT count(*) FROM images_fts WHERE images_fts MATCH ?1";
+        let found: usize = other
+            .query_row(sql, [format!("tags_all : {tag}")], |row| row.get(0))
+            .unwrap();
+        assert_eq!(found, count);
+    }
+}

@@ -44,7 +44,7 @@ fn what_is_not_there_or_no_database_is_said() {
     let folder = Folder::new("none");
     check(
         &folder.path("nothing.db"),
-        &["open ", "nothing.db", "No such file"],
+        &["nothing.db", "no folder or database", "booru create"],
     );
     check(folder.root(), &["find the database of", "booru create"]);
     let path = folder.path("text.db");

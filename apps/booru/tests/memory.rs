@@ -9,6 +9,7 @@ use std::process::Command;
 use collection::{Era, Folder, Random, Size, make, open, tag_name};
 use plimsoll::ledger::Ledger;
 use plimsoll::stage::Stage;
+use plimsoll_booru::browse::{Browse, TagOrder};
 use plimsoll_booru::search::Page;
 use serde_json::Value;
 
@@ -80,4 +81,33 @@ fn a_board_of_13_thousand_images_is_small_and_so_is_a_request() {
     }
     println!("a request adds at most {most} bytes");
     assert!(most <= MIB / 2, "{most} bytes for a request");
+
+    let tell = |what: &str, limit: u64, act: &mut dyn FnMut()| {
+        let stage = Stage::begin("request");
+        act();
+        let live = stage.end().live.unwrap();
+        let added = live.peak_bytes.unwrap() - live.begin_bytes;
+        println!("{what} adds {added} bytes");
+        assert!(added <= limit, "{added} bytes for {what}");
+    };
+    // Some bytes a tag, whatever is asked for.
+    tell("a page of tags", MIB, &mut || {
+        let asked = Browse {
+            order: TagOrder::CountAscending,
+            limit: 500,
+            ..Browse::default()
+        };
+        assert_eq!(board.browse_tags(&asked).unwrap().tags.len(), 500);
+    });
+    // 4 bytes an image and for each pair of a character that is looked at at once.
+    tell("suggested rules", 3 * MIB / 2, &mut || {
+        board.suggest_rules(0, 100).unwrap();
+    });
+    tell("the overview", MIB / 4, &mut || {
+        drop(board.overview().unwrap())
+    });
+    let all = board.all_matches(&"".parse().unwrap()).unwrap();
+    tell("common tags", MIB / 2, &mut || {
+        assert_eq!(board.common_tags(&all[..2000], 100).unwrap().images, 2000);
+    });
 }

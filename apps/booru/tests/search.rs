@@ -195,3 +195,41 @@ fn a_query_reads_names_and_paths_a_few_times_only() {
         "{error}"
     );
 }
+
+#[test]
+fn an_image_has_its_place_among_the_answers() {
+    let folder = Folder::new("place");
+    let board = open(&make(&folder, Era::Now, SMALL, 4));
+    for text in [
+        "",
+        "solo",
+        "-solo order:score",
+        "order:random:5",
+        "order:width_asc",
+        "hat or hair order:id_asc",
+    ] {
+        let query = text.parse().unwrap();
+        let all = board.window(&query, 0, SMALL.images, 0).unwrap().ids;
+        assert_eq!(all.len(), total(&board, text));
+        for (position, id) in all.iter().enumerate() {
+            let place = board.place(&query, *id, 0).unwrap().unwrap();
+            assert_eq!(
+                (place.position, place.total),
+                (position, all.len()),
+                "{text}"
+            );
+            let before = position.checked_sub(1).map(|before| all[before]);
+            assert_eq!(
+                (place.previous, place.next),
+                (before, all.get(position + 1).copied())
+            );
+        }
+        assert_eq!(board.window(&query, 3, 4, 0).unwrap().ids, all[3..7]);
+        assert_eq!(board.place(&query, 1, 0).unwrap(), None);
+    }
+    let of_one = board.search(&"solo".parse().unwrap(), ALL, 0).unwrap().ids[0];
+    assert_eq!(
+        board.place(&"-solo".parse().unwrap(), of_one, 0).unwrap(),
+        None
+    );
+}

@@ -6,6 +6,7 @@ mod calls;
 mod copies;
 mod dictionary;
 mod footprint;
+mod ingest;
 mod ledger;
 mod postings;
 mod ps;
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) boards: Vec<std::path::PathBuf>,
     /// Only these numbers of vectors; all without any.
     pub(crate) vectors: Vec<usize>,
+    /// How many files come onto an image board.
+    pub(crate) files: Option<usize>,
 }
 
 impl Plan {
@@ -80,6 +83,8 @@ pub(crate) enum Benchmark {
     Booru,
     /// The image board's search by embeddings, beside FAISS and numpy
     Similarity,
+    /// Files that come onto the image board, beside Pillow and imagehash
+    Ingest,
 }
 
 /// Does what this process was started for by a benchmark, if it was.
@@ -108,6 +113,7 @@ impl Benchmark {
         Benchmark::Calls,
         Benchmark::Booru,
         Benchmark::Similarity,
+        Benchmark::Ingest,
     ];
 
     pub(crate) fn run(self, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -127,6 +133,7 @@ impl Benchmark {
             Benchmark::Calls => calls::run(plan, report),
             Benchmark::Booru => booru::run(plan, report),
             Benchmark::Similarity => similarity::run(plan, report),
+            Benchmark::Ingest => ingest::run(plan, report),
         }
     }
 }

@@ -100,7 +100,7 @@ impl Board {
             return Ok(sources);
         }
         let sql = "SELECT source, COUNT(*) FROM image_tags WHERE tag_id = ?1 \
-                   AND image_id IN (SELECT id FROM images) GROUP BY source ORDER BY 2 DESC, 1";
+                   AND +image_id IN (SELECT id FROM images) GROUP BY source ORDER BY 2 DESC, 1";
         self.store
             .each_row("count a tag by source", sql, &[tag.id.into()], |row| {
                 sources.push(SourceCount {

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use serde::Serialize;
 
 use super::progress::Progress;
 use super::{open, say, say_json, shown};
@@ -13,6 +14,7 @@ use crate::config::{BoardArguments, FormArguments};
 use crate::ingest::{
     Event, Files, Ingest, IngestArguments, Mode, Outcome, Settings, Totals, Watcher, each_set_aside,
 };
+use crate::memory::rss_peak_bytes;
 use crate::store::{self, Access, Store};
 
 /// Something was set aside.
@@ -33,6 +35,7 @@ pub(super) fn import(
 ) -> Result<ExitCode> {
     let ingest = ingest(board, arguments)?;
     let mut progress = Progress::new(ingest.count(paths)?);
+    let begun = Instant::now();
     let totals = ingest.import(paths, mode, &mut |event| {
         if let Some(line) = line_of(event) {
             progress.clear();
@@ -42,13 +45,44 @@ pub(super) fn import(
     })?;
     progress.clear();
     match form.json {
-        true => say_json(&totals)?,
+        true => say_json(&Imported {
+            totals,
+            seconds: begun.elapsed().as_secs_f64(),
+            cpu_seconds: cpu_seconds(),
+            decoding_peak_bytes: ingest.decoding_peak_bytes(),
+            rss_peak_bytes: rss_peak_bytes()?,
+        })?,
         false => say(&format!("{}\n", summary(&totals)))?,
     }
     Ok(match totals.set_aside + totals.still_aside {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(SET_ASIDE),
     })
+}
+
+/// What an import came to, and what it took.
+#[derive(Serialize)]
+struct Imported {
+    #[serde(flatten)]
+    totals: Totals,
+    /// By the clock and of the processor, for all threads.
+    seconds: f64,
+    cpu_seconds: f64,
+    /// Most that was reserved for pictures that are decoded.
+    decoding_peak_bytes: u64,
+    /// Of the process, since its start.
+    rss_peak_bytes: u64,
+}
+
+/// Of this process since its start.
+fn cpu_seconds() -> f64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: it fills the structure, which lives on this stack.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// What a person should know of a file.
@@ -62,7 +96,10 @@ fn line_of(event: &Event) -> Option<String> {
         Outcome::Restored { id } => {
             Some(format!("{path} is the lost file of image {id}: put back"))
         }
-        Outcome::Changed => Some(format!("{path} changed while it was read: left for later")),
+        // Another importer may have had it.
+        Outcome::Changed if event.path.exists() => {
+            Some(format!("{path} changed while it was read: left for later"))
+        }
         _ => None,
     }
 }
@@ -109,20 +146,18 @@ pub(super) fn watch(board: &BoardArguments, arguments: &IngestArguments) -> Resu
         ingest.settings().ingest.display(),
         ingest.settings().images.display()
     );
-    watcher
-        .run(
-            // A kill at any time leaves nothing half done.
-            &|| false,
-            &mut |event| {
-                let path = shown(&event.path.to_string_lossy());
-                match (&event.outcome, line_of(event)) {
-                    (Outcome::TakenIn { id, .. }, _) => eprintln!("{path} is image {id}"),
-                    (_, Some(line)) => eprintln!("{line}"),
-                    _ => {}
-                }
-            },
-        )
-        .context("watch for new files")
+    let mut on_event = |event: &Event| {
+        let path = shown(&event.path.to_string_lossy());
+        match (&event.outcome, line_of(event)) {
+            (Outcome::TakenIn { id, .. }, _) => eprintln!("{path} is image {id}"),
+            (_, Some(line)) => eprintln!("{line}"),
+            _ => {}
+        }
+    };
+    let mut on_error = |error: anyhow::Error| eprintln!("booru: {}", shown(&format!("{error:#}")));
+    // A kill at any time leaves nothing half done.
+    watcher.run(&|| false, &mut on_event, &mut on_error);
+    Ok(())
 }
 
 pub(super) fn delete(

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::{CategorizedTags, Edit, check_name};
 use crate::board::Board;
 use crate::catalog::{Change, ImageAdded, Kind, Numbers};
+use crate::post_ids::keep_post_ids;
 use crate::query::{Category, moment};
 use crate::refuse;
 use crate::store::{TAG_COLUMNS, Value};
@@ -180,6 +181,7 @@ impl Edit<'_> {
                 sql,
                 &[id.into(), metadata.as_str().into()],
             )?;
+            keep_post_ids(self.store, id, metadata)?;
         }
         self.relate_posts(image, id, number)?;
         Ok(Added::New(id))

@@ -42,13 +42,16 @@ impl Edit<'_> {
         if texts == before {
             return Ok(());
         }
-        let sets = names.iter().zip(2..);
-        let sets: Vec<String> = sets
-            .map(|(name, place)| format!("{name} = ?{place}"))
-            .collect();
+        // Only what has changed is written.
+        let mut sets = Vec::new();
+        let mut values: Vec<Value<'_>> = vec![id.into()];
+        for ((name, text), before) in names.iter().zip(&texts).zip(&before) {
+            if text != before {
+                values.push(text.as_deref().into());
+                sets.push(format!("{name} = ?{}", values.len()));
+            }
+        }
         let sql = format!("UPDATE images SET {} WHERE id = ?1", sets.join(", "));
-        let texts = texts.iter().map(|text| text.as_deref().into());
-        let values: Vec<Value<'_>> = std::iter::once(id.into()).chain(texts).collect();
         self.execute(&what, &sql, &values)?;
         self.touched.insert(image);
         Ok(())

@@ -15,6 +15,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ("raw_metadata", &["image_id"]),
     ("pool_images", &["image_id"]),
     ("favourites", &["image_id"]),
+    ("booru_post_ids", &["image_id"]),
     ("local_tagger_predictions", &["image_id"]),
     ("image_relations", &["image_id_a", "image_id_b"]),
     ("duplicate_pairs", &["image_id_a", "image_id_b"]),

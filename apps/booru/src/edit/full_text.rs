@@ -12,6 +12,7 @@ use crate::store::{Store, TAG_COLUMNS};
 const LOOKED_UP_MAX: u64 = 64;
 
 const KEEPING: &str = "keep the full-text table";
+const DELETE: &str = "DELETE FROM images_fts WHERE rowid = ?1";
 
 /// Who keeps the table as the images are.
 pub(super) enum Upkeep<'a> {
@@ -31,10 +32,33 @@ impl Upkeep<'_> {
         }
     }
 
-    /// Writes the rows of images that have changed anew.
+    /// Writes the rows of images that have changed anew, in place: less than half the work of deleting and
+    /// inserting them, as the trigger does. Rows are numbered as before, then; nobody asks for the numbers.
+    ///
+    /// 16 bytes for each row that is written.
     pub(super) fn follow(&self, catalog: &Catalog, touched: &Postings) -> Result<()> {
-        self.forget(catalog, touched)?;
-        self.write(touched.iter().map(|image| catalog.images.id(image)))
+        let Upkeep::Ours(store) = self else {
+            return Ok(());
+        };
+        if columns(store).0.is_empty() {
+            // It has paths alone, and these do not change.
+            return Ok(());
+        }
+        let (updated, others) = one_for_each(rows_of(store, catalog, touched)?);
+        for row in others {
+            store.execute(KEEPING, DELETE, &[row.into()])?;
+        }
+        let update = update_statement(store);
+        for TextRow { row, image } in &updated {
+            let values = [(*row).into(), catalog.images.id(*image).into()];
+            store.execute(KEEPING, &update, &values)?;
+        }
+        if updated.len() as u64 == touched.len() {
+            return Ok(());
+        }
+        let has_row: Postings = updated.iter().map(|row| row.image).collect();
+        let lacking = touched.iter().filter(|image| !has_row.contains(*image));
+        self.write(lacking.map(|image| catalog.images.id(image)))
     }
 
     /// Takes out the rows of images that are there still.
@@ -42,14 +66,8 @@ impl Upkeep<'_> {
         let Upkeep::Ours(store) = self else {
             return Ok(());
         };
-        let rows = match images.len() {
-            0 => return Ok(()),
-            1..=LOOKED_UP_MAX => rows_by_path(store, catalog, images)?,
-            _ => rows_by_reading(store, catalog, images)?,
-        };
-        let delete = "DELETE FROM images_fts WHERE rowid = ?1";
-        for row in rows {
-            store.execute(KEEPING, delete, &[row.into()])?;
+        for TextRow { row, .. } in rows_of(store, catalog, images)? {
+            store.execute(KEEPING, DELETE, &[row.into()])?;
         }
         Ok(())
     }
@@ -76,8 +94,32 @@ impl Drop for Upkeep<'_> {
     }
 }
 
-/// What the original's trigger inserts.
-fn insert_statement(store: &Store) -> String {
+/// A row of the table, and whose path it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct TextRow {
+    row: i64,
+    image: u32,
+}
+
+/// The last row of each image by rising number, since the table is flushed wherever that falls; and what
+/// else there is of them.
+fn one_for_each(mut rows: Vec<TextRow>) -> (Vec<TextRow>, Vec<i64>) {
+    rows.sort_unstable_by_key(|row| (row.image, std::cmp::Reverse(row.row)));
+    let mut others = Vec::new();
+    rows.dedup_by(|next, kept| {
+        let is_other = next.image == kept.image;
+        if is_other {
+            others.push(next.row);
+        }
+        is_other
+    });
+    rows.sort_unstable();
+    others.sort_unstable();
+    (rows, others)
+}
+
+/// Columns with tags that the table has, and what the original's trigger puts there.
+fn columns(store: &Store) -> (Vec<&'static str>, Vec<String>) {
     let text = |(_, column)| match store.schema.has("images", column) {
         true => format!("COALESCE({column}, '')"),
         false => "''".to_owned(),
@@ -85,17 +127,38 @@ fn insert_statement(store: &Store) -> String {
     let all = ("tags_all", TAG_COLUMNS.map(text).join(" || ' ' || "));
     let each = TAG_COLUMNS.map(|column| (column.1, text(column)));
     // Older tables have fewer columns.
-    let is_there = |column: &&(&str, String)| store.schema.has("images_fts", column.0);
-    let columns = std::iter::once(&all).chain(&each).filter(is_there);
-    let (names, texts): (Vec<&str>, Vec<&str>) =
-        columns.map(|(name, text)| (*name, text.as_str())).unzip();
+    let is_there = |column: &(&str, String)| store.schema.has("images_fts", column.0);
+    let columns = std::iter::once(all).chain(each).filter(is_there);
+    columns.unzip()
+}
+
+fn insert_statement(store: &Store) -> String {
+    let (names, texts) = columns(store);
     let names = [&["filepath"], names.as_slice()].concat().join(", ");
-    let texts = [&["filepath"], texts.as_slice()].concat().join(", ");
+    let texts = [&["filepath".to_owned()], texts.as_slice()]
+        .concat()
+        .join(", ");
     format!("INSERT INTO images_fts ({names}) SELECT {texts} FROM images WHERE id = ?1")
 }
 
+fn update_statement(store: &Store) -> String {
+    let (names, texts) = columns(store);
+    let (names, texts) = (names.join(", "), texts.join(", "));
+    format!(
+        "UPDATE images_fts SET ({names}) = (SELECT {texts} FROM images WHERE id = ?2) WHERE rowid = ?1"
+    )
+}
+
+fn rows_of(store: &Store, catalog: &Catalog, images: &Postings) -> Result<Vec<TextRow>> {
+    match images.len() {
+        0 => Ok(Vec::new()),
+        1..=LOOKED_UP_MAX => rows_by_path(store, catalog, images),
+        _ => rows_by_reading(store, catalog, images),
+    }
+}
+
 /// Rows whose path has the words of the image's path in this order, and is it.
-fn rows_by_path(store: &Store, catalog: &Catalog, touched: &Postings) -> Result<Vec<i64>> {
+fn rows_by_path(store: &Store, catalog: &Catalog, touched: &Postings) -> Result<Vec<TextRow>> {
     let what = "look for rows of the full-text table";
     let by_words = "SELECT rowid FROM images_fts WHERE images_fts MATCH ?1 AND filepath = ?2";
     let by_reading = "SELECT rowid FROM images_fts WHERE filepath = ?1";
@@ -108,14 +171,17 @@ fn rows_by_path(store: &Store, catalog: &Catalog, touched: &Postings) -> Result<
         let words = format!("filepath : \"{}\"", path.replace('"', "\"\""));
         let before = found.len();
         let values = [(&words).into(), (&path).into()];
+        let take = |found: &mut Vec<TextRow>, row: Option<i64>| {
+            found.extend(row.map(|row| TextRow { row, image }));
+        };
         store.each_row(what, by_words, &values, |row| {
-            found.extend(row.integer(0)?);
+            take(&mut found, row.integer(0)?);
             Ok(())
         })?;
         // There is none, or its path has no word.
         if found.len() == before {
             store.each_row(what, by_reading, &[(&path).into()], |row| {
-                found.extend(row.integer(0)?);
+                take(&mut found, row.integer(0)?);
                 Ok(())
             })?;
         }
@@ -123,16 +189,31 @@ fn rows_by_path(store: &Store, catalog: &Catalog, touched: &Postings) -> Result<
     Ok(found)
 }
 
-fn rows_by_reading(store: &Store, catalog: &Catalog, touched: &Postings) -> Result<Vec<i64>> {
+fn rows_by_reading(store: &Store, catalog: &Catalog, touched: &Postings) -> Result<Vec<TextRow>> {
     let sql = "SELECT text.rowid, images.id FROM images_fts AS text \
                JOIN images ON images.filepath = text.filepath";
     let mut found = Vec::new();
     store.each_row("read the full-text table", sql, &[], |row| {
         let image = row.id(1)?.and_then(|id| catalog.images.of_id(id));
-        if image.is_some_and(|image| touched.contains(image)) {
-            found.extend(row.integer(0)?);
+        let image = image.filter(|image| touched.contains(*image));
+        if let (Some(image), Some(row)) = (image, row.integer(0)?) {
+            found.push(TextRow { row, image });
         }
         Ok(())
     })?;
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_row_of_each_image_is_kept_in_order() {
+        let row = |(row, image)| TextRow { row, image };
+        let rows = [(9, 1), (2, 3), (4, 1), (5, 2), (7, 1)].map(row);
+        let (kept, others) = one_for_each(rows.into());
+        assert_eq!(kept, [(2, 3), (5, 2), (9, 1)].map(row));
+        assert_eq!(others, [4, 7]);
+    }
 }

@@ -12,6 +12,7 @@ mod columns;
 mod decisions;
 mod delete_images;
 mod deltas;
+mod duplicates;
 mod favourites;
 mod full_text;
 mod images;
@@ -40,6 +41,8 @@ use crate::store::{Schema, Store, Value, statement_of};
 
 pub(crate) use add_image::hex;
 pub use add_image::{Added, Implied, NewImage};
+pub use decisions::Approved;
+pub use duplicates::{Action, Reviewed, Scanned};
 pub use images::CategorizedTags;
 pub(crate) use inferred::TaggedJob;
 pub use name::{TAG_BYTES_MAX, check_category, check_name};
@@ -141,7 +144,7 @@ impl Board {
         act(&mut edit)?;
         upkeep.follow(&catalog, &edit.touched)?;
         upkeep.write(edit.new.iter().copied())?;
-        let touched = edit.touched.iter().map(|image| catalog.images.id(image));
+        let touched = edit.touched.iter().map(|image| edit.id_of(image));
         similarity::cache::forget(&self.store, touched)?;
         let done = edit.finish();
         transaction.commit("put an edit into the database")?;

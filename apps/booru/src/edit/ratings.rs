@@ -78,7 +78,17 @@ impl Board {
 impl Edit<'_> {
     fn rate(&mut self, images: &[u32], rating: Rating) -> Result<()> {
         let name = format!("{RATING}{}", rating.name());
-        let (tag, name, kind) = self.find_or_make(&name, Category::General)?;
+        let tags = &self.catalog.tags;
+        let (tag, kind) = match tags.term(&name) {
+            Some(term) => (tags.id(term), tags.kind(term)),
+            None => {
+                // Merged into another one, its name leads there: from now on it is a rating again.
+                if tags.alias(&name).is_some() {
+                    self.forget_alias(&name)?;
+                }
+                self.insert_tag(&name, Category::General)?
+            }
+        };
         let tags = &self.catalog.tags;
         let ratings = tags.terms().filter(|(_, kind)| *kind == Kind::Rating);
         let others: Vec<_> = ratings

@@ -306,7 +306,7 @@ impl Edit<'_> {
         Ok(())
     }
 
-    fn forget_alias(&mut self, name: &str) -> Result<()> {
+    pub(super) fn forget_alias(&mut self, name: &str) -> Result<()> {
         self.execute(
             "forget another name",
             "DELETE FROM booru_aliases WHERE name = ?1",

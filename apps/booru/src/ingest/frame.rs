@@ -98,14 +98,10 @@ fn run_ffmpeg(video: &Path, frame: &Waiting, at: Option<&str>) -> Result<()> {
     run_within(&mut command, Duration::from_secs(SECONDS_MAX))
 }
 
-#[expect(
-    clippy::unnecessary_cast,
-    reason = "the kind of a limit is another type under musl"
-)]
 fn limit(which: libc::__rlimit_resource_t, most: u64) -> io::Result<()> {
     let limit = libc::rlimit {
-        rlim_cur: most as libc::rlim_t,
-        rlim_max: most as libc::rlim_t,
+        rlim_cur: most,
+        rlim_max: most,
     };
     // SAFETY: it reads the structure, which lives on this stack.
     match unsafe { libc::setrlimit(which, &limit) } {

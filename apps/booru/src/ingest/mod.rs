@@ -34,7 +34,7 @@ pub use run::{Ingest, READY_MAX};
 pub use set_aside::{SetAside, each_set_aside};
 pub use settings::{IngestArguments, Settings};
 pub use trash::{Deleted, Files, delete};
-pub use watch::Watcher;
+pub use watch::{RETRY, Watcher};
 
 use crate::board::Board;
 

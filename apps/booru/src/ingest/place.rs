@@ -4,12 +4,13 @@
 //! A kill leaves at most a file below the folder of images that has no row, which the next scan takes up, and a
 //! file that was to be moved in its old place, which is a duplicate then.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use plimsoll::stream::AtomicFile;
 
 use super::digest::{Digest, Stamp, digest};
 use super::examine::{BytesFrom, Found, Ready, copied};
@@ -31,8 +32,17 @@ pub(super) struct Places<'a> {
     incoming: &'a Incoming,
     /// Without links in its path.
     images: &'a Path,
+    /// Files and folders that are to be durable before a row says that they are there: all at once, since a
+    /// file system writes one journal for them then.
+    unsynced: RefCell<Unsynced>,
     /// The lock goes with it.
     _lock: File,
+}
+
+#[derive(Debug, Default)]
+struct Unsynced {
+    files: Vec<(PathBuf, File)>,
+    folders: BTreeSet<PathBuf>,
 }
 
 /// Waits until no other process is at it.
@@ -62,6 +72,7 @@ impl<'a> Places<'a> {
             settings,
             incoming,
             images,
+            unsynced: RefCell::default(),
             _lock: lock(images)?,
         })
     }
@@ -103,6 +114,7 @@ impl<'a> Places<'a> {
                 }
             }
         }
+        self.sync()?;
         let added = board.add_images(&images, self.settings.implied)?;
         for (((found, ready), image), added) in placed.into_iter().zip(images).zip(added) {
             let outcome = match added {
@@ -139,6 +151,7 @@ impl<'a> Places<'a> {
     ) -> Result<Option<String>> {
         if let BytesFrom::Place(place) = &ready.bytes_from {
             let is_still = Stamp::of(&found.path).is_ok_and(|now| now == ready.stamp);
+            self.note_folder(found.path.parent().unwrap_or(self.images));
             return Ok(is_still.then(|| place.clone()));
         }
         let (name, md5) = (ready.name.clone(), ready.digest.md5);
@@ -149,6 +162,7 @@ impl<'a> Places<'a> {
                 let is_free = !has_row(board, &place)?;
                 let is_it = || digest(&target).is_ok_and(|there| there == ready.digest);
                 if is_free && there.bytes == ready.digest.bytes && is_it() {
+                    self.note_folder(target.parent().unwrap_or(self.images));
                     return Ok(Some(place));
                 }
                 continue;
@@ -199,7 +213,7 @@ impl<'a> Places<'a> {
         let folder = target.parent().unwrap_or(self.images);
         if !folder.is_dir() {
             fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-            sync_folder(self.images)?;
+            self.note_folder(self.images);
         }
         let is_still = || Stamp::of(&found.path).is_ok_and(|now| now == ready.stamp);
         if matches!(ready.bytes_from, BytesFrom::Link) {
@@ -208,7 +222,7 @@ impl<'a> Places<'a> {
             }
             match fs::hard_link(&found.path, target) {
                 Ok(()) => {
-                    sync_folder(folder)?;
+                    self.note_folder(folder);
                     return Ok(true);
                 }
                 // A file system without links, a file of somebody else's, or another mount.
@@ -221,9 +235,29 @@ impl<'a> Places<'a> {
         if let BytesFrom::Copy(copy) = &ready.bytes_from {
             fs::rename(&copy.path, target)
                 .with_context(|| format!("put {} in place", target.display()))?;
-            sync_folder(folder)?;
+            self.note_folder(folder);
         }
         Ok(true)
+    }
+
+    fn note_folder(&self, folder: &Path) {
+        let mut unsynced = self.unsynced.borrow_mut();
+        if !unsynced.folders.contains(folder) {
+            unsynced.folders.insert(folder.to_owned());
+        }
+    }
+
+    /// Makes durable what was put in place.
+    fn sync(&self) -> Result<()> {
+        let unsynced = self.unsynced.take();
+        for (path, file) in unsynced.files {
+            let synced = file.sync_data();
+            synced.with_context(|| format!("make {} durable", path.display()))?;
+        }
+        unsynced
+            .folders
+            .iter()
+            .try_for_each(|folder| sync_folder(folder))
     }
 
     fn write_thumbnail(&self, place: &str, bytes: Option<&[u8]>) -> Result<()> {
@@ -231,16 +265,22 @@ impl<'a> Places<'a> {
             return Ok(());
         };
         let path = self.settings.thumbnails.join(thumbnail_path(place));
-        let write = || -> Result<()> {
-            if let Some(folder) = path.parent() {
+        let folder = path.parent().unwrap_or(&self.settings.thumbnails);
+        let write = || -> Result<File> {
+            if !folder.is_dir() {
                 fs::create_dir_all(folder)?;
+                self.note_folder(&self.settings.thumbnails);
             }
-            let mut file = AtomicFile::create(&path)?;
+            // Nobody asks for it before the row is there: half a one, after a kill, is written over.
+            let mut file = File::create(&path)?;
             file.write_all(bytes)?;
-            file.commit()?;
-            Ok(())
+            Ok(file)
         };
-        write().with_context(|| format!("write the small picture {}", path.display()))
+        let file =
+            write().with_context(|| format!("write the small picture {}", path.display()))?;
+        self.note_folder(folder);
+        self.unsynced.borrow_mut().files.push((path, file));
+        Ok(())
     }
 
     /// A file whose MD5 sum an image has. One that was to be moved goes where the stored file is there, whole and

@@ -34,7 +34,6 @@ impl Post {
             Some(source) => named(source)?,
             None => source_of(post)?,
         };
-        let number = |value: &Value| value.as_i64();
         let score = post.get("score");
         let mut read = Post {
             source,
@@ -115,8 +114,13 @@ impl Post {
 }
 
 fn parent_of(post: &Value) -> Option<i64> {
-    let own = post.get("parent_id").and_then(Value::as_i64);
-    own.or_else(|| post.get("relationships")?.get("parent_id")?.as_i64())
+    let own = post.get("parent_id").and_then(number);
+    own.or_else(|| number(post.get("relationships")?.get("parent_id")?))
+}
+
+/// Gelbooru writes some as text.
+fn number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// The letter that the original goes by, or a word that begins with it.
@@ -263,9 +267,9 @@ mod tests {
         assert_eq!(names(&post.tags, Category::General), ["solo", "x_(lore)"]);
 
         let gelbooru =
-            json!({"category": "gelbooru", "tags": "a b", "rating": "explicit", "id": 0});
+            json!({"category": "gelbooru", "tags": "a b", "rating": "explicit", "id": "12"});
         let post = Post::of(None, &gelbooru).unwrap();
-        assert_eq!(post.id, None);
+        assert_eq!(post.id, Some(12));
         assert_eq!(names(&post.tags, Category::General), ["a", "b"]);
         assert_eq!(names(&post.tags, Category::Meta), ["rating:explicit"]);
 

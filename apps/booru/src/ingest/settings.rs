@@ -72,6 +72,14 @@ pub struct IngestArguments {
         value_parser = BoolishValueParser::new()
     )]
     pub apply_implications_on_ingest: Option<bool>,
+    /// Whether a server watches its folders; true if nothing else is set.
+    #[arg(
+        long,
+        env = "MONITOR_ENABLED",
+        value_name = "BOOL",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub monitor_enabled: Option<bool>,
     /// Seconds between two looks at all of the folders that are watched; 300 if nothing else is set.
     #[arg(long, env = "MONITOR_INTERVAL", value_name = "SECONDS")]
     pub monitor_interval: Option<u64>,
@@ -92,6 +100,8 @@ pub struct Settings {
     pub booru_priority: Vec<String>,
     pub merges_sources: bool,
     pub implied: Implied,
+    /// For a server; `booru watch` watches in any case.
+    pub is_monitored: bool,
     pub monitor_interval: Duration,
 }
 
@@ -124,6 +134,7 @@ impl Default for Settings {
             booru_priority: PRIORITY.map(str::to_owned).into(),
             merges_sources: true,
             implied: Implied::Applied,
+            is_monitored: true,
             monitor_interval: Duration::from_secs(MONITOR_SECONDS),
         }
     }
@@ -199,12 +210,16 @@ impl Settings {
                 true => Implied::Applied,
                 false => Implied::LeftOut,
             },
+            is_monitored: arguments
+                .monitor_enabled
+                .or(file.monitor_enabled)
+                .unwrap_or(true),
             monitor_interval: Duration::from_secs(seconds.unwrap_or(MONITOR_SECONDS).max(1)),
         })
     }
 
     /// How much one picture may ask for: all of the budget but what making a small picture takes.
-    pub(super) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         Limits {
             memory_bytes_max: self.memory_bytes - WORK_BYTES,
             ..Limits::BOARD

@@ -158,10 +158,9 @@ fn keep_one_rating(tags: &mut CategorizedTags) {
         .filter(|name| is_rating(name))
         .cloned()
         .collect();
-    let own = tags.get(&Category::General).into_iter().flatten();
+    let mut own = tags.get(&Category::General).into_iter().flatten();
     let last = own
-        .filter(|name| is_rating(name))
-        .next_back()
+        .rfind(|name| is_rating(name))
         .or(ratings.last())
         .cloned();
     if let Some(last) = last

@@ -28,6 +28,8 @@ const PENDING_MAX: usize = 4096;
 const EVENTS_MAX: usize = 4096;
 /// Files that are taken in at once, so that an end is not long in coming.
 const AT_ONCE_MAX: usize = 64;
+/// What failed is tried again after this.
+pub const RETRY: Duration = Duration::from_secs(10);
 /// How often is looked whether to end.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -101,18 +103,20 @@ impl<'a> Watcher<'a> {
         })
     }
 
-    /// Takes in what is there and what comes, until `is_over`; then what is begun is done first.
-    ///
-    /// # Errors
-    /// As [`Ingest::import`].
+    /// Takes in what is there and what comes, until `is_over`; then what is begun is done first. What fails, as
+    /// where the disk is full, is told to `on_error` and tried again after [`RETRY`].
     pub fn run(
         &mut self,
         is_over: &dyn Fn() -> bool,
         on_event: &mut dyn FnMut(&Event),
-    ) -> Result<()> {
+        on_error: &mut dyn FnMut(anyhow::Error),
+    ) {
         while !is_over() {
-            if Instant::now() >= self.scan_at {
-                self.scan(on_event)?;
+            if Instant::now() >= self.scan_at
+                && let Err(error) = self.scan(on_event)
+            {
+                on_error(error);
+                self.scan_at = Instant::now() + RETRY;
             }
             let due = self.pending.values().map(|pending| pending.due);
             let next = due.chain([self.scan_at]).min().unwrap_or(self.scan_at);
@@ -130,9 +134,12 @@ impl<'a> Watcher<'a> {
             if self.is_incomplete.swap(false, Ordering::Relaxed) {
                 self.scan_soon();
             }
-            self.take_in_due(on_event)?;
+            if let Err(error) = self.take_in_due(on_event) {
+                // The scan meets what was not taken in.
+                on_error(error);
+                self.scan_at = Instant::now() + RETRY;
+            }
         }
-        Ok(())
     }
 
     fn scan(&mut self, on_event: &mut dyn FnMut(&Event)) -> Result<()> {

@@ -15,7 +15,6 @@ use serde_json::json;
 use super::arguments::{Command, WorkArguments, WorkerArguments, WorkerCommand};
 use super::queue::{self, Counts, Kind, State};
 use super::review::{self, Which};
-use super::run::lock;
 use super::service::{KindStatus, Service};
 use super::settings::Settings;
 use super::{embeddings, tables, worker};
@@ -53,10 +52,10 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             form,
             ..
         } => {
-            let (board, settings) = open(&board)?;
+            let (mut board, settings) = open(&board)?;
             let mut images = board.all_matches(&query.parse::<Query>()?)?;
             if !again {
-                let file = embeddings::file_of(&board.store.anchor());
+                let file = tables::ensure(&mut board)?;
                 images = embeddings::lacking(&file, &images, settings.embedder.dimension)?;
             }
             do_work(board, settings, Kind::Embed, &images, &work, &form)
@@ -171,9 +170,8 @@ fn run_until_done(board: Board, settings: Settings, report: &mut Report) -> Resu
     let kind = report.kind;
     let begun = Instant::now();
     let total = report.left;
-    let board = Arc::new(Mutex::new(board));
-    let before = queue::counts(&lock(&board).store, kind)?;
-    let mut service = Service::start(settings, Arc::clone(&board))?;
+    let before = queue::counts(&board.store, kind)?;
+    let mut service = Service::start(settings, Arc::new(Mutex::new(board)))?;
     let mut line = ProgressLine::default();
     loop {
         thread::sleep(LOOK_INTERVAL);

@@ -1,90 +1,49 @@
-//! Vectors of images, written where the original keeps them: `similarity.db` beside the database, the table
-//! `embeddings`, each of f32 numbers, little endian, of the length 1.
-//!
-//! **Cost.** A connection with a page cache of 256 KiB, while vectors are written.
+//! Vectors of images, put where the original keeps them: `similarity.db` beside the database.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use rusqlite::{Connection, params};
+use plimsoll::budget::{Budget, Policy};
+use rusqlite::{Connection, OpenFlags};
 
-use super::queue::now;
+use crate::similarity::{Kind, Semantic, SemanticOptions};
+use crate::store::Access;
 use crate::store::sqlite::Explain as _;
 
-/// KiB, negative as SQLite wants it.
-const CACHE_KIB: i64 = -256;
 /// For another program that writes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The file beside a board's database.
-#[must_use]
-pub fn file_of(database: &Path) -> PathBuf {
-    database.with_file_name("similarity.db")
+/// For writing alone: no index is loaded by it.
+pub(crate) fn open(database: &Path) -> Semantic {
+    let folder = database.parent().unwrap_or(Path::new("."));
+    let options = SemanticOptions {
+        access: Access::InPlace,
+        kind: Kind::default(),
+        held_bytes_max: 0,
+        idle_timeout: Duration::ZERO,
+        threads: 1,
+        patience: PATIENCE,
+    };
+    Semantic::new(folder, options, &Budget::new(u64::MAX >> 1, Policy::Greedy))
 }
 
-/// Writes vectors.
-#[derive(Debug)]
-pub(crate) struct Embeddings {
-    connection: Connection,
-    path: PathBuf,
-}
-
-impl Embeddings {
-    /// Opens the file, made where it is not there.
-    pub(crate) fn open(path: &Path) -> Result<Embeddings> {
-        let opening = || format!("open {}", path.display());
-        let is_new = !path.exists();
-        let connection = Connection::open(path).explain(opening)?;
-        connection.busy_timeout(PATIENCE).explain(opening)?;
-        connection
-            .pragma_update(None, "cache_size", CACHE_KIB)
-            .explain(opening)?;
-        if is_new {
-            connection
-                .pragma_update(None, "journal_mode", "WAL")
-                .explain(opening)?;
-        }
-        connection
-            .execute_batch(
-                "CREATE TABLE IF NOT EXISTS embeddings (image_id INTEGER PRIMARY KEY, \
-                 embedding BLOB NOT NULL, created_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP);
-                 CREATE INDEX IF NOT EXISTS idx_embeddings_created_at ON embeddings(created_at);",
-            )
-            .explain(opening)?;
-        Ok(Embeddings {
-            connection,
-            path: path.to_owned(),
-        })
-    }
-
-    pub(crate) fn write(&self, image: u32, numbers: &[f32]) -> Result<()> {
-        let bytes: Vec<u8> = numbers
-            .iter()
-            .flat_map(|number| number.to_le_bytes())
-            .collect();
-        let sql = "INSERT INTO embeddings (image_id, embedding, created_at) VALUES (?1, ?2, ?3) \
-                   ON CONFLICT (image_id) DO UPDATE SET embedding = excluded.embedding, \
-                   created_at = excluded.created_at";
-        let written = self.connection.execute(sql, params![image, bytes, now()]);
-        written.explain(|| format!("write a vector into {}", self.path.display()))?;
-        Ok(())
-    }
-}
-
-/// Of `images`, ascending ids, those without a vector of `dimension` numbers. O(images); one read of the
-/// keys and lengths.
+/// Of `images`, ascending ids, those without a vector of `dimension` numbers beside the database. O(images);
+/// one read of keys and lengths.
 ///
 /// # Errors
 /// What SQLite says.
-pub fn lacking(path: &Path, images: &[u32], dimension: usize) -> Result<Vec<u32>> {
+pub(crate) fn lacking(database: &Path, images: &[u32], dimension: usize) -> Result<Vec<u32>> {
+    let path = database.with_file_name("similarity.db");
     if !path.exists() {
         return Ok(images.to_vec());
     }
     let reading = || format!("read {}", path.display());
-    let file = Embeddings::open(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let file = Connection::open_with_flags(&path, flags).explain(reading)?;
+    file.busy_timeout(PATIENCE).explain(reading)?;
     let sql = "SELECT image_id FROM embeddings WHERE length(embedding) = ?1 ORDER BY image_id";
-    let mut statement = file.connection.prepare(sql).explain(reading)?;
+    let mut statement = file.prepare(sql).explain(reading)?;
     let mut rows = statement.query([dimension as i64 * 4]).explain(reading)?;
     let mut lacking = Vec::new();
     let mut images = images.iter().copied().peekable();

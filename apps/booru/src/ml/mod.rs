@@ -11,8 +11,7 @@
 pub mod answers;
 pub mod arguments;
 mod commands;
-pub mod embeddings;
-mod images;
+mod embeddings;
 pub mod queue;
 pub mod review;
 mod run;
@@ -20,8 +19,10 @@ pub mod service;
 pub mod settings;
 mod tables;
 pub mod worker;
+mod writer;
 
 pub use commands::execute;
 pub use queue::{Counts, Job, Kind, State};
 pub use service::{Service, Status};
 pub use settings::Settings;
+pub use writer::Writer;

@@ -3,7 +3,8 @@
 //! A job is `queued`, `running`, `done` or `failed` (set aside, with its reason). It counts as a try from
 //! when it is taken; who is ended in an orderly way gives it back uncounted. One that was under way when a
 //! worker or a board died is tried again alone, so that what kills them is found out, and set aside after
-//! [`TRIES_MAX`] deaths. One image has at most one job of a kind.
+//! [`TRIES_MAX`] deaths of a worker or [`CUT_OFF_MAX`] of a board, which people kill for other reasons.
+//! One image has at most one job of a kind.
 //!
 //! **Cost.** On disk some 100 bytes a job; of those that are done the last [`DONE_KEPT`] stay.
 
@@ -18,8 +19,10 @@ use serde::Serialize;
 
 use crate::store::{Row, Store, Value};
 
-/// Deaths of a worker or a board in which a job was under way until it is set aside.
+/// Deaths of a worker in which a job was under way until it is set aside.
 pub const TRIES_MAX: u32 = 3;
+/// The same of a board.
+pub const CUT_OFF_MAX: u32 = 10;
 /// Jobs that are done and still told of.
 pub const DONE_KEPT: u32 = 1000;
 /// The longest reason that is kept; a worker's words may be long.
@@ -104,13 +107,15 @@ pub struct Job {
     pub state: State,
     /// Times that it was taken and not given back.
     pub tries: u32,
+    /// Times that the board died meanwhile.
+    pub cut_off: u32,
     pub reason: Option<String>,
     pub queued_at: String,
     pub ended_at: Option<String>,
 }
 
 const COLUMNS: &str = "job.id, job.kind, job.image_id, image.filepath, job.state, job.tries, job.reason, \
-                       job.queued_at, job.ended_at FROM booru_jobs AS job \
+                       job.queued_at, job.ended_at, job.cut_off FROM booru_jobs AS job \
                        JOIN images AS image ON image.id = job.image_id";
 
 impl Job {
@@ -119,6 +124,12 @@ impl Job {
             return Ok(None);
         };
         let text = |column| Ok::<_, anyhow::Error>(row.text(column)?.unwrap_or_default());
+        let number = |column| {
+            let number = row
+                .integer(column)?
+                .and_then(|number| u32::try_from(number).ok());
+            Ok::<_, anyhow::Error>(number.unwrap_or(0))
+        };
         let (Ok(kind), Some(state)) = (text(1)?.parse(), State::of(&text(4)?)) else {
             return Ok(None);
         };
@@ -128,10 +139,8 @@ impl Job {
             image_id,
             path: text(3)?,
             state,
-            tries: row
-                .integer(5)?
-                .and_then(|tries| u32::try_from(tries).ok())
-                .unwrap_or(0),
+            tries: number(5)?,
+            cut_off: number(9)?,
             reason: row.text(6)?,
             queued_at: text(7)?,
             ended_at: row.text(8)?,
@@ -160,9 +169,9 @@ pub fn submit(store: &Store, kind: Kind, images: &[u32]) -> Result<Submitted> {
         let mut next = last.unwrap_or(0) + 1;
         let mut submitted = Submitted::default();
         for image in images {
-            let sql = "INSERT INTO booru_jobs (id, kind, image_id, state, tries, queued_at) \
-                       VALUES (?1, ?2, ?3, 'queued', 0, ?4) ON CONFLICT (kind, image_id) DO UPDATE SET \
-                       id = excluded.id, state = 'queued', tries = 0, reason = NULL, \
+            let sql = "INSERT INTO booru_jobs (id, kind, image_id, state, tries, cut_off, queued_at) \
+                       VALUES (?1, ?2, ?3, 'queued', 0, 0, ?4) ON CONFLICT (kind, image_id) DO UPDATE SET \
+                       id = excluded.id, state = 'queued', tries = 0, cut_off = 0, reason = NULL, \
                        queued_at = excluded.queued_at, ended_at = NULL \
                        WHERE booru_jobs.state NOT IN ('queued', 'running')";
             let values = [next.into(), kind.name().into(), (*image).into(), (&now).into()];
@@ -195,7 +204,7 @@ pub fn take(store: &Store, kind: Kind, limit: usize) -> Result<Vec<Job>> {
         })?;
         let together = jobs
             .iter()
-            .position(|job| job.tries > 0)
+            .position(|job| job.tries > 0 || job.cut_off > 0)
             .unwrap_or(jobs.len());
         jobs.truncate(together.max(1));
         for job in &mut jobs {
@@ -290,24 +299,22 @@ fn clipped(reason: &str) -> &str {
 }
 
 /// For whoever holds the [`Claim`]: what is `running` now is of a board that died. It is queued again, or
-/// set aside after [`TRIES_MAX`] of these.
+/// set aside after [`CUT_OFF_MAX`] of these.
 ///
 /// # Errors
 /// What the database says.
 pub fn recover(store: &Store) -> Result<()> {
     let what = "take up what was under way";
     store.write(|| {
-        let sql = "UPDATE booru_jobs SET state = 'failed', ended_at = ?2, reason = ?3 \
-                   WHERE state = 'running' AND tries >= ?1";
-        let reason =
-            format!("the board or its worker died {TRIES_MAX} times while this was under way");
-        store.execute(
-            what,
-            sql,
-            &[TRIES_MAX.into(), (&now()).into(), (&reason).into()],
-        )?;
-        let sql = "UPDATE booru_jobs SET state = 'queued' WHERE state = 'running'";
+        let sql = "UPDATE booru_jobs SET state = 'queued', tries = tries - 1, cut_off = cut_off + 1 \
+                   WHERE state = 'running'";
         store.execute(what, sql, &[])?;
+        let reason = format!("the board died {CUT_OFF_MAX} times while this was under way");
+        let sql = "UPDATE booru_jobs SET state = 'failed', ended_at = ?2, reason = ?3 \
+                   WHERE state = 'queued' AND cut_off >= ?1";
+        let now = now();
+        let values = [CUT_OFF_MAX.into(), (&now).into(), (&reason).into()];
+        store.execute(what, sql, &values)?;
         Ok(())
     })
 }
@@ -344,7 +351,7 @@ pub fn cancel(store: &Store, kind: Option<Kind>) -> Result<u64> {
 /// # Errors
 /// What the database says.
 pub fn retry(store: &Store, kind: Option<Kind>) -> Result<u64> {
-    let sql = "UPDATE booru_jobs SET state = 'queued', tries = 0, reason = NULL, ended_at = NULL \
+    let sql = "UPDATE booru_jobs SET state = 'queued', tries = 0, cut_off = 0, reason = NULL, ended_at = NULL \
                WHERE state = 'failed' AND (?1 IS NULL OR kind = ?1)";
     let kind = kind.map(Kind::name);
     store.write(|| store.execute("queue again what was set aside", sql, &[kind.into()]))

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
@@ -14,12 +14,14 @@ use plimsoll_booru_worker_protocol::{Client, ClientError};
 use serde_json::Value;
 
 use super::answers::{self, NotTagged};
-use super::embeddings::{self, Embeddings};
+use super::embeddings;
 use super::queue::{self, Blame, Claim, Job, Kind, TRIES_MAX};
 use super::service::BATCH_MAX;
 use super::settings::Settings;
-use crate::board::Board;
+use super::writer::{Writer, with};
 use crate::edit::TaggedJob;
+use crate::similarity::Semantic;
+use crate::store::Store;
 
 /// Failures in a row, before anything went through, after which a kind of work waits: they are more likely
 /// the model's than so many images'.
@@ -56,11 +58,12 @@ struct Standing {
 
 /// Who works off a queue.
 pub(crate) struct Runner {
-    board: Arc<Mutex<Board>>,
+    board: Arc<dyn Writer>,
     settings: Settings,
+    /// The file of the database.
     database: PathBuf,
     claim: Option<Claim>,
-    embeddings: Option<Embeddings>,
+    embeddings: Option<Semantic>,
     standings: [Standing; Kind::ALL.len()],
 }
 
@@ -98,8 +101,8 @@ enum Outcome {
 }
 
 impl Runner {
-    pub(crate) fn new(board: Arc<Mutex<Board>>, settings: Settings) -> Runner {
-        let database = lock(&board).store.anchor();
+    /// Of the database in this file.
+    pub(crate) fn new(board: Arc<dyn Writer>, database: PathBuf, settings: Settings) -> Runner {
         Runner {
             board,
             settings,
@@ -108,6 +111,14 @@ impl Runner {
             embeddings: None,
             standings: Default::default(),
         }
+    }
+
+    fn with_store<T>(&self, act: impl FnOnce(&Store) -> Result<T>) -> Result<T> {
+        with(&*self.board, |board| act(&board.store))
+    }
+
+    fn give_back(&self, jobs: &[Job], blame: Blame) -> Result<()> {
+        self.with_store(|store| queue::give_back(store, jobs, blame))
     }
 
     /// One request's worth of work.
@@ -120,14 +131,14 @@ impl Runner {
         client: &dyn Fn() -> Result<Arc<Client>>,
         heed: &impl Heed,
     ) -> Result<Step> {
-        if !queue::has_work(&lock(&self.board).store)? {
+        if !self.with_store(queue::has_work)? {
             return self.rest();
         }
         if self.claim.is_none() {
             let Some(claim) = Claim::take(&self.database)? else {
                 return Ok(Step::Idle);
             };
-            queue::recover(&lock(&self.board).store)?;
+            self.with_store(queue::recover)?;
             self.claim = Some(claim);
         }
         for kind in Kind::ALL {
@@ -139,7 +150,7 @@ impl Runner {
                 // Each is a request of its own.
                 Kind::Embed | Kind::Upscale => 1,
             };
-            let jobs = queue::take(&lock(&self.board).store, kind, limit)?;
+            let jobs = self.with_store(|store| queue::take(store, kind, limit))?;
             if jobs.is_empty() {
                 continue;
             }
@@ -147,7 +158,7 @@ impl Runner {
                 Ok(client) => return self.work(&client, kind, jobs, heed),
                 Err(error) => {
                     // There is no program, which may be installed by and by.
-                    queue::give_back(&lock(&self.board).store, &jobs, Blame::None)?;
+                    self.give_back(&jobs, Blame::None)?;
                     heed.set_pause(kind, Some(Pause::for_a_while(format!("{error:#}"))));
                 }
             }
@@ -159,7 +170,7 @@ impl Runner {
     fn rest(&mut self) -> Result<Step> {
         self.embeddings = None;
         if self.claim.take().is_some() {
-            queue::prune(&lock(&self.board).store)?;
+            self.with_store(queue::prune)?;
         }
         Ok(Step::Idle)
     }
@@ -211,7 +222,7 @@ impl Runner {
             Ok(outcome) => outcome,
             Err(error) => {
                 // The database or a folder is at fault: not the images, and it may pass.
-                queue::give_back(&lock(&self.board).store, &jobs, Blame::None)?;
+                self.give_back(&jobs, Blame::None)?;
                 return Err(error);
             }
         };
@@ -219,18 +230,18 @@ impl Runner {
         match outcome {
             Outcome::Answered(failures) => self.settle(kind, failures, count, heed)?,
             Outcome::Died(_) if heed.is_cancelled(kind) => {
-                queue::forget(&lock(&self.board).store, &jobs)?;
+                self.with_store(|store| queue::forget(store, &jobs))?;
                 heed.ended(kind, 0, 0);
             }
             Outcome::Died(_) if heed.is_stopping() => {
-                queue::give_back(&lock(&self.board).store, &jobs, Blame::None)?;
+                self.give_back(&jobs, Blame::None)?;
             }
             Outcome::Died(reason) => {
                 self.mourn(kind, jobs, &reason, heed)?;
                 return Ok(Step::Died);
             }
             Outcome::Unfit(pause) => {
-                queue::give_back(&lock(&self.board).store, &jobs, Blame::None)?;
+                self.give_back(&jobs, Blame::None)?;
                 heed.set_pause(kind, Some(pause));
             }
         }
@@ -263,7 +274,7 @@ impl Runner {
                 .map(|(_, _, reason)| reason.clone())
                 .unwrap_or_default();
             let jobs: Vec<Job> = failures.into_iter().map(|(job, _, _)| job).collect();
-            queue::give_back(&lock(&self.board).store, &jobs, Blame::None)?;
+            self.give_back(&jobs, Blame::None)?;
             if let Outcome::Unfit(pause) = self.unfit(kind, reason) {
                 heed.set_pause(kind, Some(pause));
             }
@@ -275,7 +286,7 @@ impl Runner {
             .map(|(job, _, reason)| (job.id, reason))
             .collect();
         if !aside.is_empty() {
-            queue::set_aside(&lock(&self.board).store, &aside)?;
+            self.with_store(|store| queue::set_aside(store, &aside))?;
         }
         heed.ended(kind, count - failed, failed);
         Ok(())
@@ -286,7 +297,7 @@ impl Runner {
     fn mourn(&mut self, kind: Kind, jobs: Vec<Job>, reason: &str, heed: &impl Heed) -> Result<()> {
         let (aside, again): (Vec<_>, Vec<_>) =
             jobs.into_iter().partition(|job| job.tries >= TRIES_MAX);
-        queue::give_back(&lock(&self.board).store, &again, Blame::Counted)?;
+        self.give_back(&again, Blame::Counted)?;
         if aside.is_empty() {
             return Ok(());
         }
@@ -350,7 +361,7 @@ impl Runner {
             }
         }
         if !tagged.is_empty() {
-            lock(&self.board).record_tagged(&tagged, settings)?;
+            with(&*self.board, |board| board.record_tagged(&tagged, settings))?;
         }
         Ok(Outcome::Answered(failures))
     }
@@ -376,15 +387,13 @@ impl Runner {
             Ok(numbers) => numbers,
             Err(error) => return Ok(failed(job, None, format!("{error:#}"))),
         };
-        let file = match self.embeddings.take() {
-            Some(file) => file,
-            None => Embeddings::open(&embeddings::file_of(&self.database))?,
-        };
+        let database = &self.database;
+        let file = self
+            .embeddings
+            .get_or_insert_with(|| embeddings::open(database));
         // Before the job is done: to write it twice is as once.
-        file.write(job.image_id, &numbers)?;
-        self.embeddings = Some(file);
-        let board = lock(&self.board);
-        board.store.write(|| queue::finish(&board.store, job.id))?;
+        file.add(job.image_id, &numbers)?;
+        self.with_store(|store| store.write(|| queue::finish(store, job.id)))?;
         Ok(Outcome::Answered(Vec::new()))
     }
 
@@ -415,7 +424,12 @@ impl Runner {
             Err(error) => return Ok(self.judge(Kind::Upscale, std::slice::from_ref(job), error)),
         };
         match answers::parse_upscaled(&answer) {
-            Ok(size) => lock(&self.board).record_upscaled(job.id, job.image_id, size)?,
+            Ok(size) => {
+                let (job, image) = (job.id, job.image_id);
+                with(&*self.board, |board| {
+                    board.record_upscaled(job, image, size)
+                })?;
+            }
             Err(error) => return Ok(failed(job, None, format!("{error:#}"))),
         }
         Ok(Outcome::Answered(Vec::new()))
@@ -447,9 +461,4 @@ fn failed(job: &Job, cause: Option<Cause>, reason: String) -> Outcome {
 fn stamp(path: &Path) -> Option<(u64, SystemTime)> {
     let found = fs::metadata(path).ok()?;
     Some((found.len(), found.modified().ok()?))
-}
-
-/// A panic elsewhere leaves the board whole: edits are transactions.
-pub(crate) fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
-    board.lock().unwrap_or_else(PoisonError::into_inner)
 }

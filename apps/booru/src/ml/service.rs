@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -16,9 +17,10 @@ use plimsoll_booru_worker_protocol::message::{Progress, Task};
 use serde::Serialize;
 
 use super::queue::{self, Counts, Kind, Submitted};
-use super::run::{Heed, Pause, Runner, Step, lock};
+use super::run::{Heed, Pause, Runner, Step};
 use super::settings::{Residence, Settings};
 use super::tables;
+use super::writer::{Writer, with};
 use crate::board::Board;
 
 /// Images of one request: a worker's death costs no more work, and an edit stays short.
@@ -40,7 +42,8 @@ pub struct Service {
 }
 
 struct Shared {
-    board: Arc<Mutex<Board>>,
+    board: Arc<dyn Writer>,
+    database: PathBuf,
     settings: Settings,
     /// Made when first needed: only then the worker's program has to be there.
     client: Mutex<Option<Arc<Client>>>,
@@ -110,11 +113,12 @@ impl Service {
     /// if they are not there.
     ///
     /// # Errors
-    /// A board that is read-only, what the database says, no thread left.
-    pub fn start(settings: Settings, board: Arc<Mutex<Board>>) -> Result<Service> {
-        tables::ensure(&mut lock(&board))?;
+    /// A board that is read-only or at a server, what the database says, no thread left.
+    pub fn start(settings: Settings, board: Arc<dyn Writer>) -> Result<Service> {
+        let database = with(&*board, tables::ensure)?;
         let shared = Arc::new(Shared {
             board,
+            database,
             settings,
             client: Mutex::default(),
             is_stopping: AtomicBool::new(false),
@@ -137,12 +141,12 @@ impl Service {
     /// # Errors
     /// An image that is not there, a database that has no place for the result, and what it says.
     pub fn submit(&self, kind: Kind, images: &[u32]) -> Result<Submitted> {
-        let board = lock(&self.shared.board);
-        if kind == Kind::Upscale {
-            board.check_upscalable()?;
-        }
-        let submitted = queue::submit(&board.store, kind, images)?;
-        drop(board);
+        let submitted = with(&*self.shared.board, |board| {
+            if kind == Kind::Upscale {
+                board.check_upscalable()?;
+            }
+            queue::submit(&board.store, kind, images)
+        })?;
         self.wake(Some(kind));
         Ok(submitted)
     }
@@ -168,7 +172,8 @@ impl Service {
     /// # Errors
     /// What the database says.
     pub fn cancel(&self, kind: Option<Kind>) -> Result<u64> {
-        let mut cancelled = queue::cancel(&lock(&self.shared.board).store, kind)?;
+        let cancel = |board: &mut Board| queue::cancel(&board.store, kind);
+        let mut cancelled = with(&*self.shared.board, cancel)?;
         if kind.is_none_or(|kind| kind == Kind::Upscale) && self.shared.cancel_upscale() {
             cancelled += 1;
         }
@@ -180,7 +185,8 @@ impl Service {
     /// # Errors
     /// What the database says.
     pub fn retry(&self, kind: Option<Kind>) -> Result<u64> {
-        let again = queue::retry(&lock(&self.shared.board).store, kind)?;
+        let retry = |board: &mut Board| queue::retry(&board.store, kind);
+        let again = with(&*self.shared.board, retry)?;
         self.wake(kind);
         Ok(again)
     }
@@ -203,11 +209,12 @@ impl Service {
     /// What the database says.
     pub fn status(&self) -> Result<Status> {
         let mut counts = [Counts::default(); Kind::ALL.len()];
-        let board = lock(&self.shared.board);
-        for kind in Kind::ALL {
-            counts[kind as usize] = queue::counts(&board.store, kind)?;
-        }
-        drop(board);
+        with(&*self.shared.board, |board| {
+            for kind in Kind::ALL {
+                counts[kind as usize] = queue::counts(&board.store, kind)?;
+            }
+            Ok(())
+        })?;
         let client = self.shared.client();
         let has_worker = client.as_ref().is_some_and(|client| client.has_worker());
         drop(client);
@@ -295,7 +302,8 @@ impl Shared {
         {
             eprintln!("booru: start the ML worker with the board: {error:#}");
         }
-        let mut runner = Runner::new(Arc::clone(&self.board), self.settings.clone());
+        let board = Arc::clone(&self.board);
+        let mut runner = Runner::new(board, self.database.clone(), self.settings.clone());
         while !self.is_stopping() {
             let wait = match self.step(&mut runner) {
                 Ok(Step::Worked) => Duration::ZERO,

@@ -54,16 +54,31 @@ pub const NAMES: &[&str] = &[
     "UPSCALED_IMAGES_DIR",
 ];
 
+/// Of these, what other parts of the board read too: it stays in their table.
+const SHARED: [&str; 3] = [
+    "IMAGE_DIRECTORY",
+    "ENABLE_SEMANTIC_SIMILARITY",
+    "UPSCALED_IMAGES_DIR",
+];
+
 /// The part of `booru.toml` that is about models.
 #[derive(Clone, Debug, Default)]
 pub struct FileSettings(toml::Table);
 
 impl FileSettings {
-    /// Takes what is about models out of `table`.
+    /// Takes what is about models out of `table`; what others read too is copied.
     #[must_use]
     pub fn take(table: &mut toml::Table) -> FileSettings {
-        let own = NAMES.iter().map(|name| name.to_lowercase());
-        FileSettings(own.filter_map(|name| table.remove_entry(&name)).collect())
+        let mut own = toml::Table::new();
+        for name in NAMES {
+            let key = name.to_lowercase();
+            let value = match SHARED.contains(name) {
+                true => table.get(&key).cloned(),
+                false => table.remove(&key),
+            };
+            own.extend(value.map(|value| (key, value)));
+        }
+        FileSettings(own)
     }
 
     fn get(&self, name: &str) -> Result<Option<String>> {
@@ -503,8 +518,12 @@ mod tests {
 
     fn read(file: &str, environment: &[(&str, &str)]) -> Result<Settings> {
         let mut table: toml::Table = toml::from_str(file).unwrap();
+        let shared = table.clone();
         let file = FileSettings::take(&mut table);
-        assert!(table.is_empty(), "{table:?}");
+        for (key, value) in &table {
+            assert!(SHARED.contains(&key.to_uppercase().as_str()), "{key}");
+            assert_eq!(shared.get(key), Some(value));
+        }
         Settings::read(Path::new("/b/booru.db"), &file, &|name| {
             let found = environment.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| value.into())
@@ -527,6 +546,8 @@ mod tests {
         let settings = read(file, &[("ML_WORKER_BACKEND", "cpu")]).unwrap();
         assert!(!settings.worker.variables.contains(&backend));
         assert_eq!(settings.worker.residence, Residence::OnDemand);
+        let settings = read("image_directory = '/pictures'", &[]).unwrap();
+        assert_eq!(settings.images, Path::new("/pictures"));
         let settings = read("ml_worker_enabled = false", &[]).unwrap();
         assert_eq!(settings.worker.residence, Residence::WithBoard);
         let forever = ("ML_WORKER_IDLE_TIMEOUT".into(), FOREVER_SECONDS.into());

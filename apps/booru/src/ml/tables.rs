@@ -1,7 +1,9 @@
 //! Tables that the original does not have, and takes no notice of: what is to be done, and what is to be
 //! looked at. Made where one is first needed.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
 
 use crate::board::Board;
 use crate::store::Store;
@@ -11,7 +13,7 @@ const STATEMENTS: [(&str, &str); 5] = [
         "make table booru_jobs",
         "CREATE TABLE IF NOT EXISTS booru_jobs (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, \
          image_id INTEGER NOT NULL REFERENCES images(id) ON DELETE CASCADE, state TEXT NOT NULL, \
-         tries INTEGER NOT NULL, reason TEXT, queued_at TEXT NOT NULL, ended_at TEXT, \
+         tries INTEGER NOT NULL, cut_off INTEGER NOT NULL, reason TEXT, queued_at TEXT NOT NULL, ended_at TEXT, \
          UNIQUE (kind, image_id))",
     ),
     (
@@ -36,13 +38,19 @@ const STATEMENTS: [(&str, &str); 5] = [
     ),
 ];
 
-/// Makes what is not there.
+/// Makes what is not there; the file of the database.
 ///
 /// # Errors
-/// A board that is read-only, and what the database says.
-pub(crate) fn ensure(board: &mut Board) -> Result<()> {
+/// A board that is read-only or at a server, and what the database says.
+pub(crate) fn ensure(board: &mut Board) -> Result<PathBuf> {
+    let Some(file) = board.store.file().map(Path::to_owned) else {
+        bail!(
+            "have models work on {}: that is done for boards in a file alone, so far",
+            board.store.path().display()
+        );
+    };
     if are_there(&board.store) {
-        return Ok(());
+        return Ok(file);
     }
     board.store.write(|| {
         for (what, sql) in STATEMENTS {
@@ -50,7 +58,8 @@ pub(crate) fn ensure(board: &mut Board) -> Result<()> {
         }
         Ok(())
     })?;
-    board.store.refresh_schema()
+    board.store.refresh_schema()?;
+    Ok(file)
 }
 
 /// Whether anything was ever queued; where not, there is nothing to be read.

@@ -1,6 +1,7 @@
 //! The rules that there are.
 
 use anyhow::Result;
+use plimsoll::dictionary::TermId;
 use serde::Serialize;
 
 use crate::board::Board;
@@ -53,7 +54,7 @@ pub struct RulePage {
 }
 
 impl Board {
-    /// Rules by the ids of their tags.
+    /// Rules by the ids of their tags. O(rules), of which those of the page are kept.
     ///
     /// # Errors
     /// A tag that is not there; what the database says.
@@ -81,49 +82,42 @@ impl Board {
             Side::Implied => "implied_tag_id = ?1",
             Side::Either => "(source_tag_id = ?1 OR implied_tag_id = ?1)",
         };
-        // Rules of tags that are gone are none.
-        let from = format!(
-            "FROM tag_implications WHERE source_tag_id IN (SELECT id FROM tags) \
-             AND implied_tag_id IN (SELECT id FROM tags) \
-             AND (?1 = 0 OR {is_asked}) AND (?2 = '' OR {status} = ?2)"
-        );
-        let mut values: Vec<Value<'_>> = vec![tag.into(), asked.status.unwrap_or("").into()];
-        let count = format!("SELECT COUNT(*) {from}");
-        let total = self
-            .store
-            .query_row("count the rules", &count, &values, |row| row.integer(0))?;
-        page.total = total.flatten().unwrap_or(0).unsigned_abs();
         let sql = format!(
-            "SELECT source_tag_id, implied_tag_id, {}, {}, {status}, {} {from} \
-             ORDER BY source_tag_id, implied_tag_id LIMIT ?3 OFFSET ?4",
+            "SELECT source_tag_id, implied_tag_id, {}, {}, {status}, {} FROM tag_implications \
+             WHERE (?1 = 0 OR {is_asked}) AND (?2 = '' OR {status} = ?2) \
+             ORDER BY source_tag_id, implied_tag_id",
             column("inference_type"),
             column("confidence"),
             column("created_at"),
         );
-        values.push((asked.limit.min(RULE_PAGE_MAX) as i64).into());
-        values.push(i64::try_from(asked.offset).unwrap_or(i64::MAX).into());
+        let end = asked.offset.saturating_add(asked.limit.min(RULE_PAGE_MAX)) as u64;
+        let page_of = asked.offset as u64..end;
+        let values: [Value<'_>; 2] = [tag.into(), asked.status.unwrap_or("").into()];
         self.store
             .each_row("read the rules", &sql, &values, |row| {
-                page.rules.extend(read_rule(&catalog, row)?);
+                let tags = &catalog.tags;
+                let term = |id: Option<u32>| id.and_then(|id| tags.term_of_id(id));
+                // Rules of tags that are gone are none.
+                if let (Some(tag), Some(implied)) = (term(row.id(0)?), term(row.id(1)?)) {
+                    if page_of.contains(&page.total) {
+                        page.rules.push(read_rule(&catalog, tag, implied, row)?);
+                    }
+                    page.total += 1;
+                }
                 Ok(())
             })?;
         Ok(page)
     }
 }
 
-fn read_rule(catalog: &Catalog, row: &Row<'_>) -> Result<Option<Rule>> {
-    let tags = &catalog.tags;
-    let term = |id: Option<u32>| id.and_then(|id| tags.term_of_id(id));
-    let (Some(tag), Some(implied)) = (term(row.id(0)?), term(row.id(1)?)) else {
-        return Ok(None);
-    };
-    Ok(Some(Rule {
-        tag: tags.name(tag),
-        implied: tags.name(implied),
+fn read_rule(catalog: &Catalog, tag: TermId, implied: TermId, row: &Row<'_>) -> Result<Rule> {
+    Ok(Rule {
+        tag: catalog.tags.name(tag),
+        implied: catalog.tags.name(implied),
         inference_type: row.text(2)?.unwrap_or_else(|| "manual".to_owned()),
         confidence: row.real(3)?.unwrap_or(1.0),
         status: row.text(4)?.unwrap_or_default(),
         created_at: row.text(5)?,
         images: catalog.count_of(tag),
-    }))
+    })
 }

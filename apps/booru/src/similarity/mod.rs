@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use plimsoll::budget::Budget;
 use serde::Serialize;
 
@@ -75,6 +75,11 @@ pub struct SimilarityOptions {
     pub idle_timeout: Duration,
 }
 
+const SWITCHED_OFF: &str =
+    "ENABLE_SEMANTIC_SIMILARITY is false; set it to true, or ask `--by tags`";
+const NO_FOLDER: &str = "they are searched in `similarity.db` beside the database, and a board in PostgreSQL has no \
+                         such folder; ask `--by tags`";
+
 /// What is held now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SimilarityStatus {
@@ -87,6 +92,8 @@ pub struct SimilarityStatus {
 #[derive(Debug)]
 pub struct Similarity {
     semantic: Option<Semantic>,
+    /// Why there is none, if there is none.
+    absence: &'static str,
     tags: TagSimilarity,
     cached: Option<usize>,
     idle_timeout: Duration,
@@ -101,6 +108,7 @@ impl Similarity {
         let semantic = options.semantic;
         Similarity {
             semantic: semantic.map(|options| Semantic::new(folder, options, budget)),
+            absence: SWITCHED_OFF,
             tags: TagSimilarity::new(options.tags),
             cached: options.cached,
             idle_timeout: options.idle_timeout,
@@ -111,9 +119,9 @@ impl Similarity {
     /// # Errors
     /// Where embeddings are not to be used.
     pub fn semantic(&self) -> Result<&Semantic> {
-        self.semantic.as_ref().context(
-            "use embeddings: ENABLE_SEMANTIC_SIMILARITY is false; set it to true, or ask `--by tags`",
-        )
+        self.semantic
+            .as_ref()
+            .with_context(|| format!("use embeddings: {}", self.absence))
     }
 
     /// The images whose embeddings are most like that of one; `None` where it has none.
@@ -138,7 +146,7 @@ impl Similarity {
         visual: Option<Visual<'_>>,
     ) -> Result<Vec<Similar>> {
         if board.catalog().images().of_id(image).is_none() {
-            bail!("there is no image {image}");
+            crate::missing!("there is no image {image}");
         }
         if let Some(cached) = self.cached
             && limit <= cached
@@ -203,7 +211,9 @@ impl Similarity {
         Ok(match by {
             By::Semantic => {
                 let Some(found) = self.by_embeddings(board, image, limit)? else {
-                    bail!("image {image} has no embedding; ask `--by tags`, or have one made");
+                    crate::missing!(
+                        "image {image} has no embedding; ask `--by tags`, or have one made"
+                    );
                 };
                 single(found, |of, score| of.semantic = Some(score))
             }

@@ -8,7 +8,8 @@ use clap::Args;
 use plimsoll::budget::{Budget, Policy};
 
 use super::{
-    Kind, MATCHES_MAX, Method, SemanticOptions, Similarity, SimilarityOptions, TagOptions,
+    Kind, MATCHES_MAX, Method, NO_FOLDER, SemanticOptions, Similarity, SimilarityOptions,
+    TagOptions,
 };
 use crate::config::{BoardArguments, File, parse_switch};
 use crate::store::{self, Access};
@@ -61,7 +62,14 @@ impl SimilarityArguments {
     /// # Errors
     /// No board, a setting that is none.
     pub fn open(&self, board: &BoardArguments, access: Access) -> Result<Similarity> {
-        let options = self.options(board, access)?;
+        let mut options = self.options(board, access)?;
+        if store::is_address(&board.board) {
+            options.semantic = None;
+            let mut similarity =
+                Similarity::open(Path::new(""), options, &Budget::new(0, Policy::Greedy));
+            similarity.absence = NO_FOLDER;
+            return Ok(similarity);
+        }
         let database = store::find(&board.board)?;
         let folder = match store::is_address(&database) {
             true => store::folder_of(&database),

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::error::Failure;
+use super::holdings::{Holdings, READ_BYTES, READING};
 use super::settings::READER_CACHE_BYTES;
 use crate::board::Board;
 
@@ -23,6 +24,7 @@ const RELOAD_SHARE: u32 = 10;
 pub(super) struct Boards {
     writer: Arc<tokio::sync::Mutex<Writer>>,
     readers: Arc<Readers>,
+    holdings: Arc<Holdings>,
 }
 
 #[derive(Debug)]
@@ -51,13 +53,14 @@ impl Boards {
     ///
     /// # Errors
     /// As [`Board::reader`] says.
-    pub(super) fn new(writer: Board, readers: usize) -> Result<Boards> {
+    pub(super) fn new(writer: Board, readers: usize, holdings: Arc<Holdings>) -> Result<Boards> {
         let mut idle = Vec::with_capacity(readers);
         for _ in 0..readers {
             let board = writer.reader_with(READER_CACHE_BYTES)?;
             idle.push(Reader { board, schema: 0 });
         }
         Ok(Boards {
+            holdings,
             writer: Arc::new(tokio::sync::Mutex::new(Writer {
                 board: writer,
                 next_refresh: Instant::now(),
@@ -77,13 +80,15 @@ impl Boards {
     ) -> Result<T, Failure> {
         let free = Arc::clone(&self.readers.free).acquire_owned().await;
         let free = free.expect("the semaphore is never closed");
+        let reserved = self.holdings.reserve(READ_BYTES)?;
         let readers = Arc::clone(&self.readers);
         let work = spawn_blocking(move || {
             let mut reader = readers.take();
             let done = readers.follow_schema(&mut reader);
-            let done = done.and_then(|()| unless_it_panics(|| act(&reader.board)));
+            let act = || READING.run(|| act(&reader.board));
+            let done = done.and_then(|()| unless_it_panics(act));
             readers.put_back(reader);
-            drop(free);
+            drop((reserved, free));
             done
         });
         Ok(work.await.context("wait for a request")??)
@@ -96,21 +101,26 @@ impl Boards {
     ) -> Result<T, Failure> {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
         let readers = Arc::clone(&self.readers);
+        let reserved = self.holdings.reserve(READ_BYTES)?;
+        let holdings = Arc::clone(&self.holdings);
         let work = spawn_blocking(move || {
-            let board = &mut writer.board;
-            let schema = board.store.schema.clone();
-            board.refresh()?;
-            let done = unless_it_panics(|| act(board));
-            if done.as_ref().is_err_and(|error| error.is::<Panicked>()) {
-                // What it has left in memory is not to be trusted.
-                board.reload()?;
-            }
-            if board.store.schema != schema {
-                readers.schema.fetch_add(1, Ordering::Relaxed);
-            }
+            let done = writer.write(&readers, &holdings, act);
+            drop(reserved);
             done
         });
         Ok(work.await.context("wait for an edit")??)
+    }
+
+    /// As [`Boards::write`], on a thread that may wait.
+    ///
+    /// # Errors
+    /// Those of `act`, and what the database says.
+    pub(super) fn write_waiting(
+        &self,
+        act: &mut dyn FnMut(&mut Board) -> Result<()>,
+    ) -> Result<()> {
+        let mut writer = self.writer.blocking_lock();
+        writer.write(&self.readers, &self.holdings, act)
     }
 
     /// Follows what other programs have changed, unless an edit is at it, or it was done lately; whether
@@ -123,6 +133,7 @@ impl Boards {
             return Ok(false);
         }
         let readers = Arc::clone(&self.readers);
+        let holdings = Arc::clone(&self.holdings);
         let work = spawn_blocking(move || {
             let begin = Instant::now();
             let schema = writer.board.store.schema.clone();
@@ -130,10 +141,36 @@ impl Boards {
             if writer.board.store.schema != schema {
                 readers.schema.fetch_add(1, Ordering::Relaxed);
             }
+            if matches!(has_changed, Ok(true)) {
+                holdings.follow(&writer.board.catalog());
+            }
             writer.next_refresh = Instant::now() + begin.elapsed() * RELOAD_SHARE;
             has_changed
         });
         work.await.context("follow other programs")?
+    }
+}
+
+impl Writer {
+    fn write<T>(
+        &mut self,
+        readers: &Readers,
+        holdings: &Holdings,
+        act: impl FnOnce(&mut Board) -> Result<T>,
+    ) -> Result<T> {
+        let board = &mut self.board;
+        let schema = board.store.schema.clone();
+        board.refresh()?;
+        let done = unless_it_panics(|| act(board));
+        if done.as_ref().is_err_and(|error| error.is::<Panicked>()) {
+            // What it has left in memory is not to be trusted.
+            board.reload()?;
+        }
+        if board.store.schema != schema {
+            readers.schema.fetch_add(1, Ordering::Relaxed);
+        }
+        holdings.follow(&board.catalog());
+        done
     }
 }
 

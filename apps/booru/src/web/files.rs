@@ -24,6 +24,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use plimsoll::budget::Reservation;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
@@ -31,10 +32,11 @@ use tokio_util::io::ReaderStream;
 
 use super::conditions::{Stamp, Wanted, wanted};
 use super::error::Failure;
+use super::holdings::FILE_BYTES;
 use super::session::Viewer;
-use super::{App, beneath};
+use super::{App, beneath, thumbnails};
 use crate::board::Board;
-use crate::image::thumbnail;
+use crate::ingest::thumbnail_path;
 
 /// Files that are sent at once; with their buffers, 4 MiB.
 pub(super) const FILES_MAX: usize = 32;
@@ -76,9 +78,19 @@ async fn small(
 ) -> Result<Response, Failure> {
     let stored = app.read(move |board| path_of_thumbnail(board, &path));
     let stored = stored.await?.ok_or_else(no_file)?;
-    let folder = app.settings().folders.thumbnails.clone();
-    let path = thumbnail(&stored);
-    send(&app, headers, move || open_first(&folder, &[path])).await
+    let path = thumbnail_path(&stored);
+    let open = || {
+        let (folder, path) = (app.settings().folders.thumbnails.clone(), path.clone());
+        move || open_first(&folder, &[path])
+    };
+    match send(&app, headers.clone(), open()).await {
+        Err(failure) if failure.status == StatusCode::NOT_FOUND => {}
+        done => return done,
+    }
+    match thumbnails::make(&app, &stored).await? {
+        true => send(&app, headers, open()).await,
+        false => Err(no_file()),
+    }
 }
 
 async fn upscaled(
@@ -127,7 +139,7 @@ fn path_of_thumbnail(board: &Board, path: &str) -> Result<Option<String>> {
         candidates.push(format!("{stem}.{}", ending.to_uppercase()));
     }
     for candidate in candidates {
-        if thumbnail(&candidate) == path && board.find_image(&candidate)?.is_some() {
+        if thumbnail_path(&candidate) == path && board.find_image(&candidate)?.is_some() {
             return Ok(Some(candidate));
         }
     }
@@ -136,7 +148,7 @@ fn path_of_thumbnail(board: &Board, path: &str) -> Result<Option<String>> {
 
 /// Where the original has put upscaled images over time, and where a format of its own takes them.
 fn upscaled_paths(stored: &str) -> Vec<String> {
-    let stem = thumbnail(stored);
+    let stem = thumbnail_path(stored);
     let stem = stem.strip_suffix(".webp").unwrap_or(&stem);
     let mut paths = Vec::new();
     for folder in ["images/", ""] {
@@ -161,6 +173,12 @@ fn open_first(folder: &Path, paths: &[String]) -> Result<Option<(File, String)>>
     Ok(None)
 }
 
+/// What a file has while it is sent.
+struct Turn {
+    _reserved: Reservation,
+    _turn: OwnedSemaphorePermit,
+}
+
 /// A file that is open, and what of it is to be sent.
 struct Opened {
     file: File,
@@ -177,6 +195,10 @@ async fn send(
     let turn = Arc::clone(&app.files).acquire_owned();
     let Ok(Ok(turn)) = tokio::time::timeout(FILE_PATIENCE, turn).await else {
         return Err(Failure::busy());
+    };
+    let turn = Turn {
+        _reserved: app.holdings.reserve(FILE_BYTES)?,
+        _turn: turn,
     };
     let work = spawn_blocking(move || -> Result<Option<Response>> {
         let Some((file, path)) = open()? else {
@@ -196,7 +218,7 @@ async fn send(
     response?.ok_or_else(no_file)
 }
 
-fn respond(opened: Opened, headers: &HeaderMap, turn: OwnedSemaphorePermit) -> Result<Response> {
+fn respond(opened: Opened, headers: &HeaderMap, turn: Turn) -> Result<Response> {
     let len = opened.metadata.len();
     let stamp = stamp(&opened.metadata);
     let wanted = wanted(headers, &stamp, len);
@@ -241,7 +263,7 @@ fn respond(opened: Opened, headers: &HeaderMap, turn: OwnedSemaphorePermit) -> R
     Ok(response)
 }
 
-fn body(mut file: File, from: u64, len: u64, turn: OwnedSemaphorePermit) -> Result<Body> {
+fn body(mut file: File, from: u64, len: u64, turn: Turn) -> Result<Body> {
     if len <= SMALL_BYTES {
         let mut bytes = vec![0; len as usize];
         file.read_exact_at(&mut bytes, from)?;
@@ -260,7 +282,7 @@ fn body(mut file: File, from: u64, len: u64, turn: OwnedSemaphorePermit) -> Resu
 /// A file whose turn ends when it is sent, or its client is gone.
 struct InTurn {
     file: tokio::fs::File,
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
 impl AsyncRead for InTurn {
@@ -289,7 +311,7 @@ fn stamp(metadata: &Metadata) -> Stamp {
 }
 
 /// What it is by its first bytes, of what is shown within a page; names are often wrong.
-fn kind_of(file: &File) -> Result<Option<&'static str>> {
+pub(super) fn kind_of(file: &File) -> Result<Option<&'static str>> {
     let mut head = [0; 16];
     let mut len = 0;
     let mut reader = file;

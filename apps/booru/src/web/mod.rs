@@ -10,6 +10,8 @@ mod boards;
 mod conditions;
 pub mod error;
 pub mod files;
+mod holdings;
+mod monitor;
 mod origin;
 mod paced;
 pub mod pages;
@@ -18,20 +20,24 @@ mod patience;
 mod server;
 pub mod session;
 mod settings;
+mod thumbnails;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use plimsoll::budget::{Budget, Reservation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::board::Board;
+use crate::similarity::Similarity;
 use api::upload::UPLOADS_MAX;
 use attempts::Attempts;
 use boards::Boards;
 use error::Failure;
 use files::FILES_MAX;
+use holdings::{BODY_BYTES, Holdings};
 use password::Password;
 use session::Sessions;
 
@@ -41,6 +47,13 @@ pub use settings::{Folders, PublicUrl, ServeArguments, Settings};
 const BODIES_MAX: usize = 2;
 /// How long such a body waits for its turn.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// For a body that is more than small: its turn, and its memory.
+#[derive(Debug)]
+pub struct Room {
+    _reserved: Reservation,
+    _turn: OwnedSemaphorePermit,
+}
 
 /// What requests share.
 #[derive(Debug)]
@@ -55,12 +68,25 @@ pub struct App {
     /// For files that are sent.
     files: Arc<Semaphore>,
     uploads: Semaphore,
+    /// For small pictures that are made.
+    thumbnails: Semaphore,
+    similarity: Arc<Similarity>,
+    holdings: Arc<Holdings>,
 }
 
 impl App {
     fn new(settings: Settings, password: Option<Password>, board: Board) -> Result<App> {
+        let holdings = Arc::new(Holdings::new(&settings, &board.catalog())?);
+        // Embeddings lie beside it.
+        let database = board.store().anchor();
         Ok(App {
-            boards: Boards::new(board, settings.readers)?,
+            boards: Boards::new(board, settings.readers, Arc::clone(&holdings))?,
+            similarity: Arc::new(Similarity::open(
+                database.parent().unwrap_or(&settings.folders.board),
+                settings.similarity,
+                holdings.budget(),
+            )),
+            holdings,
             settings,
             password,
             sessions: Sessions::new()?,
@@ -68,6 +94,7 @@ impl App {
             body_room: Arc::new(Semaphore::new(BODIES_MAX)),
             files: Arc::new(Semaphore::new(FILES_MAX)),
             uploads: Semaphore::new(UPLOADS_MAX),
+            thumbnails: Semaphore::new(1),
         })
     }
 
@@ -100,10 +127,19 @@ impl App {
         self.boards.write(act)
     }
 
-    async fn room_for_body(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        let room = Arc::clone(&self.body_room).acquire_owned();
-        match tokio::time::timeout(BODY_PATIENCE, room).await {
-            Ok(Ok(room)) => Ok(room),
+    /// The memory that the process may take, for parts of it that hold much themselves.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        self.holdings.budget()
+    }
+
+    async fn room_for_body(&self) -> Result<Room, Failure> {
+        let turn = Arc::clone(&self.body_room).acquire_owned();
+        match tokio::time::timeout(BODY_PATIENCE, turn).await {
+            Ok(Ok(turn)) => Ok(Room {
+                _reserved: self.holdings.reserve(BODY_BYTES)?,
+                _turn: turn,
+            }),
             _ => Err(Failure::busy()),
         }
     }

@@ -13,7 +13,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 
 use super::error::Failure;
@@ -81,12 +81,17 @@ impl Password {
         }
     }
 
+    /// Waits until no other check is done, while what it gives is held.
+    pub(super) async fn turn(&self) -> SemaphorePermit<'_> {
+        let turn = self.turn.acquire().await;
+        turn.expect("the semaphore is never closed")
+    }
+
     /// Whether it is this one. Takes some 50 ms and [`MEMORY_KIB`].
     pub(super) async fn is(&self, given: String) -> Result<bool, Failure> {
         if given.len() > PASSWORD_BYTES_MAX {
             return Ok(false);
         }
-        let _turn = self.turn.acquire().await;
         let hash = self.hash.clone();
         let check = move || {
             let hash = PasswordHash::new(&hash).expect("it was checked when it was read");

@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use axum::Router;
@@ -24,6 +24,8 @@ use tower::ServiceExt;
 
 use super::api::upload::remove_leftovers;
 use super::error::{Failure, show};
+use super::holdings::publish;
+use super::monitor::Monitor;
 use super::password::Password;
 use super::patience::Patient;
 use super::session::{Host, Peer};
@@ -72,7 +74,13 @@ pub(super) fn run(settings: Settings, password: Option<Password>) -> Result<()> 
         .context("start threads")?;
     remove_leftovers(&settings.folders.ingest);
     let app = Arc::new(App::new(settings, password, board)?);
+    let _beacon = publish(app.budget());
+    let monitored = app.settings.is_monitored;
+    let monitor = monitored.then(|| Monitor::start(&app)).transpose()?;
     let done = runtime.block_on(answer(app, listener, address));
+    if let Some(monitor) = monitor {
+        monitor.end(END_TIME_MAX);
+    }
     // An edit that is not done by then is not done at all.
     runtime.shutdown_timeout(END_TIME_MAX);
     done
@@ -197,6 +205,7 @@ impl Ends {
 async fn keep(app: Arc<App>) {
     loop {
         tokio::time::sleep(boards::REFRESH_INTERVAL).await;
+        app.similarity.unload_if_idle(Instant::now());
         if let Err(error) = app.boards.refresh().await {
             eprintln!("booru: follow another program: {error:#}");
         }

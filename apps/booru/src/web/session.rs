@@ -18,6 +18,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::error::Failure;
+use super::holdings::PASSWORD_BYTES;
 use super::{App, origin};
 use crate::store::Access;
 
@@ -365,7 +366,11 @@ pub async fn log_in(app: &App, parts: &Parts, given: String) -> Result<HeaderVal
             ),
         )
     })?;
-    if !password.is(given).await? {
+    let turn = password.turn().await;
+    let reserved = app.holdings.reserve(PASSWORD_BYTES)?;
+    let is_right = password.is(given).await?;
+    drop((reserved, turn));
+    if !is_right {
         return Err(Failure::new(
             StatusCode::UNAUTHORIZED,
             "that is not the password",

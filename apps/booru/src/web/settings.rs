@@ -1,15 +1,17 @@
 //! Settings of `booru serve`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use super::holdings::BUDGET_MIB;
 use crate::catalog::TagsHeld;
 use crate::config::{BoardArguments, File};
-use crate::store::folder_of;
-use crate::store::{Access, StoreOptions};
+use crate::ingest::{self, IngestArguments};
+use crate::similarity::{SimilarityArguments, SimilarityOptions};
+use crate::store::{Access, StoreOptions, folder_of};
 
 /// The original's.
 const PORT: u16 = 5000;
@@ -49,21 +51,19 @@ pub struct ServeArguments {
     /// How many requests may read the database at once, 1 to 16; 2 if nothing else is set.
     #[arg(long, value_parser = parse_readers)]
     pub readers: Option<usize>,
+    /// Memory that the process may take; 256 if nothing else is set.
+    #[arg(long, env = "MEMORY_BUDGET_MB", value_name = "MIB")]
+    pub memory_budget_mb: Option<u64>,
     /// Images a page, 1 to 500; 150 if nothing else is set.
     #[arg(long, env = "IMAGES_PER_PAGE", value_parser = crate::config::parse_per_page)]
     pub images_per_page: Option<usize>,
-    /// Where the images are; static/images if nothing else is set.
-    #[arg(long, env = "IMAGE_DIRECTORY", value_name = "FOLDER")]
-    pub image_directory: Option<PathBuf>,
-    /// Where small pictures of them are; static/thumbnails if nothing else is set.
-    #[arg(long, env = "THUMB_DIR", value_name = "FOLDER")]
-    pub thumb_dir: Option<PathBuf>,
     /// Where enlarged images are; static/upscaled if nothing else is set.
     #[arg(long, env = "UPSCALED_IMAGES_DIR", value_name = "FOLDER")]
     pub upscaled_images_dir: Option<PathBuf>,
-    /// Where uploads go, to be taken in; ingest if nothing else is set.
-    #[arg(long, env = "INGEST_DIRECTORY", value_name = "FOLDER")]
-    pub ingest_directory: Option<PathBuf>,
+    #[command(flatten)]
+    pub ingest: IngestArguments,
+    #[command(flatten)]
+    pub similarity: SimilarityArguments,
     /// The title of the pages; ChibiBooru's name if nothing else is set.
     #[arg(long, env = "APP_NAME")]
     pub app_name: Option<String>,
@@ -77,10 +77,16 @@ pub struct Settings {
     pub board: PathBuf,
     pub store: StoreOptions,
     pub tags_held: TagsHeld,
+    /// Of the whole process.
+    pub budget_bytes: u64,
     pub readers: usize,
     pub app_name: String,
     pub images_per_page: usize,
     pub folders: Folders,
+    pub ingest: ingest::Settings,
+    /// New files are taken in.
+    pub is_monitored: bool,
+    pub similarity: SimilarityOptions,
     pub public_url: Option<PublicUrl>,
     pub behind_proxy: bool,
     pub public_read: bool,
@@ -106,10 +112,9 @@ impl Settings {
         let board = &arguments.board.board;
         let file = File::read(board)?;
         let folder = folder_of(board);
-        let within = |flag: &Option<PathBuf>, of_file: &Option<PathBuf>, preset: &str| {
-            let path = flag.as_deref().or(of_file.as_deref());
-            folder.join(path.unwrap_or(Path::new(preset)))
-        };
+        let ingest = ingest::Settings::of(&arguments.board, &arguments.ingest)?;
+        let upscaled = arguments.upscaled_images_dir.clone();
+        let upscaled = upscaled.or(file.upscaled_images_dir);
         let access = match arguments.read_only {
             true => Access::ReadOnly,
             false => Access::InPlace,
@@ -131,30 +136,25 @@ impl Settings {
             listen: SocketAddr::new(host, arguments.port.or(file.port).unwrap_or(PORT)),
             store: arguments.board.store_options(access)?,
             tags_held: arguments.board.tags_held()?,
+            budget_bytes: (arguments.memory_budget_mb)
+                .or(file.memory_budget_mb)
+                .unwrap_or(BUDGET_MIB)
+                .saturating_mul(1 << 20),
             readers: arguments.readers.unwrap_or(READERS),
             app_name: (arguments.app_name.clone())
                 .or(file.app_name)
                 .unwrap_or_else(|| "ChibiBooru".to_owned()),
             images_per_page: arguments.board.images_per_page(arguments.images_per_page)?,
             folders: Folders {
-                images: within(
-                    &arguments.image_directory,
-                    &file.image_directory,
-                    "static/images",
-                ),
-                thumbnails: within(&arguments.thumb_dir, &file.thumb_dir, "static/thumbnails"),
-                upscaled: within(
-                    &arguments.upscaled_images_dir,
-                    &file.upscaled_images_dir,
-                    "static/upscaled",
-                ),
-                ingest: within(
-                    &arguments.ingest_directory,
-                    &file.ingest_directory,
-                    "ingest",
-                ),
+                images: ingest.images.clone(),
+                thumbnails: ingest.thumbnails.clone(),
+                upscaled: folder.join(upscaled.unwrap_or_else(|| "static/upscaled".into())),
+                ingest: ingest.ingest.clone(),
                 board: folder,
             },
+            is_monitored: access == Access::InPlace && ingest.is_monitored,
+            similarity: arguments.similarity.options(&arguments.board, access)?,
+            ingest,
             public_url,
             behind_proxy: arguments.behind_proxy || file.behind_proxy.unwrap_or(false),
             public_read: arguments.public_read || file.public_read.unwrap_or(false),

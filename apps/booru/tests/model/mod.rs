@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_booru::board::Board;
-use plimsoll_booru::edit::{Added, CategorizedTags, Implied, NewImage, OldName};
+use plimsoll_booru::edit::{Added, CategorizedTags, Implied, NewImage, OldName, Rating};
 use plimsoll_booru::query::Category;
 use rusqlite::Connection;
 
@@ -26,7 +26,10 @@ pub(crate) struct Model {
     pub(crate) tags: BTreeMap<String, (u32, Option<String>)>,
     pub(crate) images: BTreeMap<u32, BTreeSet<String>>,
     pub(crate) aliases: BTreeMap<String, String>,
-    rules: BTreeSet<(String, String)>,
+    /// Pairs that come from a rule.
+    implied: BTreeSet<(u32, String)>,
+    /// Tag and implied tag, with the status of the rule.
+    rules: BTreeMap<(String, String), String>,
     /// Image, name, operation.
     deltas: BTreeSet<(u32, String, String)>,
     made: usize,
@@ -63,6 +66,12 @@ impl Model {
         }) {
             model.images.get_mut(&id).unwrap().insert(name);
         }
+        if era != Era::Old {
+            let sql = "SELECT image_id, name FROM image_tags JOIN tags ON tags.id = tag_id \
+                       WHERE source = 'implication'";
+            let read = rows(connection, sql, |row| Ok((row.get(0)?, row.get(1)?)));
+            model.implied = read.into_iter().collect();
+        }
         let has = |table: &str| {
             let sql = format!("SELECT count(*) FROM sqlite_master WHERE name = '{table}'");
             connection
@@ -78,11 +87,12 @@ impl Model {
                 .collect();
         }
         if has("tag_implications") {
-            let sql = "SELECT a.name, b.name FROM tag_implications JOIN tags AS a ON a.id = source_tag_id \
+            let sql = "SELECT a.name, b.name, status FROM tag_implications JOIN tags AS a ON a.id = source_tag_id \
                        JOIN tags AS b ON b.id = implied_tag_id";
-            model.rules = rows(connection, sql, |row| Ok((row.get(0)?, row.get(1)?)))
-                .into_iter()
-                .collect();
+            let read = rows(connection, sql, |row| {
+                Ok(((row.get(0)?, row.get(1)?), row.get(2)?))
+            });
+            model.rules = read.into_iter().collect();
         }
         if has("tag_deltas") {
             let sql = "SELECT images.id, tag_name, operation FROM tag_deltas JOIN images ON md5 = image_md5";
@@ -147,6 +157,7 @@ impl Model {
 
     fn remove(&mut self, image: u32, name: &str) {
         if self.images.get_mut(&image).unwrap().remove(name) {
+            self.implied.remove(&(image, name.to_owned()));
             self.delta(image, name, "remove");
         }
     }
@@ -163,7 +174,8 @@ impl Model {
     fn forget(&mut self, name: &str) {
         self.tags.remove(name);
         self.aliases.retain(|_, of| of != name);
-        self.rules.retain(|(a, b)| a != name && b != name);
+        self.rules.retain(|(a, b), _| a != name && b != name);
+        self.implied.retain(|(_, of)| of != name);
     }
 
     fn rename_deltas(&mut self, old: &str, new: &str) {
@@ -195,7 +207,7 @@ impl Model {
 
     /// Does one edit to both; what it was.
     pub(crate) fn step(&mut self, board: &mut Board, era: Era, random: &mut Random) -> String {
-        match random.below(15) {
+        match random.below(18) {
             0 => self.create(board, era),
             1 => self.rename(board, random),
             2 => self.merge(board, random),
@@ -205,10 +217,11 @@ impl Model {
             7 => self.edit_one(board, era, random),
             8 if era != Era::Old => self.categorize(board, random),
             9 => self.alias(board, random),
+            10 => self.rate(board, era, random),
             11 | 12 => self.add_images(board, era, random),
             13 => self.delete_images(board, random),
             14 if era == Era::Now => self.upscale(board, random),
-            _ => self.rule(board, random),
+            _ => self.rule(board, era, random),
         }
     }
 
@@ -261,11 +274,12 @@ impl Model {
             }
         };
         self.aliases.values_mut().for_each(|of| *of = renamed(of));
-        self.rules = self
-            .rules
-            .iter()
-            .map(|(a, b)| (renamed(a), renamed(b)))
+        let rules = self.rules.iter();
+        self.rules = rules
+            .map(|((a, b), status)| ((renamed(a), renamed(b)), status.clone()))
             .collect();
+        let implied = self.implied.iter();
+        self.implied = implied.map(|(id, name)| (*id, renamed(name))).collect();
         self.rename_deltas(&old, &new);
         if becomes_alias {
             self.aliases.insert(old.clone(), new.clone());
@@ -288,7 +302,10 @@ impl Model {
             for image in self.with_tag(old) {
                 let tags = self.images.get_mut(&image).unwrap();
                 tags.remove(old);
-                tags.insert(into.clone());
+                let was_implied = self.implied.remove(&(image, old.clone()));
+                if tags.insert(into.clone()) && was_implied {
+                    self.implied.insert((image, into.clone()));
+                }
             }
             let moved = |name: &String| {
                 if name == old {
@@ -297,12 +314,11 @@ impl Model {
                     name.clone()
                 }
             };
-            self.rules = self
-                .rules
-                .iter()
-                .map(|(a, b)| (moved(a), moved(b)))
-                .collect();
-            self.rules.retain(|(a, b)| a != b);
+            // Where there is such a rule already, that one stays.
+            for ((a, b), status) in self.rules.clone() {
+                self.rules.entry((moved(&a), moved(&b))).or_insert(status);
+            }
+            self.rules.retain(|(a, b), _| a != b);
             self.aliases.values_mut().for_each(|of| *of = moved(of));
             self.rename_deltas(old, &into);
             self.forget(old);
@@ -322,6 +338,7 @@ impl Model {
             self.images.values_mut().for_each(|tags| {
                 tags.remove(name);
             });
+            self.implied.retain(|(_, of)| of != name);
             if self.tags.contains_key(name) {
                 self.forget(name);
                 self.deltas
@@ -406,16 +423,11 @@ impl Model {
                     tags.insert(self.find_or_make(&name.to_lowercase(), category.name(), era));
                 }
             }
-            if implied == Implied::Applied {
-                while let Some((_, new)) = self
-                    .rules
-                    .iter()
-                    .find(|(tag, implied)| tags.contains(tag) && !tags.contains(implied))
-                {
-                    tags.insert(new.clone());
-                }
-            }
+            let all: BTreeSet<String> = tags.iter().flat_map(|tag| self.chain(tag)).collect();
             self.images.insert(id, tags);
+            if implied == Implied::Applied {
+                all.iter().for_each(|name| self.imply(id, name, era));
+            }
         }
         let Added::New(first) = added[0] else {
             unreachable!()
@@ -484,6 +496,7 @@ impl Model {
             self.images.remove(id);
         }
         self.deltas.retain(|(id, ..)| !gone.contains(id));
+        self.implied.retain(|(id, _)| !gone.contains(id));
         format!("delete images {gone:?}")
     }
 
@@ -523,44 +536,118 @@ impl Model {
         let (alias, of) = (self.new_name(), self.any_tag(random));
         board.create_alias(&alias, &of).unwrap();
         self.aliases.insert(alias.clone(), of.clone());
-        // A tag's own name is none of its other names; how it is written in lower case may be.
+        // A tag's own name is none besides; but in lower case it may be one.
         let lower = of.to_lowercase();
-        if board.create_alias(&lower, &of).is_ok() {
-            assert_ne!(lower, of);
+        let is_tag = self.tags.contains_key(&lower);
+        assert_eq!(board.create_alias(&lower, &of).is_err(), is_tag);
+        if !is_tag {
             self.aliases.insert(lower, of.clone());
         }
         format!("alias {alias} of {of}")
     }
 
-    fn rule(&mut self, board: &mut Board, random: &mut Random) -> String {
-        if random.one_in(3) {
-            board.apply_rules().unwrap();
-            // Again and again until nothing is new: closures by the plainest means.
-            loop {
-                let before = self.images.clone();
-                for (tag, implied) in &self.rules {
-                    for tags in self.images.values_mut().filter(|tags| tags.contains(tag)) {
-                        tags.insert(implied.clone());
-                    }
-                }
-                if self.images == before {
-                    return "apply rules".to_owned();
-                }
+    /// Tags that a tag implies over active rules, by the plainest means.
+    fn chain(&self, tag: &str) -> BTreeSet<String> {
+        let mut all: BTreeSet<String> = [tag.to_owned()].into();
+        loop {
+            let active = self.rules.iter().filter(|(_, status)| *status == "active");
+            let next = active.filter(|((a, _), _)| all.contains(a));
+            let next: Vec<String> = next.map(|((_, b), _)| b.clone()).collect();
+            let before = all.len();
+            all.extend(next);
+            if all.len() == before {
+                return all;
             }
         }
-        if let Some((tag, implied)) = self.rules.iter().next().cloned()
-            && random.one_in(3)
-        {
-            board.delete_rule(&tag, &implied).unwrap();
-            self.rules.remove(&(tag, implied));
-            return "no rule".to_owned();
+    }
+
+    fn imply(&mut self, image: u32, name: &str, era: Era) {
+        let is_new = self.images.get_mut(&image).unwrap().insert(name.to_owned());
+        if is_new && era != Era::Old {
+            self.implied.insert((image, name.to_owned()));
         }
-        let (tag, implied) = (self.any_tag(random), self.any_tag(random));
-        assert_eq!(board.create_rule(&tag, &implied).is_ok(), tag != implied);
-        if tag != implied {
-            self.rules.insert((tag.clone(), implied.clone()));
+    }
+
+    fn apply_all(&mut self, era: Era) {
+        for (image, tags) in self.images.clone() {
+            let all: BTreeSet<String> = tags.iter().flat_map(|tag| self.chain(tag)).collect();
+            all.iter().for_each(|name| self.imply(image, name, era));
         }
-        format!("rule {tag} -> {implied}")
+    }
+
+    fn rule(&mut self, board: &mut Board, era: Era, random: &mut Random) -> String {
+        let known: Vec<(String, String)> = self.rules.keys().cloned().collect();
+        match random.below(6) {
+            0 => {
+                board.apply_rules().unwrap();
+                self.apply_all(era);
+                "apply rules".to_owned()
+            }
+            1 => {
+                assert_eq!(board.reapply_rules().is_ok(), era != Era::Old);
+                if era != Era::Old {
+                    for (image, name) in std::mem::take(&mut self.implied) {
+                        self.images.get_mut(&image).unwrap().remove(&name);
+                    }
+                    self.apply_all(era);
+                }
+                "apply rules anew".to_owned()
+            }
+            2 if !known.is_empty() => {
+                let (tag, implied) = random.pick(&known).clone();
+                let is_active = self.rules[&(tag.clone(), implied.clone())] == "active";
+                assert_eq!(board.apply_rule(&tag, &implied).is_ok(), is_active);
+                for image in self.with_tag(&tag) {
+                    let mut all = self.chain(&implied);
+                    all.retain(|_| is_active);
+                    all.iter().for_each(|name| self.imply(image, name, era));
+                }
+                format!("apply {tag} -> {implied}")
+            }
+            3 if !known.is_empty() => {
+                let (tag, implied) = random.pick(&known).clone();
+                if random.one_in(2) {
+                    board.delete_rule(&tag, &implied).unwrap();
+                    self.rules.remove(&(tag, implied));
+                    return "no rule".to_owned();
+                }
+                board.reject_rule(&tag, &implied).unwrap();
+                let pair = (tag, implied);
+                self.rules.insert(pair.clone(), "rejected".to_owned());
+                format!("reject {pair:?}")
+            }
+            _ => {
+                let (tag, implied) = (self.any_tag(random), self.any_tag(random));
+                assert_eq!(board.create_rule(&tag, &implied).is_ok(), tag != implied);
+                if tag != implied {
+                    let pair = (tag.clone(), implied.clone());
+                    self.rules.insert(pair, "active".to_owned());
+                }
+                format!("rule {tag} -> {implied}")
+            }
+        }
+    }
+
+    fn rate(&mut self, board: &mut Board, era: Era, random: &mut Random) -> String {
+        let images = self.any_images(random);
+        let rating = *random.pick(&Rating::ALL);
+        board.rate_images(&images, rating).unwrap();
+        let name = format!("rating:{}", rating.name());
+        if !self.tags.contains_key(&name) {
+            let category = (era != Era::Old).then(|| "rating".to_owned());
+            self.tags.insert(name.clone(), (0, category));
+            self.aliases.remove(&name);
+        }
+        for image in &images {
+            for other in self.images[image].clone() {
+                if other != name && self.category(&other).is_none() {
+                    self.remove(*image, &other);
+                }
+            }
+            self.add(*image, &name);
+            self.implied.remove(&(*image, name.clone()));
+        }
+        format!("rate {} {name}", images.len())
     }
 
     /// Whether the database says the same, its text columns and its full-text table included.
@@ -580,6 +667,7 @@ impl Model {
         assert_eq!(read.images, expected.images, "{what}");
         assert_eq!(read.aliases, expected.aliases, "{what}");
         assert_eq!(read.rules, expected.rules, "{what}");
+        assert_eq!(read.implied, expected.implied, "{what}");
         assert_eq!(read.deltas, expected.deltas, "{what}");
         self.check_columns(connection, era, what);
         check_no_ends(connection, what);

@@ -195,32 +195,35 @@ impl<'a> Maker<'a> {
     fn word(&mut self) -> Asked {
         let name = self.name();
         let lower = name.to_lowercase();
+        match self.named(&lower) {
+            Some(condition) => Asked {
+                text: written(&name),
+                sql: has_tag(&condition),
+            },
+            None => self.text(&lower, written(&name)),
+        }
+    }
+
+    /// The tag of a name, or the one that this is another name of, as a condition on `g`, a row of `tags`.
+    fn named(&self, lower: &str) -> Option<String> {
         let count = |sql: &str| -> i64 {
             self.connection
-                .query_row(sql, [&lower], |row| row.get(0))
+                .query_row(sql, [lower], |row| row.get(0))
                 .unwrap()
         };
         if count("SELECT count(*) FROM tags WHERE lower(name) = ?1") > 0 {
-            let sql = has_tag(&format!("lower(g.name) = {}", quoted(&lower)));
-            return Asked {
-                text: written(&name),
-                sql,
-            };
+            return Some(format!("lower(g.name) = {}", quoted(lower)));
         }
         let has_aliases =
             "SELECT count(*) FROM sqlite_master WHERE name = 'booru_aliases' AND ?1 <> ''";
         if count(has_aliases) > 0 && count("SELECT count(*) FROM booru_aliases WHERE name = ?1") > 0
         {
-            let condition = format!(
+            return Some(format!(
                 "g.id = (SELECT tag_id FROM booru_aliases WHERE name = {})",
-                quoted(&lower)
-            );
-            return Asked {
-                text: written(&name),
-                sql: has_tag(&condition),
-            };
+                quoted(lower)
+            ));
         }
-        self.text(&lower, written(&name))
+        None
     }
 
     fn text(&self, lower: &str, text: String) -> Asked {
@@ -368,8 +371,14 @@ impl<'a> Maker<'a> {
             8 if self.ratings_left => {
                 self.ratings_left = false;
                 let (a, b) = (*self.random.pick(&RATINGS), *self.random.pick(&RATINGS));
-                let names = format!("g.name IN ('rating:{a}', 'rating:{b}')");
-                asked(&format!("rating:{a},{b}"), &has_tag(&names))
+                let of = |rating: &str| self.named(&format!("rating:{rating}"));
+                let either: Vec<String> = [of(a), of(b)]
+                    .map(|found| found.unwrap_or_else(|| "0".to_owned()))
+                    .into();
+                asked(
+                    &format!("rating:{a},{b}"),
+                    &has_tag(&format!("({})", either.join(" OR "))),
+                )
             }
             9 => asked("has:parent", parent),
             10 => asked("has:child", child),

@@ -81,7 +81,9 @@ impl Served {
 /// Puts files where the images and their small pictures are to be.
 fn draw(folder: &Folder, connection: &Connection) {
     let mut statement = connection.prepare("SELECT filepath FROM images").unwrap();
-    let paths = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let paths = statement
+        .query_map([], |row| row.get::<_, String>(0))
+        .unwrap();
     let write = |kind: &str, path: &Path| {
         let path = folder.path("static").join(kind).join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -40,7 +40,8 @@ pub(crate) fn set_password(board: &Path, password: &str) {
 
 impl Server {
     pub(crate) fn start(board: &Path, arguments: &[&str]) -> Server {
-        let base = ["serve", board.to_str().unwrap(), "--port", "0"];
+        let board = board.to_str().unwrap();
+        let base = ["serve", board, "--port", "0", "--monitor-enabled", "false"];
         Server::spawn(&mut booru(&[&base, arguments].concat()))
     }
 

@@ -85,11 +85,8 @@ impl Driver {
             body.len()
         )
         .unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let answer = String::from_utf8(answer).unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").expect("an answer of HTTP");
-        let mut answer: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"));
+        let body = read_answer(&mut BufReader::new(stream));
+        let mut answer: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{body}"));
         let value = answer["value"].take();
         match value["error"].as_str() {
             Some(_) => Err(format!("{method} {path}: {value:#}")),
@@ -120,6 +117,27 @@ impl Driver {
             session,
         }
     }
+}
+
+/// The body of an answer. It says its length, and the connection may stay open behind it.
+fn read_answer(from: &mut impl BufRead) -> String {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line).unwrap();
+        let line = line.trim_end();
+        if line.is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    from.read_exact(&mut body).unwrap();
+    String::from_utf8(body).unwrap()
 }
 
 impl Drop for Driver {
@@ -165,12 +183,16 @@ impl Browser<'_> {
 
     pub(crate) fn text(&self, script: &str) -> String {
         let value = self.run(script);
-        value.as_str().map_or_else(|| panic!("{script}: {value}"), str::to_owned)
+        value
+            .as_str()
+            .map_or_else(|| panic!("{script}: {value}"), str::to_owned)
     }
 
     pub(crate) fn number(&self, script: &str) -> f64 {
         let value = self.run(script);
-        value.as_f64().unwrap_or_else(|| panic!("{script}: {value}"))
+        value
+            .as_f64()
+            .unwrap_or_else(|| panic!("{script}: {value}"))
     }
 
     /// Waits until an expression is true; a page that is just left answers nothing.
@@ -264,7 +286,10 @@ impl Browser<'_> {
         let said = self.post("/se/log", json!({"type": "browser"}));
         let said = said.as_array().unwrap();
         let wrong = said.iter().filter(|entry| {
-            let is_policy = entry["message"].as_str().unwrap().contains("Content Security");
+            let is_policy = entry["message"]
+                .as_str()
+                .unwrap()
+                .contains("Content Security");
             entry["level"] == "SEVERE" || is_policy
         });
         let wrong: Vec<_> = wrong.collect();

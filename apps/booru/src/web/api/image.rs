@@ -9,11 +9,11 @@ use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use serde::Deserialize;
 
+use super::selection::select;
 use super::{Answer, Body, Changed, reply};
 use crate::board::Board;
 use crate::edit::{CategorizedTags, check_category};
 use crate::image::Image;
-use crate::query::Query;
 use crate::web::App;
 use crate::web::session::{Editor, Viewer};
 use crate::{missing, refuse};
@@ -63,18 +63,7 @@ struct BulkTags {
 
 impl BulkTags {
     fn images(&self, board: &Board) -> Result<Vec<u32>> {
-        if self.ids.is_empty() && self.filepaths.is_empty() && self.query.is_none() {
-            refuse!("no images are told: give ids, filepaths or a query");
-        }
-        let mut ids = match &self.query {
-            Some(query) => board.all_matches(&query.parse::<Query>()?)?,
-            None => Vec::new(),
-        };
-        ids.extend(&self.ids);
-        for path in &self.filepaths {
-            ids.push(id_of(board, path)?);
-        }
-        Ok(ids)
+        select(board, &self.ids, &self.filepaths, self.query.as_deref())
     }
 }
 

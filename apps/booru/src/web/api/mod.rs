@@ -3,9 +3,15 @@
 //! A reply is an object with `success: true`, or `{success: false, error}` with a status that says whose
 //! fault it is. One file a subject, each with a router of its own.
 
+mod browse;
 mod image;
 mod images;
+mod implications;
 mod login;
+mod marks;
+mod pools;
+mod selection;
+mod similar;
 mod state;
 mod tags;
 pub(super) mod upload;
@@ -19,18 +25,22 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Json, Router};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::App;
 use super::error::Failure;
 use super::session::read_body;
+use super::{App, Room};
 use crate::edit::Edited;
 
 pub fn router() -> Router<Arc<App>> {
     Router::new()
+        .merge(browse::router())
         .merge(image::router())
         .merge(images::router())
+        .merge(implications::router())
         .merge(login::router())
+        .merge(marks::router())
+        .merge(pools::router())
+        .merge(similar::router())
         .merge(state::router())
         .merge(tags::router())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -100,7 +110,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for ApiQuery<T> {
 pub struct Body<T> {
     pub value: T,
     /// What it takes is another's once this is dropped.
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Room>,
 }
 
 impl<T: DeserializeOwned> Body<T> {

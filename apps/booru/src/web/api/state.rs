@@ -11,6 +11,7 @@ use super::{Answer, reply};
 use crate::memory::Memory;
 use crate::stats::Stats;
 use crate::web::App;
+use crate::web::holdings::Shares;
 use crate::web::session::Viewer;
 
 pub(super) fn router() -> Router<Arc<App>> {
@@ -36,7 +37,17 @@ async fn stats(_: Viewer, State(app): State<Arc<App>>) -> Answer<Stats> {
     Ok(reply(stats.await?))
 }
 
-async fn memory(_: Viewer, State(app): State<Arc<App>>) -> Answer<Memory> {
+#[derive(Serialize)]
+struct Held {
+    #[serde(flatten)]
+    memory: Memory,
+    budget: Shares,
+}
+
+async fn memory(_: Viewer, State(app): State<Arc<App>>) -> Answer<Held> {
     let memory = app.read(|board| Memory::read(&board.catalog()));
-    Ok(reply(memory.await?))
+    Ok(reply(Held {
+        memory: memory.await?,
+        budget: app.holdings.shares(),
+    }))
 }

@@ -23,6 +23,7 @@ use super::{Answer, reply};
 use crate::web::App;
 use crate::web::error::Failure;
 use crate::web::files::{is_archive, kind};
+use crate::web::holdings::UPLOAD_BYTES;
 use crate::web::paced::{Gathered, Paced};
 use crate::web::session::{CSRF_FIELD, Candidate, random};
 
@@ -81,6 +82,7 @@ async fn upload(
     let Ok(_turn) = app.uploads.try_acquire() else {
         return Err(Failure::busy());
     };
+    let _reserved = app.holdings.reserve(UPLOAD_BYTES)?;
     let gathered = Gathered::default();
     let pace = gathered.clone();
     let request = request.map(|body| Body::new(Paced::new(body, pace)));

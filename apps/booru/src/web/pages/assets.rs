@@ -19,12 +19,16 @@ const ASSETS: &[(&str, &str)] = assets![
     "app.js",
     "board.css",
     "complete.js",
+    "drop.js",
+    "duplicates.js",
     "gallery.js",
     "grid.js",
     "http.js",
     "icon.svg",
     "message.js",
     "pool.js",
+    "review.js",
+    "system.js",
     "view.js",
 ];
 

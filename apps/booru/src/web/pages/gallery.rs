@@ -28,7 +28,6 @@ const IDS_MAX: usize = 10_000;
 struct GalleryPage {
     shell: Shell,
     results: Result<Results, Wrong>,
-    can_delete: bool,
 }
 
 struct Results {
@@ -91,11 +90,7 @@ pub(super) async fn page(
             Ok(found.await?)
         }
     };
-    super::html(&GalleryPage {
-        results,
-        can_delete: false,
-        shell,
-    })
+    super::html(&GalleryPage { results, shell })
 }
 
 /// A page of tiles without anything around them.

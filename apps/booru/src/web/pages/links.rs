@@ -49,6 +49,11 @@ pub(super) fn file(path: &str) -> String {
     format!("/images/{}", encode_but(path, "/"))
 }
 
+/// The enlarged image, by the path of the image itself.
+pub(super) fn upscaled(path: &str) -> String {
+    format!("/upscaled/{}", encode_but(path, "/"))
+}
+
 /// The small picture of an image.
 pub(super) fn thumbnail(path: &str) -> String {
     let path = crate::image::thumbnail(path);

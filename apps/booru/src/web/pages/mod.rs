@@ -4,16 +4,21 @@
 //! Memory of a request: a page of tiles, at most 500, and their HTML, some 600 bytes each.
 
 mod assets;
+mod duplicates;
 mod failure;
 mod filters;
 mod gallery;
+mod implications;
 mod links;
 mod login;
 mod marks;
 mod pools;
+mod review;
 mod shell;
+mod system;
 mod tags;
 mod tiles;
+mod upload;
 mod view;
 mod words;
 
@@ -45,6 +50,19 @@ pub fn router() -> Router<Arc<App>> {
         .route("/tags", get(tags::page))
         .route("/tag", get(tags::one))
         .route("/tags/edit", post(tags::edit))
+        .route(
+            "/implications",
+            get(implications::page).post(implications::decide),
+        )
+        .route(
+            "/duplicates",
+            get(duplicates::page).post(duplicates::decide),
+        )
+        .route("/review", get(review::page).post(review::decide))
+        .route("/upload", get(upload::page))
+        .route("/upload/fate", get(upload::fate))
+        .route("/system", get(system::page))
+        .route("/system/memory", get(system::memory))
         .route("/login", get(login::page).post(login::log_in))
         .route("/logout", post(login::log_out))
         .route("/assets/{hash}/{name}", get(assets::asset))

@@ -37,7 +37,15 @@ pub(super) struct MenuEntry {
 }
 
 /// Address, name, and whether only those who may edit are shown it.
-const MENU: &[(&str, &str, bool)] = &[("/tags", "Tags", false), ("/pools", "Pools", false)];
+const MENU: &[(&str, &str, bool)] = &[
+    ("/tags", "Tags", false),
+    ("/implications", "Implications", false),
+    ("/pools", "Pools", false),
+    ("/review", "Review", true),
+    ("/duplicates", "Duplicates", true),
+    ("/upload", "Upload", true),
+    ("/system", "System", false),
+];
 
 impl Shell {
     pub(super) fn of(app: &App, visitor: &Visitor, headers: &HeaderMap) -> Shell {

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::filters::RATINGS;
 use super::links;
+use super::review::Suggestion;
 use super::shell::Shell;
 use super::tiles::{self, Tile};
 use super::words;
@@ -30,7 +31,6 @@ use about::Fact;
 struct ViewPage {
     shell: Shell,
     id: u32,
-    path: String,
     name: String,
     alt: String,
     file: String,
@@ -52,8 +52,7 @@ struct ViewPage {
     ratings: Vec<Rating>,
     facts: Vec<Fact>,
     families: Vec<Family>,
-    can_delete: bool,
-    has_similar: bool,
+    suggestions: Vec<Suggestion>,
 }
 
 struct Neighbour {
@@ -168,7 +167,13 @@ impl ViewPage {
             size: about::size(&image),
             is_video: tiles::is_video(&image.filepath),
             is_favourite: image.is_favourite,
-            upscaled: None,
+            upscaled: about::both(image.upscaled_width, image.upscaled_height).map(
+                |(width, height)| Upscaled {
+                    file: links::upscaled(&image.filepath),
+                    width,
+                    height,
+                },
+            ),
             results: links::results(&shell.query, number),
             place: match place {
                 Some(place) => format!(
@@ -199,9 +204,7 @@ impl ViewPage {
                 .into_iter()
                 .flatten()
                 .collect(),
-            can_delete: false,
-            has_similar: false,
-            path: image.filepath,
+            suggestions: Suggestion::of_image(board, id)?,
             shell,
         })
     }
