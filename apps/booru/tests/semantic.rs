@@ -83,7 +83,9 @@ fn oracle(folder: &Path, query: &[f32], k: usize, is_wanted: impl Fn(u32) -> boo
             .collect();
         if bytes.len() == query.len() * 4 && vector.iter().all(|x| x.is_finite()) && is_wanted(id) {
             let products = vector.iter().zip(query);
-            let score = products.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            let score: f64 = products.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            // Zeros of both signs are one score.
+            let score = score + 0.0;
             all.push(Match { id, score });
         }
     }
