@@ -370,9 +370,9 @@ impl<'models> Tagger<'models> {
         let mut inputs = Vec::with_capacity(paths.len());
         let mut read_out: Vec<Result<bool, Failure>> = Vec::with_capacity(paths.len());
         for path in paths {
-            read_out.push(read(path).and_then(|picture| {
+            read_out.push(read(path).map(|picture| {
                 inputs.push(self.feed.tensor(&picture.image));
-                Ok(picture.is_truncated)
+                picture.is_truncated
             }));
         }
         let _stage = Stage::begin("tag");

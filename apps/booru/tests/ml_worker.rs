@@ -555,7 +555,7 @@ fn a_worker_leaves_at_its_time_and_stays_where_it_is_to_stay() {
 fn stopping_gives_back_what_is_under_way() {
     let place = Place::new(1);
     fs::copy(fixture("huge.png"), place.images().join("0.png")).unwrap();
-    let mut served = place.serve();
+    let served = place.serve();
     served.service.submit(Kind::Upscale, &[1]).unwrap();
     wait_for("a tile", || served.kind(Kind::Upscale).progress);
     served.service.stop();

@@ -9,7 +9,7 @@ mod server;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use collection::{Folder, Random};
@@ -430,5 +430,4 @@ fn files_of_a_board_with_a_password_are_for_who_is_logged_in() {
             .status,
         200
     );
-    let _: PathBuf = folder.path("");
 }

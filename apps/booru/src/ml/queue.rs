@@ -166,20 +166,19 @@ pub fn submit(store: &Store, kind: Kind, images: &[u32]) -> Result<Submitted> {
     store.write(|| {
         let sql = "SELECT COALESCE(MAX(id), 0) FROM booru_jobs";
         let last = store.query_row(what, sql, &[], |row| row.integer(0))?.flatten();
-        let mut next = last.unwrap_or(0) + 1;
+        let ids = last.unwrap_or(0) + 1..;
         let mut submitted = Submitted::default();
-        for image in images {
+        for (id, image) in ids.zip(images) {
             let sql = "INSERT INTO booru_jobs (id, kind, image_id, state, tries, cut_off, queued_at) \
                        VALUES (?1, ?2, ?3, 'queued', 0, 0, ?4) ON CONFLICT (kind, image_id) DO UPDATE SET \
                        id = excluded.id, state = 'queued', tries = 0, cut_off = 0, reason = NULL, \
                        queued_at = excluded.queued_at, ended_at = NULL \
                        WHERE booru_jobs.state NOT IN ('queued', 'running')";
-            let values = [next.into(), kind.name().into(), (*image).into(), (&now).into()];
+            let values = [id.into(), kind.name().into(), (*image).into(), (&now).into()];
             match store.execute(what, sql, &values)? {
                 0 => submitted.already += 1,
                 _ => submitted.queued += 1,
             }
-            next += 1;
         }
         Ok(submitted)
     })

@@ -378,10 +378,9 @@ impl TaggerSettings {
             is_enabled: source.is("ENABLE_LOCAL_TAGGER", true)?,
             name: source.text("LOCAL_TAGGER_NAME")?.unwrap_or_default(),
             model: source.path("LOCAL_TAGGER_MODEL_PATH", "models/Tagger/model.onnx")?,
-            metadata: match source.text("LOCAL_TAGGER_METADATA_PATH")? {
-                Some(path) => Some(source.board.join(path)),
-                None => None,
-            },
+            metadata: source
+                .text("LOCAL_TAGGER_METADATA_PATH")?
+                .map(|path| source.board.join(path)),
             threshold: share("LOCAL_TAGGER_THRESHOLD", 0.6)?,
             character_threshold: share("LOCAL_TAGGER_CHARACTER_THRESHOLD", 0.85)?,
             storage_threshold: share("LOCAL_TAGGER_STORAGE_THRESHOLD", 0.5)?,

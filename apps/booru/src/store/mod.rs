@@ -1,7 +1,7 @@
 //! The database: ChibiBooru's `booru.db` as it is, or a new one of the same schema.
 //!
 //! Nothing is renumbered, rebuilt or imported, and no setting that the file keeps is changed. A [`Store`] is
-//! one connection to it, whichever [`database`] it is.
+//! one connection to it, whichever `database` it is.
 
 mod copy;
 mod database;

@@ -107,7 +107,7 @@ impl From<QueryError> for Failure {
 }
 
 impl IntoResponse for Failure {
-    /// Without a body: [`show`] knows in which form it is wanted.
+    /// Without a body: `show` knows in which form it is wanted.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);

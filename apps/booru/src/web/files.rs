@@ -1,8 +1,8 @@
 //! Files of images: `/images/PATH`, `/thumbnails/PATH`, `/upscaled/PATH`, or `@ID` in place of the path.
 //!
 //! A path is looked up in the database before any file is, so only files of images are found; then it is
-//! opened below its folder ([`super::beneath`]). Ranges and conditional requests are answered. Memory: a
-//! file that is sent takes 128 KiB, one of [`SMALL_BYTES`] as much as it has.
+//! opened below its folder (`beneath`). Ranges and conditional requests are answered. Memory: a
+//! file that is sent takes 128 KiB, one of 64 KiB as much as it has.
 
 use std::fs::{File, Metadata};
 use std::io::{Read, Seek, SeekFrom};

@@ -1,6 +1,6 @@
 //! The password of a board: an Argon2id hash, and how it is set.
 //!
-//! A check takes [`MEMORY_KIB`], and one is done at a time. OWASP's choices go from 46 MiB read once to
+//! A check takes 3.5 MiB, and one is done at a time. OWASP's choices go from 46 MiB read once to
 //! 7 MiB read five times; a request may take 4 MiB here, so it is less memory read oftener: as much
 //! work as its 19 MiB read twice. Against a thief of the hash with a graphics card that is less than
 //! those, against one with processors as much.
@@ -87,7 +87,7 @@ impl Password {
         turn.expect("the semaphore is never closed")
     }
 
-    /// Whether it is this one. Takes some 50 ms and [`MEMORY_KIB`].
+    /// Whether it is this one. Takes some 50 ms and 3.5 MiB.
     pub(super) async fn is(&self, given: String) -> Result<bool, Failure> {
         if given.len() > PASSWORD_BYTES_MAX {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! Who is logged in, and who may do what. Memory: at most [`SESSIONS_MAX`] sessions, some 80 bytes each.
+//! Who is logged in, and who may do what. Memory: at most 1,024 sessions, some 80 bytes each.
 //!
 //! A session is 256 random bits in a cookie, of which only a hash is kept; it is lost when the server
 //! ends. Each has a token that only pages of the board know: what changes something sends it along, in

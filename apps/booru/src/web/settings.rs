@@ -41,7 +41,7 @@ pub struct ServeArguments {
     /// Refuse to change anything.
     #[arg(long)]
     pub read_only: bool,
-    /// The address that browsers know it by, as https://booru.example.org; with https its cookies are
+    /// The address that browsers know it by, as `https://booru.example.org`; with https its cookies are
     /// sent encrypted only.
     #[arg(long, value_name = "URL", value_parser = PublicUrl::parse)]
     pub public_url: Option<PublicUrl>,
