@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -162,7 +162,13 @@ enum Key {
 /// # Errors
 /// Text that is no JSON of an object with sources.
 pub fn parse_post_ids(data: &str) -> Result<Vec<PostId>> {
-    let metadata: Metadata = serde_json::from_str(data).context("read the metadata of an image")?;
+    let reading = "read the metadata of an image";
+    // A list would be taken for the fields of an object in their order.
+    ensure!(
+        data.trim_start().starts_with('{'),
+        "{reading}: it is no object"
+    );
+    let metadata: Metadata = serde_json::from_str(data).context(reading)?;
     let mut sources = metadata.sources;
     let mut found = Vec::new();
     for source in SITES {

@@ -565,7 +565,7 @@ fn the_command() {
     let (code, text, _) = booru(&["commit", "1", "2", "delete_b"]);
     assert_eq!((code, text.as_str()), (Some(0), "deleted a/two.png\n"));
     assert!(!file.exists() && folders.image("a/one.png").unwrap().exists());
-    let trashed = fs::read_dir(folder.path("trash")).unwrap();
+    let trashed = fs::read_dir(folder.path("trash").join("a")).unwrap();
     let names: Vec<_> = trashed.map(|entry| entry.unwrap().file_name()).collect();
     assert!(
         names

@@ -129,7 +129,10 @@ fn tags_and_rules_are_looked_through_and_decided() {
             .contains(" tags on all, ")
     );
     let edited = booru.json("tag", &["create", "made_here"]);
-    assert_eq!(edited, json!({"tags": 1, "added": 0, "removed": 0}));
+    assert_eq!(
+        edited,
+        json!({"images": 0, "tags": 1, "added": 0, "removed": 0})
+    );
 }
 
 #[test]

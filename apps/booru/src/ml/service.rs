@@ -20,7 +20,7 @@ use super::queue::{self, Counts, Kind, Submitted};
 use super::run::{Heed, Pause, Runner, Step};
 use super::settings::{Residence, Settings};
 use super::tables;
-use crate::board::Board;
+use crate::board::{self, Board};
 use crate::refusal::Refusal;
 use crate::writer::{Writer, with};
 
@@ -314,11 +314,21 @@ impl Shared {
         }
         let board = Arc::clone(&self.board);
         let mut runner = Runner::new(board, self.database.clone(), self.settings.clone());
+        let mut has_worked = false;
         while !self.is_stopping() {
             let wait = match self.step(&mut runner) {
-                Ok(Step::Worked) => Duration::ZERO,
+                Ok(Step::Worked) => {
+                    has_worked = true;
+                    Duration::ZERO
+                }
                 Ok(Step::Died) => DEATH_PAUSE,
-                Ok(Step::Idle) => LOOK_INTERVAL,
+                Ok(Step::Idle) => {
+                    // Answers of a thousand predictions each have left their room in malloc.
+                    if std::mem::take(&mut has_worked) {
+                        board::give_back();
+                    }
+                    LOOK_INTERVAL
+                }
                 Err(error) => {
                     eprintln!("booru: work off the queue of the models: {error:#}");
                     self.state().error = Some(format!("{error:#}"));
