@@ -1,4 +1,4 @@
-//! An image board under the tool: ten thousand requests of all kinds do not make it grow, and what it says
+//! An image board under the tool: fifteen thousand requests of all kinds do not make it grow, and what it says
 //! of its memory is shown from outside.
 
 #![allow(
@@ -12,14 +12,17 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use plimsoll_end_to_end::{Plimsoll, Scratch, experiment, number, program, skip, text};
+use plimsoll_end_to_end::{Plimsoll, Scratch, experiment, program, skip, text};
 use plimsoll_subjects::{build, profile_folder};
+use serde_json::Value;
 
 const IMAGES: u32 = 120;
 
-/// Requests of one unit of work, and how often it is done: 10,000 in all.
+/// Requests of one unit of work, and how often it is done: 15,000 in all, and as many that fill page caches
+/// first as there are different ones.
 const REQUESTS: u32 = 50;
-const UNITS: u32 = 200;
+const UNITS: u32 = 300;
+const UNITS_OF_WARMING: u32 = 40;
 
 /// Ended with the test, however it ends.
 struct Ended(Child);
@@ -113,9 +116,9 @@ for number in range(unit * requests, (unit + 1) * requests):
 "#;
 
 #[test]
-fn ten_thousand_requests_do_not_make_it_grow() {
+fn fifteen_thousand_requests_do_not_make_it_grow() {
     let Some(python) = program(&["python3"]) else {
-        skip("ten thousand requests", "python3 is not installed");
+        skip("fifteen thousand requests", "python3 is not installed");
         return;
     };
     let scratch = Scratch::new("booru");
@@ -127,15 +130,31 @@ fn ten_thousand_requests_do_not_make_it_grow() {
         python.display(),
         scratch.file("client.py")
     );
+    for unit in 0..UNITS_OF_WARMING {
+        let line = each.replace("{i}", &unit.to_string());
+        succeeds(Command::new("sh").args(["-c", &line]));
+    }
     let pid = server.0.id().to_string();
     let units = UNITS.to_string();
     let flags = ["-p", &pid, "--each", &each, "--settle", "1ms"];
     // A unit is 50 requests: less than 10 bytes each can't be told from a page now and then.
     let more = ["--iterations", &units, "--ignore-below", "500"];
     let call = experiment("leak", &[&flags[..], &more].concat(), &[""; 0]);
-    let json = call.in_folder(scratch.path()).call().verdict(0);
-    assert_ne!(text(&json, "/own/class"), "growing", "{json:#}");
-    assert_eq!(number(&json, "/units"), f64::from(UNITS));
+    let call = call.in_folder(scratch.path()).call();
+    // That caches still fill may be told of so short a time, but not that it grows.
+    assert!(matches!(call.code, Some(0 | 3)), "{}", call.stderr);
+    let json: Value = serde_json::from_str(&call.stdout).unwrap();
+    assert_ne!(text(&json, "/own/class"), "growing", "{}", json["verdict"]);
+    let own: Vec<u64> = json["series"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|point| point["own_bytes"].as_u64().unwrap())
+        .collect();
+    assert!(own.len() > UNITS as usize / 2, "{}", own.len());
+    // The second half of 15,000 requests: less than 70 bytes each, and less than one of them takes while it is done.
+    let (middle, end) = (own[own.len() / 2], own[own.len() - 1]);
+    assert!(end < middle + (512 << 10), "{middle} to {end}");
 }
 
 #[test]
@@ -147,7 +166,7 @@ fn a_live_board_shows_its_parts_by_name() {
     let json = Plimsoll::new(["inspect", &pid, "--format", "json"])
         .call()
         .json();
-    let tags = json["published"]["tags"].as_array().unwrap();
+    let tags = json["published"][0]["tags"].as_array().unwrap();
     let names: Vec<&str> = tags
         .iter()
         .map(|tag| tag["name"].as_str().unwrap())

@@ -67,8 +67,9 @@ pub struct Edited {
     pub removed: u64,
 }
 
-/// Tries of an edit that finds the database changed by others since the catalog was read.
-const TRIES_MAX: usize = 3;
+/// Tries of an edit that finds the database changed by others since the catalog was read: a program that
+/// edits one thing after the other may come first several times.
+const TRIES_MAX: usize = 8;
 
 /// One edit while it is done.
 pub(crate) struct Edit<'a> {
