@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Edit;
 use crate::board::Board;
 use crate::duplicates::{Hashes, ImageHashes, Pair, PairSuggestion, find_pairs};
+use crate::query::moment::now_text;
 use crate::relations::RelationKind;
-use crate::store::now;
 
 /// What stands in `image_relations.source`.
 const REVIEW: &str = "duplicate_review";
@@ -94,7 +94,7 @@ impl Board {
 
     fn write_pairs(&self, pairs: &[Pair], distance_max: u32) -> Result<()> {
         let what = "store pairs of duplicates";
-        let now = now();
+        let now = now_text();
         let sql = "INSERT INTO duplicate_pairs (image_id_a, image_id_b, distance, threshold, computed_at) \
                    VALUES (?1, ?2, ?3, ?4, ?5)";
         self.store.write(|| {
@@ -183,7 +183,7 @@ impl Board {
     }
 
     pub(crate) fn write_suggestions(&self, found: &[PairSuggestion]) -> Result<()> {
-        let now = now();
+        let now = now_text();
         let sql = "INSERT INTO duplicate_pair_suggestions (image_id_a, image_id_b, signal, visual_signal, \
                    metadata_adjustment, mean_abs_diff, changed_ratio, largest_blob_ratio, blob_count, \
                    peak_blob_contrast, mask_mismatch, pixel_ratio, filesize_ratio, tag_gap_ratio, computed_at) \

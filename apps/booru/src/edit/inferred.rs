@@ -18,6 +18,7 @@ use crate::ml::answers::{Prediction, Tagged};
 use crate::ml::queue;
 use crate::ml::settings::TaggerSettings;
 use crate::query::Category;
+use crate::query::moment;
 use crate::store::Value;
 
 /// What stands in `image_tags.source` for tags of models.
@@ -43,7 +44,7 @@ impl Board {
         jobs: &[TaggedJob],
         settings: &TaggerSettings,
     ) -> Result<Edited> {
-        let now = queue::now();
+        let now = moment::now_text();
         self.edit(|edit| {
             edit.ensure_table("local_tagger_predictions")?;
             for job in jobs {

@@ -8,7 +8,7 @@ use plimsoll::postings::{Postings, Query};
 use super::columns::Words;
 use super::{Edit, Edited};
 use crate::board::Board;
-use crate::store::now;
+use crate::query::moment::now_text;
 use crate::{missing, refuse};
 
 /// Implied tags by the tag that implies them directly.
@@ -45,7 +45,7 @@ impl Board {
                  ON CONFLICT (source_tag_id, implied_tag_id) DO {active}",
                 created.0, created.1
             );
-            let now = now();
+            let now = now_text();
             let mut values = vec![tag.into(), implied.into()];
             if !created.0.is_empty() {
                 values.push((&now).into());

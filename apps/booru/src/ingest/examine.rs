@@ -2,7 +2,7 @@
 //! by several threads at once, behind one budget of bytes.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use plimsoll::budget::Consumer;
@@ -20,6 +20,7 @@ use super::settings::{Settings, WORK_BYTES};
 use super::sidecar::Sidecars;
 use super::{frame, name, set_aside};
 use crate::edit::NewImage;
+use crate::query::moment;
 use crate::store::Store;
 
 /// A file to look at.
@@ -126,7 +127,7 @@ impl Examiner<'_> {
         }
         let mut image = NewImage {
             md5: digest.md5,
-            ingested: now(),
+            ingested: Some(moment::now()),
             ..NewImage::default()
         };
         sidecars.describe(&mut image, self.settings);
@@ -256,9 +257,4 @@ fn sync(path: &Path) -> Result<()> {
     let file = std::fs::File::open(path);
     let synced = file.and_then(|file| file.sync_all());
     synced.with_context(|| format!("make {} durable", path.display()))
-}
-
-fn now() -> Option<i64> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_secs()).ok()
 }

@@ -380,10 +380,7 @@ impl Ingest {
 }
 
 fn write_down(board: &Board, path: &Path, stamp: &Stamp, reason: &str) -> Result<()> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let second = now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(0));
-    let at = moment::column_of(second).unwrap_or_default();
-    set_aside::set_aside(board.store(), path, stamp, reason, &at)
+    set_aside::set_aside(board.store(), path, stamp, reason, &moment::now_text())
 }
 
 /// Whether a file was written, or came here, less than `age` ago.

@@ -12,11 +12,11 @@ use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::query::moment;
 use crate::store::{Row, Store, Value};
 
 /// Deaths of a worker in which a job was under way until it is set aside.
@@ -162,7 +162,7 @@ pub struct Submitted {
 /// An image that is not there, and what the database says.
 pub fn submit(store: &Store, kind: Kind, images: &[u32]) -> Result<Submitted> {
     let what = "queue work";
-    let now = now();
+    let now = moment::now_text();
     store.write(|| {
         let sql = "SELECT COALESCE(MAX(id), 0) FROM booru_jobs";
         let last = store.query_row(what, sql, &[], |row| row.integer(0))?.flatten();
@@ -267,7 +267,7 @@ pub fn finish(store: &Store, job: u32) -> Result<()> {
     store.execute(
         "write down what is done",
         sql,
-        &[job.into(), (&now()).into()],
+        &[job.into(), (&moment::now_text()).into()],
     )?;
     Ok(())
 }
@@ -277,7 +277,7 @@ pub fn finish(store: &Store, job: u32) -> Result<()> {
 /// # Errors
 /// What the database says.
 pub fn set_aside(store: &Store, jobs: &[(u32, String)]) -> Result<()> {
-    let now = now();
+    let now = moment::now_text();
     store.write(|| {
         for (job, reason) in jobs {
             let sql =
@@ -311,7 +311,7 @@ pub fn recover(store: &Store) -> Result<()> {
         let reason = format!("the board died {CUT_OFF_MAX} times while this was under way");
         let sql = "UPDATE booru_jobs SET state = 'failed', ended_at = ?2, reason = ?3 \
                    WHERE state = 'queued' AND cut_off >= ?1";
-        let now = now();
+        let now = moment::now_text();
         let values = [CUT_OFF_MAX.into(), (&now).into(), (&reason).into()];
         store.execute(what, sql, &values)?;
         Ok(())
@@ -468,15 +468,4 @@ impl Claim {
             Err(TryLockError::Error(error)) => Err(error).with_context(claiming),
         }
     }
-}
-
-/// As the original writes times: UTC, to the second.
-pub(crate) fn now() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let seconds = since.map_or(0, |since| since.as_secs());
-    let moment = chrono::DateTime::from_timestamp(i64::try_from(seconds).unwrap_or(0), 0);
-    moment
-        .unwrap_or_default()
-        .format("%Y-%m-%d %H:%M:%S")
-        .to_string()
 }

@@ -6,9 +6,9 @@
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::queue::now;
 use super::tables;
 use crate::board::Board;
+use crate::query::moment::now_text;
 use crate::store::{Store, Value};
 
 /// Tags that are accepted or refused in one transaction.
@@ -164,7 +164,7 @@ pub fn accept(board: &mut Board, which: &Which) -> Result<u64> {
 /// # Errors
 /// What the database says.
 pub fn reject(board: &mut Board, which: &Which) -> Result<u64> {
-    let now = now();
+    let now = now_text();
     each_chunk(board, which, |board, reviews| {
         board.store.write(|| {
             let mut changed = 0;

@@ -61,12 +61,15 @@ pub(crate) fn column_of(second: i64) -> Option<String> {
     text_of(second).map(|text| text.replacen('T', " ", 1))
 }
 
-/// The time now, as columns of the database have it: UTC, to the second.
-pub(crate) fn now_text() -> String {
+/// This second, since 1970.
+pub(crate) fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let second = now.map_or(0, |now| now.as_secs() as i64);
-    let moment = DateTime::from_timestamp(second, 0).unwrap_or_default();
-    moment.format("%Y-%m-%d %H:%M:%S").to_string()
+    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// This second, UTC, as the original writes it: what SQLite's `CURRENT_TIMESTAMP` would say.
+pub(crate) fn now_text() -> String {
+    column_of(now()).unwrap_or_default()
 }
 
 fn clock(text: &str) -> Option<NaiveTime> {

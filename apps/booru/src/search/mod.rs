@@ -62,22 +62,29 @@ pub fn search(
     seed: u64,
     find_md5: &FindMd5<'_>,
 ) -> Result<Found> {
-    let answers = answer(catalog, query, find_md5)?;
-    let total = answers.count();
-    let order = match query.order {
-        Order::Random(None) => Order::Random(Some(seed)),
-        order => order,
-    };
     let len = page.images.clamp(1, PAGE_IMAGES_MAX);
     let offset = page.number.max(1).saturating_sub(1).saturating_mul(len);
+    window(catalog, query, offset, len, seed, find_md5)
+}
+
+/// `len` answers behind the first `offset`.
+fn window(
+    catalog: &Catalog,
+    query: &Query,
+    offset: usize,
+    len: usize,
+    seed: u64,
+    find_md5: &FindMd5<'_>,
+) -> Result<Found> {
+    let answers = answer(catalog, query, find_md5)?;
+    let total = answers.count();
+    let order = query.order.or_seed(seed);
     let images = order::page(&catalog.images, &answers, total, order, offset, len);
+    let ids = images.into_iter().map(|image| catalog.images.id(image));
     Ok(Found {
-        ids: images
-            .into_iter()
-            .map(|image| catalog.images.id(image))
-            .collect(),
+        ids: ids.collect(),
         total,
-        pages: total.div_ceil(len),
+        pages: total.div_ceil(len.max(1)),
         order,
     })
 }

@@ -36,18 +36,8 @@ impl Board {
     /// As [`super::search`] says.
     pub fn window(&self, query: &Query, offset: usize, count: usize, seed: u64) -> Result<Found> {
         let catalog = self.catalog();
-        let answers = answer(&catalog, query, &|sum| self.id_of_md5(sum))?;
-        let total = answers.count();
-        let order = query.order.or_seed(seed);
-        let images = order::page(&catalog.images, &answers, total, order, offset, count);
-        Ok(Found {
-            ids: images
-                .into_iter()
-                .map(|image| catalog.images.id(image))
-                .collect(),
-            total,
-            pages: total.div_ceil(count.max(1)),
-            order,
+        super::window(&catalog, query, offset, count, seed, &|sum| {
+            self.id_of_md5(sum)
         })
     }
 }
@@ -65,41 +55,34 @@ fn place(
         return Ok(None);
     };
     let wanted = query.order.or_seed(seed);
-    let compare = |a: u32, b: u32| order::compare_by(images, wanted, a, b);
-    let mut place = Place {
-        position: 0,
-        total: 0,
-        previous: None,
-        next: None,
-    };
+    let rank = |image: u32| order::rank(images, wanted, image);
+    let own = rank(image);
+    let (mut position, mut total) = (0, 0);
+    let (mut previous, mut next) = (None, None);
     for other in answers.iter() {
-        place.total += 1;
-        match compare(other, image) {
+        let one = (rank(other), other);
+        total += 1;
+        match one.0.cmp(&own) {
             Ordering::Less => {
-                place.position += 1;
-                if place
-                    .previous
-                    .is_none_or(|known| compare(known, other).is_lt())
-                {
-                    place.previous = Some(other);
-                }
+                position += 1;
+                previous = previous.max(Some(one));
             }
-            Ordering::Greater => {
-                if place.next.is_none_or(|known| compare(known, other).is_gt()) {
-                    place.next = Some(other);
-                }
-            }
-            Ordering::Equal => {}
+            Ordering::Greater if next.is_none_or(|known| one < known) => next = Some(one),
+            Ordering::Greater | Ordering::Equal => {}
         }
     }
-    place.previous = place.previous.map(|image| images.id(image));
-    place.next = place.next.map(|image| images.id(image));
-    Ok(Some(place))
+    let id = |found: Option<(_, u32)>| found.map(|(_, image)| images.id(image));
+    Ok(Some(Place {
+        position,
+        total,
+        previous: id(previous),
+        next: id(next),
+    }))
 }
 
 impl Order {
     /// The same; a random one without a seed with this one.
-    fn or_seed(self, seed: u64) -> Order {
+    pub(super) fn or_seed(self, seed: u64) -> Order {
         match self {
             Order::Random(None) => Order::Random(Some(seed)),
             order => order,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rusqlite::types::ValueRef;
@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use super::codec::DIMENSIONS_MAX;
 use crate::query::moment;
 use crate::store::sqlite::Explain;
-use crate::store::{self, Access};
+use crate::store::Access;
 
 /// Most pages are read once; inner ones of the two trees are some hundred KiB at 200,000 vectors.
 const CACHE_BYTES: u64 = 1 << 20;
@@ -146,7 +146,7 @@ impl Embeddings {
 
     /// The images with when their vectors came in, in no order. Reads an index where there is the original's.
     pub(super) fn each_stamp(&self, mut visit: impl FnMut(u32, Stamp)) -> Result<()> {
-        let now = now();
+        let now = moment::now();
         let sql = format!("SELECT image_id, {} FROM embeddings", self.created_at);
         self.each_row(&sql, |row| {
             if let Some(image) = image_of(row)? {
@@ -161,7 +161,7 @@ impl Embeddings {
         &self,
         mut visit: impl FnMut(u32, Stamp, &[u8]) -> Result<()>,
     ) -> Result<()> {
-        let now = now();
+        let now = moment::now();
         let created_at = self.created_at;
         let sql =
             format!("SELECT image_id, {created_at}, embedding FROM embeddings ORDER BY image_id");
@@ -195,7 +195,7 @@ impl Embeddings {
         let mut rows = statement.query([image]).explain(reading)?;
         match rows.next().explain(reading)? {
             Some(row) => {
-                let stamp = stamp_of(row.get_ref(1).explain(reading)?, now());
+                let stamp = stamp_of(row.get_ref(1).explain(reading)?, moment::now());
                 Ok(Some(read(stamp, bytes_of(row, 2)?)))
             }
             None => Ok(None),
@@ -221,7 +221,7 @@ impl Embeddings {
                    created_at = excluded.created_at";
         let mut statement = self.connection.prepare_cached(sql).explain(putting)?;
         statement
-            .execute(params![image, bytes, store::now()])
+            .execute(params![image, bytes, moment::now_text()])
             .explain(putting)?;
         Ok(())
     }
@@ -284,11 +284,6 @@ fn bytes_of<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a [u8]> {
         ValueRef::Blob(bytes) => bytes,
         _ => &[],
     })
-}
-
-fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// The column has whole seconds: within the one in which a vector was read, another may come in its place

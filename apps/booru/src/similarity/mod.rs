@@ -28,7 +28,7 @@ use plimsoll::budget::Budget;
 use serde::Serialize;
 
 use crate::board::Board;
-use crate::store;
+use crate::query::moment;
 
 pub use blend::{POOL, Pools, Similar};
 pub use codec::{DIMENSIONS_MAX, Kind};
@@ -174,7 +174,7 @@ impl Similarity {
     ) -> Result<Vec<Similar>> {
         let found = self.compare(board, image, by, self.cached.unwrap_or(0), visual)?;
         if self.cached.is_some() {
-            cache::write(board.store(), image, by, &found, &store::now())?;
+            cache::write(board.store(), image, by, &found, &moment::now_text())?;
         }
         Ok(found)
     }

@@ -24,7 +24,6 @@ pub use postgres::hide_passwords;
 pub(crate) use postgres::is_address;
 use postgres::{Address, Postgres, Said};
 pub(crate) use schema::{ALIASES, SCHEMA, Schema, TAG_COLUMNS, statement_of};
-pub(crate) use sql::now;
 pub use sql::{Row, Value};
 use sqlite::Sqlite;
 pub use vectors::{Nearest, VECTOR_DIMENSIONS_MAX, Vectors};

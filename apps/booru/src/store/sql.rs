@@ -8,10 +8,8 @@
 //! SQL is what SQLite and PostgreSQL both take: parameters `?1`, `ON CONFLICT … DO …`, `RETURNING`.
 
 use std::ops::ControlFlow;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use chrono::DateTime;
 
 use super::{Store, postgres, sqlite};
 
@@ -202,12 +200,4 @@ impl Store {
     pub(super) fn doing(&self, what: &str) -> String {
         format!("{what} ({})", self.name())
     }
-}
-
-/// This second, UTC, as the original writes it: what SQLite's `CURRENT_TIMESTAMP` would say.
-pub(crate) fn now() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let second = now.map_or(0, |now| now.as_secs() as i64);
-    let moment = DateTime::from_timestamp(second, 0).unwrap_or_default();
-    moment.format("%Y-%m-%d %H:%M:%S").to_string()
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::selection::select;
 use super::{Answer, ApiQuery, Body, reply};
+use crate::board::Board;
 use crate::image::Link;
 use crate::pools::{POOL_PAGE_MAX, PoolInfo};
 use crate::web::App;
@@ -159,20 +160,26 @@ struct Changed {
     images_changed: u64,
 }
 
+/// What is done with a pool and images; how many it changed.
+type Act = fn(&mut Board, i64, &[u32]) -> anyhow::Result<u64>;
+
+async fn change(app: Arc<App>, pool: i64, asked: Members, act: Act) -> Answer<Changed> {
+    let changed = app.write(move |board| {
+        let images = select(board, &asked.ids, &asked.filepaths, asked.query.as_deref())?;
+        act(board, pool, &images)
+    });
+    Ok(reply(Changed {
+        images_changed: changed.await?,
+    }))
+}
+
 async fn add(
     _: Editor,
     State(app): State<Arc<App>>,
     Path(pool): Path<i64>,
     body: Body<Members>,
 ) -> Answer<Changed> {
-    let changed = app.write(move |board| {
-        let asked = &body.value;
-        let images = select(board, &asked.ids, &asked.filepaths, asked.query.as_deref())?;
-        board.add_to_pool(pool, &images)
-    });
-    Ok(reply(Changed {
-        images_changed: changed.await?,
-    }))
+    change(app, pool, body.value, Board::add_to_pool).await
 }
 
 async fn remove(
@@ -181,14 +188,7 @@ async fn remove(
     Path(pool): Path<i64>,
     body: Body<Members>,
 ) -> Answer<Changed> {
-    let changed = app.write(move |board| {
-        let asked = &body.value;
-        let images = select(board, &asked.ids, &asked.filepaths, asked.query.as_deref())?;
-        board.remove_from_pool(pool, &images)
-    });
-    Ok(reply(Changed {
-        images_changed: changed.await?,
-    }))
+    change(app, pool, body.value, Board::remove_from_pool).await
 }
 
 #[derive(Deserialize)]
