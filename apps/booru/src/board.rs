@@ -17,9 +17,9 @@ pub struct Board {
     pub(crate) store: Store,
     catalog: Arc<RwLock<Catalog>>,
     options: StoreOptions,
-    held: TagsHeld,
-    /// Of the database when the catalog was read, or last followed it.
-    pub(crate) data_version: i64,
+    pub(crate) held: TagsHeld,
+    /// Of the database when the catalog was read, or last followed it; `None` where it could not.
+    pub(crate) data_version: Option<i64>,
 }
 
 impl Board {
@@ -43,7 +43,7 @@ impl Board {
             catalog: Arc::new(RwLock::new(catalog)),
             options,
             held,
-            data_version,
+            data_version: Some(data_version),
         })
     }
 
@@ -95,18 +95,23 @@ impl Board {
     /// # Errors
     /// As [`Catalog::load`] says; the catalog stays as it was.
     pub fn refresh(&mut self) -> Result<bool> {
-        if self.store.data_version()? == self.data_version {
+        if Some(self.store.data_version()?) == self.data_version {
             return Ok(false);
         }
         self.reload()?;
         Ok(true)
     }
 
+    /// What is in memory may not be what the database has: it is read anew before it is used for an edit.
+    pub(crate) fn distrust(&mut self) {
+        self.data_version = None;
+    }
+
     pub(crate) fn reload(&mut self) -> Result<()> {
         self.store.refresh_schema()?;
         let (catalog, data_version) = read_catalog(&self.store, self.held)?;
         self.change_catalog(|old| *old = catalog);
-        self.data_version = data_version;
+        self.data_version = Some(data_version);
         give_back();
         Ok(())
     }

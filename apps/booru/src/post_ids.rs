@@ -296,7 +296,7 @@ fn write(store: &Store, image: i64, ids: &[PostId]) -> Result<()> {
 /// with them. Where images before it were not read yet, it is left to [`Board::read_post_ids`].
 ///
 /// # Errors
-/// Text that is no metadata; what the database says.
+/// What the database says.
 pub fn keep_post_ids(store: &Store, image: u32, data: &str) -> Result<()> {
     if !store.schema.has_table("booru_post_ids") {
         return Ok(());
@@ -307,7 +307,12 @@ pub fn keep_post_ids(store: &Store, image: u32, data: &str) -> Result<()> {
     let gap = store.query_row("look for metadata", sql, &values, |_| Ok(()))?;
     match gap {
         Some(()) => Ok(()),
-        None => write(store, image.into(), &parse_post_ids(data)?),
+        // What can't be read is passed over, as where it is read later.
+        None => write(
+            store,
+            image.into(),
+            &parse_post_ids(data).unwrap_or_default(),
+        ),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The board's one connection that writes, as whoever has it lends it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 
@@ -17,8 +17,14 @@ pub trait Writer: Send + Sync {
 
 impl Writer for Mutex<Board> {
     fn lend(&self, act: &mut dyn FnMut(&mut Board) -> Result<()>) -> Result<()> {
-        // A panic elsewhere leaves the board whole: edits are transactions.
-        act(&mut self.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut board = self.lock().unwrap_or_else(|poisoned| {
+            self.clear_poison();
+            let mut board = poisoned.into_inner();
+            // A panic leaves the database whole, as edits are transactions, but perhaps not what follows it.
+            board.distrust();
+            board
+        });
+        act(&mut board)
     }
 }
 

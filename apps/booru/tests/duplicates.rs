@@ -580,3 +580,33 @@ fn the_command() {
     assert_eq!(code, Some(2));
     assert!(error.contains("500"), "{error}");
 }
+
+/// Each of two programs deletes one image of a pair, in favour of the other.
+#[test]
+fn two_programs_never_delete_both_images_of_a_pair() {
+    let folder = Folder::new("both");
+    let path = make(&folder, Era::Now, SMALL, 31);
+    let ids = collection::ids(&Connection::open(&path).unwrap(), "SELECT id FROM images");
+    let patient = plimsoll_booru::store::StoreOptions {
+        patience: std::time::Duration::from_secs(60),
+        ..collection::options(plimsoll_booru::store::Access::InPlace)
+    };
+    let mut boards = [0, 1].map(|_| Board::open(&path, patient).unwrap());
+    for pair in ids.chunks_exact(2).take(20) {
+        let start = std::sync::Barrier::new(2);
+        let [one, other] = &mut boards;
+        let delete = |board: &mut Board, action| {
+            start.wait();
+            board.review_duplicate(pair[0], pair[1], action).is_ok()
+        };
+        let done = std::thread::scope(|scope| {
+            let a = scope.spawn(|| delete(one, Action::DeleteA));
+            let b = scope.spawn(|| delete(other, Action::DeleteB));
+            [a.join().unwrap(), b.join().unwrap()]
+        });
+        assert_eq!(done.iter().filter(|done| **done).count(), 1, "{done:?}");
+    }
+    let left = Connection::open(&path).unwrap();
+    let left = collection::ids(&left, "SELECT id FROM images");
+    assert_eq!(left.len(), ids.len() - 20);
+}

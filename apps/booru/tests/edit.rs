@@ -363,3 +363,105 @@ fn the_full_text_table_has_one_row_for_each_image_that_changed() {
         assert_eq!(found, count);
     }
 }
+
+/// The original's table of November 2025 knows no source `implication`.
+#[test]
+fn a_database_that_refuses_tags_of_rules_is_edited_without_them() {
+    let folder = Folder::new("refuses");
+    let path = make(&folder, Era::Now, SMALL, 22);
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute_batch(
+            "DELETE FROM image_tags WHERE source = 'implication';
+             ALTER TABLE image_tags RENAME TO newer;
+             CREATE TABLE image_tags (image_id INTEGER, tag_id INTEGER, source TEXT DEFAULT 'original'
+                 CHECK(source IN ('original', 'user', 'ai_inference')), PRIMARY KEY (image_id, tag_id));
+             INSERT INTO image_tags SELECT image_id, tag_id, source FROM newer;
+             DROP TABLE newer;",
+        )
+        .unwrap();
+    let mut board = open(&path);
+    for tag in ["one", "two"] {
+        board.create_tag(tag, Category::General).unwrap();
+    }
+    board.create_rule("one", "two").unwrap();
+    let image = NewImage {
+        path: "abc/refuses.png".to_owned(),
+        md5: [7; 16],
+        tags: [(Category::General, vec!["one".to_owned()])].into(),
+        ..NewImage::default()
+    };
+    board.add_image(&image, Implied::Applied).unwrap();
+    assert_eq!((total(&board, "one"), total(&board, "two")), (1, 0));
+    for refused in [
+        board.apply_rules(),
+        board.apply_rule("one", "two"),
+        board.reapply_rules(),
+    ] {
+        let said = format!("{:#}", refused.unwrap_err());
+        assert!(said.contains("refuses tags that come from rules"), "{said}");
+    }
+}
+
+#[test]
+fn an_edit_is_done_however_often_another_program_writes() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let folder = Folder::new("often");
+    let path = make(&folder, Era::Now, SMALL, 23);
+    let mut board = Board::open(
+        &path,
+        plimsoll_booru::store::StoreOptions {
+            patience: std::time::Duration::from_secs(60),
+            ..options(Access::InPlace)
+        },
+    )
+    .unwrap();
+    let is_over = AtomicBool::new(false);
+    let writes = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let other = Connection::open(&path).unwrap();
+            other
+                .busy_timeout(std::time::Duration::from_secs(60))
+                .unwrap();
+            let mut writes = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                other
+                    .execute("UPDATE images SET score = score + 1 WHERE id = 1", [])
+                    .unwrap();
+                writes += 1;
+            }
+            writes
+        });
+        for edit in 0..10 {
+            board.add_tags(&[2], &[format!("often_{edit}")]).unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        writer.join().unwrap()
+    });
+    assert!(writes > 10, "{writes}");
+    assert_eq!(total(&board, "often_*"), 1);
+    assert_eq!(total(&open(&path), "often_0 often_9"), 1);
+}
+
+#[test]
+fn an_old_name_with_capitals_leads_on() {
+    let folder = Folder::new("capitals");
+    let path = make(&folder, Era::Now, SMALL, 24);
+    let other = Connection::open(&path).unwrap();
+    let sql = "INSERT INTO tags (name, category) VALUES ('Foo', 'general')";
+    other.execute(sql, []).unwrap();
+    let mut board = open(&path);
+    board.add_tags(&[1], &["foo".to_owned()]).unwrap();
+    board
+        .rename_tag("Foo", "bar", OldName::BecomesAlias)
+        .unwrap();
+    for board in [&board, &open(&path)] {
+        assert_eq!((total(board, "Foo"), total(board, "bar")), (1, 1));
+    }
+    board.add_tags(&[2], &["Foo".to_owned()]).unwrap();
+    assert_eq!(total(&board, "bar"), 2);
+    board.delete_alias("foo").unwrap();
+    let left = "SELECT count(*) FROM booru_aliases WHERE lower(name) = 'foo'";
+    let left: u32 = other.query_row(left, [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
+}

@@ -66,6 +66,7 @@ pub struct Tags {
     kinds: Vec<Kind>,
     /// Tags whose names are not in lower case, by that.
     folded: BTreeMap<Box<str>, Vec<TermId>>,
+    /// In lower case, as they are asked for.
     aliases: BTreeMap<Box<str>, TermId>,
     by_count: Texts,
     /// Which tag each text of `by_count` is.
@@ -139,11 +140,11 @@ impl Tags {
     }
 
     pub(crate) fn set_alias(&mut self, alias: &str, of: TermId) {
-        self.aliases.insert(alias.into(), of);
+        self.aliases.insert(alias.to_lowercase().into(), of);
     }
 
     pub(crate) fn remove_alias(&mut self, alias: &str) {
-        self.aliases.remove(alias);
+        self.aliases.remove(alias.to_lowercase().as_str());
     }
 
     /// Says that the count of a tag is another.
@@ -263,7 +264,7 @@ impl Tags {
     /// Which tag a name stands for besides its own.
     #[must_use]
     pub fn alias(&self, name: &str) -> Option<TermId> {
-        self.aliases.get(name).copied()
+        self.aliases.get(name.to_lowercase().as_str()).copied()
     }
 
     pub(crate) fn alias_count(&self) -> usize {

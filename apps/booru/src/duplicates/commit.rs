@@ -9,7 +9,7 @@ use crate::ingest::{self, Files, Settings};
 /// Does what is said of two images, by id; the pair leaves the queue. A deleted image's file goes as `files` says.
 ///
 /// # Errors
-/// As [`Board::review_duplicate`] and [`ingest::delete`]; of two that each delete one image, the second is refused.
+/// As [`Board::review_duplicate`] and [`ingest::delete_keeping`]; of two that each delete one image, the second is refused.
 pub fn commit(
     board: &mut Board,
     settings: &Settings,
@@ -23,7 +23,7 @@ pub fn commit(
         _ => return board.review_duplicate(a, b, action),
     };
     let path = board.path_to_delete(gone, kept)?;
-    ingest::delete(board, settings, &[gone], files)
+    ingest::delete_keeping(board, settings, &[gone], &[kept], files)
         .with_context(|| format!("delete image {gone} as a duplicate of {kept}"))?;
     Ok(Reviewed {
         deleted_path: Some(path),

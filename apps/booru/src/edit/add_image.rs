@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 
+use super::rules::IMPLIED;
 use super::{CategorizedTags, Edit, check_name};
 use crate::board::Board;
 use crate::catalog::{Change, ImageAdded, Kind, Numbers};
@@ -208,7 +209,8 @@ impl Edit<'_> {
                 });
             }
         }
-        if implied == Implied::LeftOut || !self.schema.has_table("tag_implications") {
+        let takes_rules = !self.schema.refuses_rules() && self.schema.has_table("tag_implications");
+        if implied == Implied::LeftOut || !takes_rules {
             return Ok(wanted);
         }
         let mut next: Vec<u32> = known.iter().copied().collect();
@@ -223,7 +225,7 @@ impl Edit<'_> {
                         tag,
                         name: self.catalog.tags.name(term),
                         kind: self.catalog.tags.kind(term),
-                        source: "implication",
+                        source: IMPLIED,
                     });
                 }
             }

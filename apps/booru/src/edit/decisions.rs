@@ -105,7 +105,7 @@ impl Edit<'_> {
         Ok(approved)
     }
 
-    fn write_rule(&self, proposal: &Proposal, active: Active) -> Result<()> {
+    pub(super) fn write_rule(&self, proposal: &Proposal, active: Active) -> Result<()> {
         let is_new = !self.schema.has_table("tag_implications");
         self.ensure_table("tag_implications")?;
         let has = |column: &str| is_new || self.schema.has("tag_implications", column);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::{Edit, Edited};
 use crate::board::Board;
@@ -34,19 +34,20 @@ impl Board {
     /// # Errors
     /// An image that is not there; what the database says.
     pub fn delete_images(&mut self, images: &[u32]) -> Result<Edited> {
-        self.edit(|edit| edit.delete_images(images))
+        self.edit(|edit| edit.delete_images(images, &[]))
     }
 
     /// The same, and writes down in the same transaction which files are to follow, and whether to the trash,
-    /// with the tags that they had.
+    /// with the tags that they had. Images that are `kept` in their place have to be there.
     pub(crate) fn delete_images_with_files(
         &mut self,
         images: &[u32],
+        kept: &[u32],
         is_trashed: bool,
     ) -> Result<Edited> {
         self.edit(|edit| {
             edit.note_files(images, is_trashed)?;
-            edit.delete_images(images)
+            edit.delete_images(images, kept)
         })
     }
 }
@@ -80,7 +81,9 @@ impl Edit<'_> {
         Ok(())
     }
 
-    fn delete_images(&mut self, images: &[u32]) -> Result<()> {
+    pub(super) fn delete_images(&mut self, images: &[u32], kept: &[u32]) -> Result<()> {
+        self.images(kept)
+            .context("look for the image that is kept")?;
         let images = self.images(images)?;
         let all = images.iter().copied().collect();
         self.upkeep.forget(self.catalog, &all)?;

@@ -92,15 +92,15 @@ impl Board {
         })
     }
 
-    fn write_pairs(&self, pairs: &[Pair], distance_max: u32) -> Result<()> {
+    fn write_pairs(&mut self, pairs: &[Pair], distance_max: u32) -> Result<()> {
         let what = "store pairs of duplicates";
         let now = now_text();
         let sql = "INSERT INTO duplicate_pairs (image_id_a, image_id_b, distance, threshold, computed_at) \
                    VALUES (?1, ?2, ?3, ?4, ?5)";
-        self.store.write(|| {
-            self.store
+        self.edit(|edit| {
+            edit.store
                 .execute(what, "DELETE FROM duplicate_pairs", &[])?;
-            for pair in pairs {
+            for pair in pairs.iter().filter(|pair| edit.has_both(pair.a, pair.b)) {
                 let values = [
                     pair.a.into(),
                     pair.b.into(),
@@ -108,15 +108,16 @@ impl Board {
                     distance_max.into(),
                     now.as_str().into(),
                 ];
-                self.store.execute(what, sql, &values)?;
+                edit.store.execute(what, sql, &values)?;
             }
             let sql = "DELETE FROM duplicate_pair_suggestions WHERE NOT EXISTS \
                        (SELECT 1 FROM duplicate_pairs AS p \
                        WHERE p.image_id_a = duplicate_pair_suggestions.image_id_a \
                        AND p.image_id_b = duplicate_pair_suggestions.image_id_b)";
-            self.store.execute(what, sql, &[])?;
+            edit.store.execute(what, sql, &[])?;
             Ok(())
-        })
+        })?;
+        Ok(())
     }
 
     /// Does what is said of two images, by id, in one transaction; the pair leaves the queue.
@@ -145,7 +146,7 @@ impl Board {
     /// Without its file, which is for who calls this to remove.
     fn delete_duplicate(&mut self, gone: u32, kept: u32) -> Result<Reviewed> {
         let path = self.path_to_delete(gone, kept)?;
-        self.delete_images(&[gone])?;
+        self.edit(|edit| edit.delete_images(&[gone], &[kept]))?;
         Ok(Reviewed {
             deleted_path: Some(path),
         })
@@ -182,15 +183,16 @@ impl Board {
         Ok(())
     }
 
-    pub(crate) fn write_suggestions(&self, found: &[PairSuggestion]) -> Result<()> {
+    pub(crate) fn write_suggestions(&mut self, found: &[PairSuggestion]) -> Result<()> {
         let now = now_text();
         let sql = "INSERT INTO duplicate_pair_suggestions (image_id_a, image_id_b, signal, visual_signal, \
                    metadata_adjustment, mean_abs_diff, changed_ratio, largest_blob_ratio, blob_count, \
                    peak_blob_contrast, mask_mismatch, pixel_ratio, filesize_ratio, tag_gap_ratio, computed_at) \
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
                    ON CONFLICT DO NOTHING";
-        self.store.write(|| {
-            found.iter().try_for_each(|pair| {
+        self.edit(|edit| {
+            let mut there = found.iter().filter(|pair| edit.has_both(pair.a, pair.b));
+            there.try_for_each(|pair| {
                 let of = &pair.suggestion;
                 let values = [
                     pair.a.into(),
@@ -209,15 +211,22 @@ impl Board {
                     of.tag_gap_ratio.into(),
                     now.as_str().into(),
                 ];
-                self.store
+                edit.store
                     .execute("store what a pair differs by", sql, &values)?;
                 Ok(())
             })
-        })
+        })?;
+        Ok(())
     }
 }
 
 impl Edit<'_> {
+    /// Since they were compared, another program may have deleted one.
+    fn has_both(&self, a: u32, b: u32) -> bool {
+        let images = &self.catalog.images;
+        [a, b].iter().all(|id| images.of_id(*id).is_some())
+    }
+
     fn forget_pair(&self, a: u32, b: u32) -> Result<()> {
         for table in ["duplicate_pairs", "duplicate_pair_suggestions"] {
             if self.schema.has_table(table) {

@@ -8,7 +8,7 @@ use plimsoll::dictionary::TermId;
 use super::columns::Words;
 use super::{Delta, Edit, Edited, check_name};
 use crate::board::Board;
-use crate::catalog::{Change, Kind, RATING};
+use crate::catalog::Kind;
 use crate::missing;
 use crate::query::Category;
 
@@ -75,13 +75,13 @@ impl Board {
         self.edit(|edit| {
             let images = edit.images(&[image])?;
             let image = images[0];
-            let mut kept = Vec::new();
+            let (mut kept, mut is_rated) = (Vec::new(), false);
             for (name, category) in &wanted {
                 let (tag, name, kind) = edit.find_or_make(name, *category)?;
                 edit.add(image, tag, &name, kind)?;
                 kept.push(tag);
+                is_rated |= kind == Kind::Rating;
             }
-            let is_rated = wanted.keys().any(|name| name.starts_with(RATING));
             for term in edit.tags_of(image)? {
                 let tags = &edit.catalog.tags;
                 let is_kept =
@@ -123,24 +123,20 @@ impl Edit<'_> {
             let tags = &self.catalog.tags;
             return Ok((tags.id(term), tags.name(term), tags.kind(term)));
         }
-        // One that this edit has made is not in the catalog yet.
-        let made = self.changes.iter().find_map(|change| match change {
-            Change::Created {
-                tag,
-                name: own,
-                kind,
-            } if own == name => Some((*tag, *kind)),
-            _ => None,
-        });
-        let (tag, kind) = match made {
-            Some(made) => made,
-            None => self.insert_tag(name, category)?,
-        };
+        let (tag, kind) = self.insert_tag(name, category)?;
         Ok((tag, name.to_owned(), kind))
     }
 
-    /// By hand; whether the image lacked it.
+    /// By hand; whether the image lacked it. A rating takes the place of the one that was there.
     pub(super) fn add(&mut self, image: u32, tag: u32, name: &str, kind: Kind) -> Result<bool> {
+        if kind == Kind::Rating {
+            for other in self.tags_of(image)? {
+                let tags = &self.catalog.tags;
+                if tags.kind(other) == Kind::Rating && tags.id(other) != tag {
+                    self.remove(image, other)?;
+                }
+            }
+        }
         let is_new = self.link(image, tag, BY_HAND)?;
         if is_new {
             self.edit_words(image, &[Words::Add(name, kind.category())])?;
@@ -176,7 +172,7 @@ impl Edit<'_> {
     }
 }
 
-fn stored_category(kind: Kind) -> Option<&'static str> {
+pub(super) fn stored_category(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::Rating => Some("rating"),
         kind => kind.category().map(Category::name),

@@ -29,7 +29,7 @@ mod upscaled;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use plimsoll::dictionary::TermId;
 use plimsoll::postings::Postings;
 
@@ -37,7 +37,7 @@ use crate::board::Board;
 use crate::catalog::{Catalog, Change, Kind, RATING};
 use crate::query::Category;
 use crate::similarity;
-use crate::store::{Schema, Store, Value, statement_of};
+use crate::store::{Schema, Store, Transaction, Value, statement_of};
 
 pub(crate) use add_image::hex;
 pub use add_image::{Added, Implied, NewImage};
@@ -67,9 +67,8 @@ pub struct Edited {
     pub removed: u64,
 }
 
-/// Tries of an edit that finds the database changed by others since the catalog was read: a program that
-/// edits one thing after the other may come first several times.
-const TRIES_MAX: usize = 8;
+/// Looks at the schema before an edit; another program makes a table once.
+const SCHEMA_TRIES_MAX: usize = 8;
 
 /// One edit while it is done.
 pub(crate) struct Edit<'a> {
@@ -93,38 +92,68 @@ pub(crate) struct Edit<'a> {
 }
 
 impl Board {
-    /// Does an edit in one transaction, and has the catalog follow it.
+    /// Does an edit in one transaction, and has the catalog follow it. Where others have changed the database
+    /// since the catalog was read, that is read anew within the same transaction: nobody comes between.
     pub(crate) fn edit(&mut self, act: impl Fn(&mut Edit<'_>) -> Result<()>) -> Result<Edited> {
         self.store.check_writable()?;
-        for _ in 0..TRIES_MAX {
-            let Some(done) = self.try_edit(&act)? else {
-                self.reload()?;
-                continue;
-            };
-            if done.has_made_table {
-                self.store.refresh_schema()?;
-            }
-            if let Err(error) = self.change_catalog(|catalog| catalog.apply(done.changes)) {
-                // The database has it: what is in memory is at fault.
-                self.reload().with_context(|| format!("after {error:#}"))?;
-            }
-            if self.catalog().images().is_worn() {
-                self.reload()?;
-            }
-            return Ok(done.edited);
+        let done = match self.try_edit(&act)? {
+            Some(done) => done,
+            None => self.edit_anew(&act)?,
+        };
+        Ok(self.follow(done))
+    }
+
+    /// What an edit has put into the database is there, whatever becomes of the catalog: one that can't follow
+    /// is told from the database's by having no version, and read anew at the next look.
+    fn follow(&mut self, done: Done) -> Edited {
+        let applied = self.change_catalog(|catalog| catalog.apply(done.changes));
+        let known = match done.has_made_table {
+            true => self.store.refresh_schema(),
+            false => Ok(()),
+        };
+        if applied.and(known).is_err() {
+            self.distrust();
         }
-        bail!(
-            "edit {}: another program changed it {TRIES_MAX} times in between; try again",
-            self.store.name()
-        );
+        if self.data_version.is_none() || self.catalog().images().is_worn() {
+            // It stays as it is where that fails; who asks next is told why.
+            let _ = self.reload();
+        }
+        done.edited
     }
 
     /// `None` where others have changed the database since the catalog was read.
     fn try_edit(&self, act: impl Fn(&mut Edit<'_>) -> Result<()>) -> Result<Option<Done>> {
         let transaction = self.store.begin()?;
-        if self.store.data_version()? != self.data_version {
+        if Some(self.store.data_version()?) != self.data_version {
             return Ok(None);
         }
+        self.edit_within(transaction, act).map(Some)
+    }
+
+    fn edit_anew(&mut self, act: impl Fn(&mut Edit<'_>) -> Result<()>) -> Result<Done> {
+        for _ in 0..SCHEMA_TRIES_MAX {
+            self.store.refresh_schema()?;
+            let transaction = self.store.begin()?;
+            if !self.store.has_schema_of_now()? {
+                continue;
+            }
+            let catalog = Catalog::load(&self.store, self.held)?;
+            let version = self.store.data_version()?;
+            self.change_catalog(|old| *old = catalog);
+            self.data_version = Some(version);
+            return self.edit_within(transaction, act);
+        }
+        bail!(
+            "edit {}: another program goes on making tables; try again",
+            self.store.name()
+        );
+    }
+
+    fn edit_within(
+        &self,
+        transaction: Transaction<'_>,
+        act: impl Fn(&mut Edit<'_>) -> Result<()>,
+    ) -> Result<Done> {
         let catalog = self.catalog();
         let upkeep = full_text::Upkeep::begin(&self.store)?;
         let mut edit = Edit {
@@ -149,7 +178,7 @@ impl Board {
         similarity::cache::forget(&self.store, touched)?;
         let done = edit.finish();
         transaction.commit("put an edit into the database")?;
-        Ok(Some(done))
+        Ok(done)
     }
 }
 

@@ -215,7 +215,7 @@ impl Edit<'_> {
         if is_ordered {
             let before = self.order_of_pool(pool)?;
             next = match self.last_place(pool)? {
-                Some(last) => last + 1,
+                Some(last) => last.saturating_add(1),
                 // Not all have a place: the order that is shown becomes the one that is kept.
                 None => {
                     self.write_order(pool, &before)?;

@@ -31,6 +31,7 @@ impl Board {
                      column image_tags.source"
                 );
             }
+            edit.check_takes_rules()?;
             let implied = edit.read_implied()?;
             let sources = edit.read_sources()?;
             let tags: BTreeSet<u32> = implied.keys().chain(sources.keys()).copied().collect();

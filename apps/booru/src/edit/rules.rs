@@ -8,7 +8,7 @@ use plimsoll::postings::{Postings, Query};
 use super::columns::Words;
 use super::{Edit, Edited};
 use crate::board::Board;
-use crate::query::moment::now_text;
+use crate::rules::{Active, Proposal};
 use crate::{missing, refuse};
 
 /// Implied tags by the tag that implies them directly.
@@ -24,33 +24,11 @@ impl Board {
     /// A tag that is not there, or that would imply itself; what the database says.
     pub fn create_rule(&mut self, tag: &str, implied: &str) -> Result<Edited> {
         self.edit(|edit| {
-            let tags = &edit.catalog.tags;
-            let (tag, implied) = (tags.id(edit.expect(tag)?), tags.id(edit.expect(implied)?));
+            let (tag, implied) = (edit.expect(tag)?, edit.expect(implied)?);
             if tag == implied {
                 refuse!("a tag can't imply itself");
             }
-            edit.ensure_table("tag_implications")?;
-            let created = match edit.schema.has("tag_implications", "created_at") {
-                true => (", created_at", ", ?3"),
-                false => ("", ""),
-            };
-            // A table just made has all columns.
-            let is_new = !edit.schema.has_table("tag_implications");
-            let active = match is_new || edit.schema.has("tag_implications", "status") {
-                true => "UPDATE SET status = 'active'",
-                false => "NOTHING",
-            };
-            let sql = format!(
-                "INSERT INTO tag_implications (source_tag_id, implied_tag_id{}) VALUES (?1, ?2{}) \
-                 ON CONFLICT (source_tag_id, implied_tag_id) DO {active}",
-                created.0, created.1
-            );
-            let now = now_text();
-            let mut values = vec![tag.into(), implied.into()];
-            if !created.0.is_empty() {
-                values.push((&now).into());
-            }
-            edit.execute("make a rule", &sql, &values)?;
+            edit.write_rule(&Proposal::manual(tag, implied), Active::Yes)?;
             Ok(())
         })
     }
@@ -84,6 +62,7 @@ impl Board {
         self.edit(|edit| {
             let tags = &edit.catalog.tags;
             let (of, first) = (tags.id(edit.expect(tag)?), tags.id(edit.expect(implied)?));
+            edit.check_takes_rules()?;
             let rules = edit.read_rules()?;
             if !rules
                 .get(&of)
@@ -109,6 +88,7 @@ impl Board {
     /// What the database says.
     pub fn apply_rules(&mut self) -> Result<Edited> {
         self.edit(|edit| {
+            edit.check_takes_rules()?;
             let rules = edit.read_rules()?;
             for tag in rules.keys() {
                 for implied in closure(&rules, *tag) {
@@ -135,6 +115,18 @@ pub(super) fn closure(rules: &Rules, tag: u32) -> BTreeSet<u32> {
 }
 
 impl Edit<'_> {
+    /// # Errors
+    /// A database whose table of pairs refuses tags that come from rules.
+    pub(super) fn check_takes_rules(&self) -> Result<()> {
+        if self.schema.refuses_rules() {
+            refuse!(
+                "apply rules: this database is of a ChibiBooru before 29 December 2025, whose table image_tags \
+                 refuses tags that come from rules; start a later one on it once, which makes the table anew"
+            );
+        }
+        Ok(())
+    }
+
     pub(super) fn read_rules(&self) -> Result<Rules> {
         let mut rules = Rules::new();
         if !self.schema.has_table("tag_implications") {

@@ -4,6 +4,7 @@ use anyhow::Result;
 use plimsoll::dictionary::TermId;
 
 use super::columns::Words;
+use super::images::stored_category;
 use super::{Edit, Edited, OldName, check_name};
 use crate::board::Board;
 use crate::catalog::{Change, Kind, RATING};
@@ -199,6 +200,29 @@ impl Edit<'_> {
         Ok(())
     }
 
+    /// Images that have a tag were not rid of it by hand: a rebuild by the original would take it off.
+    fn forget_removals(&self, name: &str, tag: u32) -> Result<()> {
+        if !self.schema.has_table("tag_deltas") {
+            return Ok(());
+        }
+        let sql = "DELETE FROM tag_deltas WHERE tag_name = ?1 AND operation = 'remove' AND image_md5 IN \
+                   (SELECT images.md5 FROM images JOIN image_tags ON image_tags.image_id = images.id \
+                   WHERE image_tags.tag_id = ?2)";
+        let what = "forget edits by hand that are undone";
+        self.execute(what, sql, &[name.into(), tag.into()])?;
+        Ok(())
+    }
+
+    /// A rebuild by the original puts a tag into the category of its edits by hand.
+    fn recategorize_deltas(&self, name: &str, category: Option<&str>) -> Result<()> {
+        if self.schema.has("tag_deltas", "tag_category") {
+            let sql = "UPDATE tag_deltas SET tag_category = ?1 WHERE tag_name = ?2";
+            let values = [category.into(), name.into()];
+            self.execute("put edits by hand into a category", sql, &values)?;
+        }
+        Ok(())
+    }
+
     fn merge(&mut self, term: TermId, target: TermId) -> Result<()> {
         let tags = &self.catalog.tags;
         let (tag, into) = (tags.id(term), tags.id(target));
@@ -211,6 +235,9 @@ impl Edit<'_> {
             self.edit_words(image, &[Words::Remove(&old), Words::Add(&new, category)])?;
         }
         self.rename_deltas(&old, &new)?;
+        self.forget_removals(&new, into)?;
+        let kind = self.catalog.tags.kind(target);
+        self.recategorize_deltas(&new, stored_category(kind))?;
         self.repoint_rules(tag, into)?;
         self.repoint_aliases(term, target)?;
         self.delete_row(term)
@@ -275,6 +302,7 @@ impl Edit<'_> {
         let sql = "UPDATE tags SET category = ?1 WHERE id = ?2";
         let values = [category.name().into(), tag.into()];
         self.execute("put a tag into a category", sql, &values)?;
+        self.recategorize_deltas(&name, Some(category.name()))?;
         for image in self.catalog.images_of(term).iter() {
             self.edit_words(
                 image,
@@ -296,6 +324,9 @@ impl Edit<'_> {
             self.execute(what, ALIASES, &[])?;
             self.has_made_table.set(true);
         }
+        // One name, however it is written.
+        let sql = "DELETE FROM booru_aliases WHERE lower(name) = ?1 AND name <> ?2";
+        self.execute(what, sql, &[(&name.to_lowercase()).into(), name.into()])?;
         let sql = "INSERT INTO booru_aliases (name, tag_id) VALUES (?1, ?2) \
                    ON CONFLICT (name) DO UPDATE SET tag_id = excluded.tag_id";
         self.execute(what, sql, &[name.into(), tag.into()])?;
@@ -309,8 +340,8 @@ impl Edit<'_> {
     pub(super) fn forget_alias(&mut self, name: &str) -> Result<()> {
         self.execute(
             "forget another name",
-            "DELETE FROM booru_aliases WHERE name = ?1",
-            &[name.into()],
+            "DELETE FROM booru_aliases WHERE name = ?1 OR lower(name) = ?2",
+            &[name.into(), (&name.to_lowercase()).into()],
         )?;
         self.changes.push(Change::AliasGone {
             name: name.to_owned(),
@@ -320,8 +351,14 @@ impl Edit<'_> {
 
     fn repoint_aliases(&mut self, term: TermId, target: TermId) -> Result<()> {
         let into = self.catalog.tags.id(target);
+        if !self.schema.has_table("booru_aliases") {
+            return Ok(());
+        }
+        let sql = "UPDATE booru_aliases SET tag_id = ?1 WHERE tag_id = ?2";
+        let values = [into.into(), self.catalog.tags.id(term).into()];
+        self.execute("keep the other names of a tag", sql, &values)?;
         for name in self.catalog.tags.aliases_of(term) {
-            self.set_alias(&name, into)?;
+            self.changes.push(Change::Alias { name, tag: into });
         }
         Ok(())
     }

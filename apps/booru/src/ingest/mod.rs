@@ -31,7 +31,7 @@ pub use post::Sources;
 pub use run::{Ingest, READY_MAX};
 pub use set_aside::{SetAside, each_set_aside};
 pub use settings::{IngestArguments, Settings};
-pub use trash::{Deleted, Files, delete};
+pub use trash::{Deleted, Files, delete, delete_keeping};
 pub use watch::{RETRY, Watcher};
 
 /// What becomes of a file that is taken in, or is a duplicate.

@@ -46,12 +46,26 @@ pub fn delete(
     ids: &[u32],
     files: Files,
 ) -> Result<Deleted> {
+    delete_keeping(board, settings, ids, &[], files)
+}
+
+/// The same, as long as the images that are kept in their place are there.
+///
+/// # Errors
+/// As [`delete`]; one of those is not there.
+pub fn delete_keeping(
+    board: &mut Board,
+    settings: &Settings,
+    ids: &[u32],
+    kept: &[u32],
+    files: Files,
+) -> Result<Deleted> {
     let making = || format!("make the folder {}", settings.images.display());
     fs::create_dir_all(&settings.images).with_context(making)?;
     let _lock = lock(&settings.images)?;
     let mut deleted = Deleted::default();
     for ids in ids.chunks(AT_ONCE) {
-        let edited = board.delete_images_with_files(ids, files == Files::Trashed)?;
+        let edited = board.delete_images_with_files(ids, kept, files == Files::Trashed)?;
         deleted.images += edited.images;
         finish(board, settings, &mut deleted)?;
     }

@@ -13,8 +13,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use super::codec::DIMENSIONS_MAX;
 use crate::query::moment;
-use crate::store::sqlite::Explain;
 use crate::store::Access;
+use crate::store::sqlite::Explain;
 
 /// Most pages are read once; inner ones of the two trees are some hundred KiB at 200,000 vectors.
 const CACHE_BYTES: u64 = 1 << 20;

@@ -77,7 +77,7 @@ pub fn copy(
         ..options
     };
     let source = Store::open(from, options)?;
-    source.read_at_once(|| {
+    let (plans, target, mut copied) = source.read_at_once(|| {
         let plans = plan(source.shapes()?)?;
         let mut target: Box<dyn Target> = match Place::of(to)? {
             Place::File(path) => Box::new(SqliteTarget::begin(&path)?),
@@ -107,18 +107,20 @@ pub fn copy(
             tell(&one)?;
             copied.push(one);
         }
-        let counters = plans.iter().filter_map(|plan| {
-            let counter = plan.counter?;
-            Some((plan.table.name.clone(), counter))
-        });
-        let counters: Vec<_> = counters.collect();
-        let indexes = plans.iter().flat_map(|plan| plan.indexes.iter().cloned());
-        let nowhere = target.finish(&indexes.collect::<Vec<_>>(), &counters)?;
-        for table in &mut copied {
-            table.leads_nowhere = nowhere.contains(&table.name);
-        }
-        Ok(copied)
-    })
+        Ok((plans, target, copied))
+    })?;
+    // The source has said all that it has to: indexes take their time, in which it need not wait.
+    let counters = plans.iter().filter_map(|plan| {
+        let counter = plan.counter?;
+        Some((plan.table.name.clone(), counter))
+    });
+    let counters: Vec<_> = counters.collect();
+    let indexes = plans.iter().flat_map(|plan| plan.indexes.iter().cloned());
+    let nowhere = target.finish(&indexes.collect::<Vec<_>>(), &counters)?;
+    for table in &mut copied {
+        table.leads_nowhere = nowhere.contains(&table.name);
+    }
+    Ok(copied)
 }
 
 /// The tables to be made: the original's and ours, whether the source has them or not, and others.

@@ -249,6 +249,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the database has the tables and columns that are known.
+    pub(crate) fn has_schema_of_now(&self) -> Result<bool> {
+        let reading = || format!("read which tables {} has", self.name());
+        Ok(self.database.read_schema(&reading)? == self.schema)
+    }
+
     /// Begins to change the database; nobody else does until this ends.
     pub(crate) fn begin(&self) -> Result<Transaction<'_>> {
         let beginning = || format!("begin to change {}", self.name());

@@ -27,6 +27,7 @@ const NEEDED: &[(&str, &[&str])] = &[
 pub(crate) struct Schema {
     tables: BTreeMap<String, BTreeSet<String>>,
     triggers: BTreeSet<String>,
+    refuses_rules: bool,
 }
 
 impl Schema {
@@ -36,6 +37,18 @@ impl Schema {
 
     pub(super) fn add_trigger(&mut self, name: String) {
         self.triggers.insert(name);
+    }
+
+    /// How `image_tags` is made.
+    pub(super) fn read_statement_of_pairs(&mut self, statement: &str) {
+        let statement = statement.to_lowercase();
+        let names_sources = statement.contains("check") && statement.contains("'user'");
+        self.refuses_rules = names_sources && !statement.contains("'implication'");
+    }
+
+    /// Whether `image_tags` refuses tags that come from rules: the original's of November 2025 does.
+    pub(crate) fn refuses_rules(&self) -> bool {
+        self.refuses_rules
     }
 
     /// # Errors

@@ -43,15 +43,16 @@ impl Sqlite {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).with_context(making)?;
         }
-        // Whoever comes second gets the error, also of two at once.
-        fs::File::create_new(path).with_context(making)?;
-        let mut connection = Connection::open(path).explain(making)?;
-        connection
-            .pragma_update(None, "journal_mode", "WAL")
-            .explain(making)?;
-        let transaction = connection.transaction().explain(making)?;
-        transaction.execute_batch(SCHEMA).explain(making)?;
-        transaction.commit().explain(making)
+        // It gets its name when it is whole: a kill leaves no half of one.
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(format!(".new-{}", std::process::id()));
+        let unfinished = Path::new(&unfinished);
+        let made = fill(unfinished)
+            .explain(making)
+            // Whoever comes second gets the error, also of two at once.
+            .and_then(|()| fs::hard_link(unfinished, path).with_context(making));
+        let _ = fs::remove_file(unfinished);
+        made
     }
 
     /// Statements that tell nothing.
@@ -59,6 +60,16 @@ impl Sqlite {
         let done = self.connection.execute_batch(sql);
         done.explain(|| format!("do {sql:?}"))
     }
+}
+
+/// Makes a file with the original's tables.
+fn fill(path: &Path) -> rusqlite::Result<()> {
+    let mut connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    transaction.commit()?;
+    connection.close().map_err(|(_, error)| error)
 }
 
 fn configure(connection: &Connection, options: StoreOptions) -> rusqlite::Result<()> {
@@ -176,6 +187,13 @@ fn read_schema(connection: &Connection) -> rusqlite::Result<Schema> {
     let mut rows = triggers.query([])?;
     while let Some(row) = rows.next()? {
         schema.add_trigger(row.get(0)?);
+    }
+    let mut pairs = connection.prepare(
+        "SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = 'image_tags'",
+    )?;
+    let mut rows = pairs.query([])?;
+    if let Some(row) = rows.next()? {
+        schema.read_statement_of_pairs(&row.get::<_, String>(0)?);
     }
     Ok(schema)
 }

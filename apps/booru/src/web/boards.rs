@@ -164,7 +164,7 @@ impl Writer {
         board.refresh()?;
         let done = unless_it_panics(|| act(board));
         if done.as_ref().is_err_and(|error| error.is::<Panicked>()) {
-            // What it has left in memory is not to be trusted.
+            board.distrust();
             board.reload()?;
         }
         if board.store.schema != schema {

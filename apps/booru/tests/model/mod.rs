@@ -118,7 +118,25 @@ impl Model {
         let alike = alike.min_by_key(|(other, (id, _))| (**other != lower, *id));
         alike
             .map(|(other, _)| other.clone())
-            .or_else(|| self.aliases.get(&lower).cloned())
+            .or_else(|| self.alias_of(&lower).cloned())
+    }
+
+    /// However it is written.
+    fn alias_of(&self, name: &str) -> Option<&String> {
+        let mut alike = self.aliases.iter();
+        let found = alike.find(|(alias, _)| alias.to_lowercase() == name.to_lowercase());
+        found.map(|(_, of)| of)
+    }
+
+    fn set_alias(&mut self, name: &str, of: &str) {
+        self.forget_alias(name);
+        self.aliases.insert(name.to_owned(), of.to_owned());
+    }
+
+    fn forget_alias(&mut self, name: &str) {
+        let lower = name.to_lowercase();
+        self.aliases
+            .retain(|alias, _| alias.to_lowercase() != lower);
     }
 
     fn category(&self, name: &str) -> Option<&str> {
@@ -149,7 +167,14 @@ impl Model {
         }
     }
 
+    /// A rating takes the place of another.
     fn add(&mut self, image: u32, name: &str) {
+        for other in self.images[&image].clone() {
+            let are_ratings = self.category(name).is_none() && self.category(&other).is_none();
+            if are_ratings && other != name {
+                self.remove(image, &other);
+            }
+        }
         if self.images.get_mut(&image).unwrap().insert(name.to_owned()) {
             self.delta(image, name, "add");
         }
@@ -282,7 +307,7 @@ impl Model {
         self.implied = implied.map(|(id, name)| (*id, renamed(name))).collect();
         self.rename_deltas(&old, &new);
         if becomes_alias {
-            self.aliases.insert(old.clone(), new.clone());
+            self.set_alias(&old, &new);
         }
         format!("rename {old} {new} {old_name:?}")
     }
@@ -321,8 +346,12 @@ impl Model {
             self.rules.retain(|(a, b), _| a != b);
             self.aliases.values_mut().for_each(|of| *of = moved(of));
             self.rename_deltas(old, &into);
+            for image in self.with_tag(&into) {
+                self.deltas
+                    .remove(&(image, into.clone(), "remove".to_owned()));
+            }
             self.forget(old);
-            self.aliases.insert(old.clone(), into.clone());
+            self.set_alias(old, &into);
         }
         format!("merge {from:?} into {into}")
     }
@@ -530,18 +559,18 @@ impl Model {
             && random.one_in(3)
         {
             board.delete_alias(&alias).unwrap();
-            self.aliases.remove(&alias);
+            self.forget_alias(&alias);
             return format!("no alias {alias}");
         }
         let (alias, of) = (self.new_name(), self.any_tag(random));
         board.create_alias(&alias, &of).unwrap();
-        self.aliases.insert(alias.clone(), of.clone());
+        self.set_alias(&alias, &of);
         // A tag's own name is none besides; but in lower case it may be one.
         let lower = of.to_lowercase();
         let is_tag = self.tags.contains_key(&lower);
         assert_eq!(board.create_alias(&lower, &of).is_err(), is_tag);
         if !is_tag {
-            self.aliases.insert(lower, of.clone());
+            self.set_alias(&lower, &of);
         }
         format!("alias {alias} of {of}")
     }
@@ -636,7 +665,7 @@ impl Model {
         if !self.tags.contains_key(&name) {
             let category = (era != Era::Old).then(|| "rating".to_owned());
             self.tags.insert(name.clone(), (0, category));
-            self.aliases.remove(&name);
+            self.forget_alias(&name);
         }
         for image in &images {
             for other in self.images[image].clone() {

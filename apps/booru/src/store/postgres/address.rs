@@ -44,7 +44,11 @@ impl fmt::Display for Address {
 #[must_use]
 pub(crate) fn is_address(board: &Path) -> bool {
     let text = board.to_str().unwrap_or_default();
-    text.starts_with("postgres://") || text.starts_with("postgresql://")
+    let text = text.to_ascii_lowercase();
+    // Also one in words: what has a password in it is nothing to be shown as a path.
+    text.starts_with("postgres://")
+        || text.starts_with("postgresql://")
+        || text.contains("password=")
 }
 
 impl Address {
@@ -54,7 +58,11 @@ impl Address {
     /// What is no address, several hosts, and a server elsewhere without a word that nobody else listens.
     pub(crate) fn parse(text: &str) -> Result<Address> {
         // What the parser says may repeat a part of a password.
-        let Ok(mut config) = text.parse::<Config>() else {
+        let parsed = text.parse::<Config>().ok();
+        // A password with a bare @ would end up in the name of the host.
+        let is_split = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+        let parsed = parsed.filter(|config| !config.get_hosts().iter().any(is_split));
+        let Some(mut config) = parsed else {
             bail!(
                 "read the address of the board: it is not of the form \
                  postgres://USER@HOST:PORT/DATABASE, with special characters as %XX"
@@ -199,6 +207,9 @@ mod tests {
         check("postgres://me:secret@host:port/board", "of the form");
         check("postgres://me:not?secret@host/board", "has no TLS");
         check("postgres://me:a@b@secret/x?secret=1", "of the form");
+        check("postgres://me:p@secret@localhost/board", "of the form");
+        check("Postgres://me:secret@localhost/board", "of the form");
+        check("host=far.example user=me password=secret", "has no TLS");
         check("postgres://me:secret@a,b/board", "several hosts");
         check("postgres://me:secret@far.example/board", "has no TLS");
         check(

@@ -6,7 +6,7 @@ use std::fs;
 /// arguments are read: those that are asked for later have the signs put in their place. What can't be
 /// found is left.
 pub fn hide_passwords() {
-    let has_one = std::env::args_os().any(|one| one.as_encoded_bytes().starts_with(b"postgres"));
+    let has_one = std::env::args_os().any(|one| is_address(one.as_encoded_bytes()));
     let Some((start, end)) = has_one.then(place_of_arguments).flatten() else {
         return;
     };
@@ -30,21 +30,30 @@ fn place_of_arguments() -> Option<(usize, usize)> {
 
 /// In one argument: between user and host, and where it is told by name.
 fn hide(argument: &mut [u8]) {
-    let Some(start) = find(argument, b"://").filter(|_| argument.starts_with(b"postgres")) else {
+    if !is_address(argument) {
         return;
-    };
-    let rest = &mut argument[start + 3..];
-    if let Some(end) = rest.iter().position(|byte| *byte == b'@')
+    }
+    let start = find(argument, b"://").map_or(0, |start| start + 3);
+    let rest = &mut argument[start..];
+    if start > 0
+        && let Some(end) = rest.iter().rposition(|byte| *byte == b'@')
         && let Some(colon) = rest[..end].iter().position(|byte| *byte == b':')
     {
         rest[colon + 1..end].fill(b'x');
     }
     if let Some(start) = find(rest, b"password=") {
         let value = &mut rest[start + 9..];
-        let end = value.iter().position(|byte| *byte == b'&');
+        let end = value.iter().position(|byte| matches!(byte, b'&' | b' '));
         let end = end.unwrap_or(value.len());
         value[..end].fill(b'x');
     }
+}
+
+fn is_address(argument: &[u8]) -> bool {
+    let begins = argument
+        .get(..8)
+        .is_some_and(|begin| begin.eq_ignore_ascii_case(b"postgres"));
+    begins || find(argument, b"password=").is_some()
 }
 
 fn find(text: &[u8], part: &[u8]) -> Option<usize> {
@@ -70,6 +79,11 @@ mod tests {
         check(
             "postgresql:///b?password=abc&host=/run",
             "postgresql:///b?password=xxx&host=/run",
+        );
+        check("Postgres://me:a@bc@host/b", "Postgres://me:xxxx@host/b");
+        check(
+            "host=/run password=abc user=me",
+            "host=/run password=xxx user=me",
         );
         check("a:b@c", "a:b@c");
         check("postgres", "postgres");

@@ -357,7 +357,11 @@ impl Database for Postgres {
             bail!("{}: a transaction has begun already", doing());
         }
         let sql = match purpose {
-            Purpose::Reading => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            // Whoever only reads holds up nobody, and may have other things to do between two tables.
+            Purpose::Reading => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+                 SET LOCAL idle_in_transaction_session_timeout = 0"
+            }
             Purpose::Writing => {
                 "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
                  SELECT revision FROM booru_revision FOR UPDATE"

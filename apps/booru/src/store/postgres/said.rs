@@ -56,6 +56,11 @@ impl Said {
         self.code.as_ref().is_some_and(|code| busy.contains(code))
     }
 
+    /// Whether rows lead to others that are not there.
+    pub(crate) fn breaks_references(&self) -> bool {
+        self.code == Some(SqlState::FOREIGN_KEY_VIOLATION)
+    }
+
     /// With what was being done, and what can be done about it.
     pub(super) fn explain(self, doing: &dyn Fn() -> String, address: &Address) -> anyhow::Error {
         let hint = self.hint(address);

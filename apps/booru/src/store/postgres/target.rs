@@ -8,7 +8,7 @@ use futures_util::SinkExt;
 use tokio_postgres::CopyInSink;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{Address, Postgres, dialect};
+use super::{Address, Postgres, Said, dialect};
 use crate::store::Value;
 use crate::store::copy::Target;
 use crate::store::database::{Database, Purpose};
@@ -70,7 +70,8 @@ impl PostgresTarget {
             let what = format!("add the foreign keys of {table}");
             self.batch(&what, &format!("{add}; SAVEPOINT before_keys"))?;
             if let Err(error) = self.batch(&what, validate) {
-                if self.postgres.session.borrow().is_none() {
+                let said = error.chain().find_map(|cause| cause.downcast_ref::<Said>());
+                if !said.is_some_and(Said::breaks_references) {
                     return Err(error);
                 }
                 self.postgres.has_failed.set(false);
