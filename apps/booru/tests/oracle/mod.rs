@@ -216,10 +216,11 @@ impl<'a> Maker<'a> {
         }
         let has_aliases =
             "SELECT count(*) FROM sqlite_master WHERE name = 'booru_aliases' AND ?1 <> ''";
-        if count(has_aliases) > 0 && count("SELECT count(*) FROM booru_aliases WHERE name = ?1") > 0
+        if count(has_aliases) > 0
+            && count("SELECT count(*) FROM booru_aliases WHERE lower(name) = ?1") > 0
         {
             return Some(format!(
-                "g.id = (SELECT tag_id FROM booru_aliases WHERE name = {})",
+                "g.id = (SELECT tag_id FROM booru_aliases WHERE lower(name) = {})",
                 quoted(lower)
             ));
         }
