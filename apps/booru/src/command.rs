@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::board::Board;
-use crate::config::{BoardArguments, CACHE_MIB, Command, FormArguments, TagCommand};
+use crate::config::{BoardArguments, CACHE_MIB, Command, EmbeddingsAct, FormArguments, TagCommand};
 use crate::doctor::{Depth, Diagnosis, diagnose};
 use crate::duplicates;
 use crate::edit::{Edited, OldName, check_category};
@@ -89,9 +89,14 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Embeddings {
             board,
             act,
+            from,
             similarity,
             form,
         } => {
+            if let (EmbeddingsAct::Copy, Some(from)) = (act, from) {
+                similar::copy_embeddings(from, &board, &similarity, &form)?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let similarity = similarity.open(&board, Access::ReadOnly)?;
             let board = open(&board, Access::ReadOnly)?;
             similar::tell_embeddings(&board, &similarity, act, &form)?;

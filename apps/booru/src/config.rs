@@ -146,6 +146,9 @@ pub enum Command {
         #[command(flatten)]
         board: BoardArguments,
         act: EmbeddingsAct,
+        /// The board that vectors are copied from.
+        #[arg(long, value_name = "BOARD", required_if_eq("act", "copy"))]
+        from: Option<PathBuf>,
         #[command(flatten)]
         similarity: SimilarityArguments,
         #[command(flatten)]
@@ -302,6 +305,8 @@ pub enum EmbeddingsAct {
     Status,
     /// Read all of them anew; then the same.
     Build,
+    /// Put in those of another board, each to the image of the same MD5.
+    Copy,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -266,7 +266,7 @@ fn similarity(folder: &Folder, cached: Option<usize>) -> Similarity {
         idle_timeout,
     };
     Similarity::open(
-        folder.root(),
+        Some(folder.root()),
         options,
         &Budget::new(1 << 30, Policy::Greedy),
     )
@@ -292,26 +292,38 @@ fn ways_of_being_alike_are_asked_for_one_by_one_and_blended() {
     let board = open(&path);
     let ids = board.all_matches(&"order:id".parse().unwrap()).unwrap();
     let similarity = similarity(&folder, None);
-    let ask = |by, visual: Option<&dyn Fn(u32, usize) -> anyhow::Result<Vec<Match>>>| {
-        similarity.similar(&board, ids[0], by, 20, visual)
+    let ask = |by| similarity.similar(&board, ids[0], by, 20);
+    assert!(ask(By::Semantic).is_err(), "there is no embedding yet");
+    let database = Connection::open(&path).unwrap();
+    let hash = |id: u32, hash: &str| {
+        let sql = "UPDATE images SET phash = ?2 WHERE id = ?1";
+        database.execute(sql, (id, hash)).unwrap();
     };
-    assert!(
-        ask(By::Semantic, None).is_err(),
-        "there is no embedding yet"
-    );
-    assert!(ask(By::Visual, None).is_err());
+    database
+        .execute("UPDATE images SET phash = NULL", [])
+        .unwrap();
+    let error = ask(By::Visual).unwrap_err().to_string();
+    assert!(error.contains("booru duplicates"), "{error}");
     embed(&similarity, &ids[..60]);
-    assert_eq!(ids_of(&ask(By::Semantic, None).unwrap()), ids[1..21]);
-    let visual = |image: u32, k: usize| {
-        assert_eq!(image, ids[0]);
-        let id = ids[70];
-        Ok(vec![Match { id, score: 1.0 }].into_iter().take(k).collect())
-    };
-    assert_eq!(ids_of(&ask(By::Visual, Some(&visual)).unwrap()), [ids[70]]);
+    assert_eq!(ids_of(&ask(By::Semantic).unwrap()), ids[1..21]);
+    // Of 256 bits: 60 are as many as look alike.
+    for (place, bits) in [(0, 0), (3, 8), (70, 60), (71, 61), (72, 4)] {
+        let ones = "f".repeat(bits / 4) + &["", "1", "3", "7"][bits % 4];
+        hash(ids[place], &format!("{ones:0<64}"));
+    }
+    hash(ids[73], "no hash");
+    let looks = ask(By::Visual).unwrap();
+    assert_eq!(ids_of(&looks), [ids[72], ids[3], ids[70]]);
+    assert_eq!(looks[0].visual, Some(1.0 - 4.0 / 256.0));
 
-    let blended = ask(By::Blend, Some(&visual)).unwrap();
+    let blended = ask(By::Blend).unwrap();
+    assert!(
+        blended
+            .iter()
+            .any(|one| one.id == ids[3] && one.visual.is_some())
+    );
     let tags: BTreeMap<u32, f64> = similarity
-        .similar(&board, ids[0], By::Tags, 500, None)
+        .similar(&board, ids[0], By::Tags, 500)
         .unwrap()
         .iter()
         .map(|one| (one.id, one.score))
@@ -352,9 +364,9 @@ fn answers_are_kept_until_what_they_are_of_changes() {
         database.query_row(sql, [], |row| row.get(0)).unwrap()
     };
     let all = "SELECT count(*) FROM similar_images_cache";
-    let asked = kept.similar(&board, image, By::Blend, 5, None).unwrap();
+    let asked = kept.similar(&board, image, By::Blend, 5).unwrap();
     assert_eq!(rows(all), 0, "a question writes nothing");
-    let written = kept.refresh_cached(&board, image, By::Blend, None).unwrap();
+    let written = kept.refresh_cached(&board, image, By::Blend).unwrap();
     assert_eq!((ids_of(&asked), rows(all)), (ids_of(&written), 5));
     let by =
         "SELECT count(*) FROM similar_images_cache WHERE similarity_type = 'blended' AND rank = 1";
@@ -369,11 +381,11 @@ fn answers_are_kept_until_what_they_are_of_changes() {
         .unwrap();
     board.refresh().unwrap();
     assert_eq!(
-        kept.similar(&board, image, By::Blend, 1, None).unwrap()[0].score,
+        kept.similar(&board, image, By::Blend, 1).unwrap()[0].score,
         7.0
     );
     let plain = similarity(&folder, None);
-    assert!(plain.similar(&board, image, By::Blend, 1, None).unwrap()[0].score < 2.0);
+    assert!(plain.similar(&board, image, By::Blend, 1).unwrap()[0].score < 2.0);
     // An edit of an image drops its answer, and where it stands in those of others.
     let second = written[1].id;
     board
@@ -382,7 +394,7 @@ fn answers_are_kept_until_what_they_are_of_changes() {
     assert_eq!(rows(all), 4);
     board.add_tags(&[image], &["other_now".to_owned()]).unwrap();
     assert_eq!(rows(all), 0);
-    kept.refresh_cached(&board, image, By::Tags, None).unwrap();
+    kept.refresh_cached(&board, image, By::Tags).unwrap();
     assert!(rows(all) > 0);
     kept.forget_cached(&board, image).unwrap();
     assert_eq!(rows(all), 0);

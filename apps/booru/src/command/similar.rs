@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::{mib, say, say_json, shown};
 use crate::board::Board;
-use crate::config::{EmbeddingsAct, FormArguments};
-use crate::similarity::{By, Similar, Similarity, Survey};
+use crate::config::{BoardArguments, EmbeddingsAct, FormArguments};
+use crate::similarity::{self, By, Similar, Similarity, SimilarityArguments, Survey};
+use crate::store::{self, Access, Store};
 
 #[derive(Serialize)]
 struct SimilarImage {
@@ -26,7 +29,7 @@ pub(super) fn tell_similar(
     form: &FormArguments,
 ) -> Result<()> {
     let id = image_of(board, image)?;
-    let found = similarity.similar(board, id, by, limit, None)?;
+    let found = similarity.similar(board, id, by, limit)?;
     let mut images = Vec::with_capacity(found.len());
     for similar in found {
         let path = board.path_of(similar.id)?;
@@ -72,7 +75,7 @@ fn image_of(board: &Board, image: &str) -> Result<u32> {
             return Ok(id);
         }
     }
-    anyhow::bail!("there is no image {image:?}: give an id, or a path in the folder of images")
+    bail!("there is no image {image:?}: give an id, or a path in the folder of images")
 }
 
 #[derive(Serialize)]
@@ -92,10 +95,13 @@ pub(super) fn tell_embeddings(
     act: EmbeddingsAct,
     form: &FormArguments,
 ) -> Result<()> {
+    if similarity.is_at_server() {
+        return tell_shared_embeddings(board, act, form);
+    }
     let semantic = similarity.semantic()?;
     let survey = match act {
-        EmbeddingsAct::Status => semantic.survey()?,
         EmbeddingsAct::Build => semantic.build()?,
+        EmbeddingsAct::Status | EmbeddingsAct::Copy => semantic.survey()?,
     };
     let images = board.catalog().images().list_ids();
     let Some(survey) = survey else {
@@ -154,4 +160,79 @@ pub(super) fn tell_embeddings(
         survey.kind
     )?;
     say(&text).context("tell of embeddings")
+}
+
+#[derive(Serialize)]
+struct ToldShared {
+    vectors: usize,
+    dimensions: usize,
+    /// Whether the server compares them.
+    by_pgvector: bool,
+    images: usize,
+    images_without: usize,
+}
+
+fn tell_shared_embeddings(board: &Board, act: EmbeddingsAct, form: &FormArguments) -> Result<()> {
+    if act == EmbeddingsAct::Build {
+        bail!(
+            "read embeddings anew: nothing is made of those in PostgreSQL, which are told by `status`"
+        );
+    }
+    let images = board.catalog().images().list_ids();
+    let vectors = board.store().find_vectors()?;
+    let with = vectors.map_or(Ok(Vec::new()), |vectors| vectors.images())?;
+    let is_there = |id: &&u32| images.binary_search(id).is_ok();
+    let told = ToldShared {
+        vectors: with.len(),
+        dimensions: vectors.map_or(0, |vectors| vectors.dimensions()),
+        by_pgvector: vectors.is_some_and(|vectors| vectors.is_pgvector()),
+        images: images.len(),
+        images_without: images.len() - with.iter().filter(is_there).count(),
+    };
+    if form.json {
+        return say_json(&told);
+    }
+    let ToldShared {
+        vectors,
+        dimensions,
+        images_without,
+        ..
+    } = told;
+    let by = match told.by_pgvector {
+        true => "compared by pgvector",
+        false => "as bytes, all of which are read for each question",
+    };
+    say(&format!(
+        "{vectors:>12}  vectors of {dimensions} numbers, {by}\n\
+         {images_without:>12}  images of the board without one\n"
+    ))
+}
+
+pub(super) fn copy_embeddings(
+    from: PathBuf,
+    to: &BoardArguments,
+    similarity: &SimilarityArguments,
+    form: &FormArguments,
+) -> Result<()> {
+    let from = BoardArguments {
+        board: from,
+        ..to.clone()
+    };
+    let open = |board: &BoardArguments, access| -> Result<(Store, Similarity)> {
+        let place = store::find(&board.board)?;
+        let store = Store::open(&place, board.store_options(access)?)?;
+        Ok((store, similarity.open(board, access)?))
+    };
+    let (source, from) = open(&from, Access::ReadOnly)?;
+    let (target, to) = open(to, Access::InPlace)?;
+    let copied = similarity::copy((&source, &from), (&target, &to))?;
+    if form.json {
+        return say_json(&copied);
+    }
+    say(&format!(
+        "{:>12}  vectors copied\n{:>12}  left out, of images that {} has not\n",
+        copied.vectors,
+        copied.without_image,
+        target.name()
+    ))
 }

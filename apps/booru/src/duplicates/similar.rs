@@ -36,13 +36,42 @@ impl Board {
         distance_max: f64,
         limit: usize,
     ) -> Result<Vec<Similar>> {
-        let hash = self.hash_of(image)?;
+        let what = format!("read the perceptual hash of image {image}");
+        let Some(hash) = self.hash_of(image, &what)? else {
+            bail!("{what}: it has none; `booru duplicates DIR hash` makes those that are missing");
+        };
+        let hash = hash.parse().with_context(|| what)?;
+        self.near(&hash, image, distance_max, limit)
+    }
+
+    /// As [`Board::visually_similar`]; `None` where the image has no hash, or what stands there is none.
+    pub(crate) fn find_visually_similar(
+        &self,
+        image: u32,
+        distance_max: f64,
+        limit: usize,
+    ) -> Result<Option<Vec<Similar>>> {
+        let what = format!("read the perceptual hash of image {image}");
+        let hash = self.hash_of(image, &what)?;
+        let hash = hash.and_then(|hash| hash.parse().ok());
+        hash.map(|hash| self.near(&hash, image, distance_max, limit))
+            .transpose()
+    }
+
+    fn near(
+        &self,
+        hash: &Phash,
+        image: u32,
+        distance_max: f64,
+        limit: usize,
+    ) -> Result<Vec<Similar>> {
         let bits = f64::from(hash.size().bits());
         let limit = limit.min(SIMILAR_MAX);
         let mut nearest: Vec<(u32, u32)> = Vec::with_capacity(limit + 1);
-        let sql = "SELECT id, phash FROM images WHERE phash IS NOT NULL";
+        let column = self.store.schema.column("images", "phash");
+        let sql = format!("SELECT id, {column} FROM images WHERE {column} IS NOT NULL");
         self.store
-            .each_row("compare perceptual hashes", sql, &[], |row| {
+            .each_row("compare perceptual hashes", &sql, &[], |row| {
                 let other: Option<Phash> = row.text(1)?.and_then(|text| text.parse().ok());
                 let distance = other.and_then(|other| hash.distance(&other));
                 let (Some(id), Some(distance)) = (row.id(0)?, distance) else {
@@ -66,19 +95,12 @@ impl Board {
         Ok(similar.collect())
     }
 
-    fn hash_of(&self, image: u32) -> Result<Phash> {
-        let what = format!("read the perceptual hash of image {image}");
+    fn hash_of(&self, image: u32, what: &str) -> Result<Option<String>> {
         let column = self.store.schema.column("images", "phash");
         let sql = format!("SELECT {column} FROM images WHERE id = ?1");
         let found = self
             .store
-            .query_row(&what, &sql, &[image.into()], |row| row.text(0))?;
-        match found {
-            None => bail!("{what}: there is no such image"),
-            Some(None) => bail!(
-                "{what}: it has none; `booru duplicates DIR hash` makes those that are missing"
-            ),
-            Some(Some(text)) => text.parse().with_context(|| what),
-        }
+            .query_row(what, &sql, &[image.into()], |row| row.text(0))?;
+        found.with_context(|| format!("{what}: there is no such image"))
     }
 }

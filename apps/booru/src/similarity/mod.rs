@@ -2,11 +2,13 @@
 //!
 //! [`Semantic`] searches the vectors of `similarity.db`, exactly; [`TagSimilarity`] compares with every image
 //! that shares a tag. Both hold nothing before they are asked, and give back all after they have not been
-//! asked for a while. How images look alike is another module's business and comes in as [`Visual`].
+//! asked for a while. A shared board has its vectors in its own database, which compares them; how images look
+//! is compared by their hashes there.
 
 mod blend;
 pub(crate) mod cache;
 mod codec;
+mod copy;
 mod embeddings;
 mod frame;
 mod index;
@@ -14,6 +16,7 @@ mod kernel;
 mod select;
 mod semantic;
 pub(crate) mod settings;
+mod shared;
 mod source;
 mod sync;
 mod tags;
@@ -23,7 +26,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use plimsoll::budget::Budget;
 use serde::Serialize;
 
@@ -32,6 +35,7 @@ use crate::query::moment;
 
 pub use blend::{POOL, Pools, Similar};
 pub use codec::{DIMENSIONS_MAX, Kind};
+pub use copy::{CopiedVectors, copy};
 pub use semantic::{MATCHES_MAX, Match, Semantic, SemanticOptions, SemanticStatus, Survey};
 pub use settings::SimilarityArguments;
 pub use tags::{Method, TagOptions, TagSimilarity};
@@ -61,8 +65,8 @@ impl By {
     }
 }
 
-/// The images that look most like one, by id, best first, with scores from 0 to 1: at most so many.
-pub type Visual<'a> = &'a dyn Fn(u32, usize) -> Result<Vec<Match>>;
+/// Of 64: images further apart don't look alike, as the original has it.
+const LOOKS_DISTANCE_MAX: f64 = 15.0;
 
 /// How images are compared.
 #[derive(Clone, Copy, Debug)]
@@ -77,13 +81,12 @@ pub struct SimilarityOptions {
 
 const SWITCHED_OFF: &str =
     "ENABLE_SEMANTIC_SIMILARITY is false; set it to true, or ask `--by tags`";
-const NO_FOLDER: &str = "they are searched in `similarity.db` beside the database, and a board in PostgreSQL has no \
-                         such folder; ask `--by tags`";
+const AT_SERVER: &str = "those of this board are in its own database, and no similarity.db is used";
 
 /// What is held now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SimilarityStatus {
-    /// `None` where embeddings are not to be used.
+    /// `None` where embeddings are not to be used, or a server has them.
     pub semantic: Option<SemanticStatus>,
     pub tags_held_bytes: u64,
 }
@@ -91,24 +94,36 @@ pub struct SimilarityStatus {
 /// Similarity for all threads of a board.
 #[derive(Debug)]
 pub struct Similarity {
-    semantic: Option<Semantic>,
-    /// Why there is none, if there is none.
-    absence: &'static str,
+    embeddings: Embeddings,
     tags: TagSimilarity,
     cached: Option<usize>,
     idle_timeout: Duration,
     tags_used: Mutex<Option<Instant>>,
 }
 
+/// Where the embeddings of a board are.
+#[derive(Debug)]
+enum Embeddings {
+    SwitchedOff,
+    /// In `similarity.db` beside its database.
+    Beside(Semantic),
+    /// In its database, at a server.
+    AtServer,
+}
+
 impl Similarity {
-    /// Of the board whose database lies in `folder`. Opens nothing; what vectors take is claimed from `budget`
-    /// while they are used, and given up where others need it.
+    /// Of the board whose database lies in `folder`; at a server where that is `None`. Opens nothing; what
+    /// vectors take is claimed from `budget` while they are used, and given up where others need it.
     #[must_use]
-    pub fn open(folder: &Path, options: SimilarityOptions, budget: &Budget) -> Similarity {
-        let semantic = options.semantic;
+    pub fn open(folder: Option<&Path>, options: SimilarityOptions, budget: &Budget) -> Similarity {
         Similarity {
-            semantic: semantic.map(|options| Semantic::new(folder, options, budget)),
-            absence: SWITCHED_OFF,
+            embeddings: match (options.semantic, folder) {
+                (None, _) => Embeddings::SwitchedOff,
+                (Some(_), None) => Embeddings::AtServer,
+                (Some(options), Some(folder)) => {
+                    Embeddings::Beside(Semantic::new(folder, options, budget))
+                }
+            },
             tags: TagSimilarity::new(options.tags),
             cached: options.cached,
             idle_timeout: options.idle_timeout,
@@ -117,11 +132,19 @@ impl Similarity {
     }
 
     /// # Errors
-    /// Where embeddings are not to be used.
+    /// Where embeddings are not to be used, or are at a server.
     pub fn semantic(&self) -> Result<&Semantic> {
-        self.semantic
-            .as_ref()
-            .with_context(|| format!("use embeddings: {}", self.absence))
+        match &self.embeddings {
+            Embeddings::Beside(semantic) => Ok(semantic),
+            Embeddings::SwitchedOff => bail!("use embeddings: {SWITCHED_OFF}"),
+            Embeddings::AtServer => bail!("use similarity.db: {AT_SERVER}"),
+        }
+    }
+
+    /// Whether embeddings are in the board's own database.
+    #[must_use]
+    pub fn is_at_server(&self) -> bool {
+        matches!(self.embeddings, Embeddings::AtServer)
     }
 
     /// The images whose embeddings are most like that of one; `None` where it has none.
@@ -137,14 +160,7 @@ impl Similarity {
     /// # Errors
     /// An image that is not there or has no embedding, a way to compare that is not there; what the databases
     /// say.
-    pub fn similar(
-        &self,
-        board: &Board,
-        image: u32,
-        by: By,
-        limit: usize,
-        visual: Option<Visual<'_>>,
-    ) -> Result<Vec<Similar>> {
+    pub fn similar(&self, board: &Board, image: u32, by: By, limit: usize) -> Result<Vec<Similar>> {
         if board.catalog().images().of_id(image).is_none() {
             crate::missing!("there is no image {image}");
         }
@@ -157,7 +173,7 @@ impl Similarity {
                 return Ok(found);
             }
         }
-        self.compare(board, image, by, limit, visual)
+        self.compare(board, image, by, limit)
     }
 
     /// As [`Similarity::similar`], anew, and kept in `similar_images_cache` if that is used. On the board that
@@ -165,14 +181,8 @@ impl Similarity {
     ///
     /// # Errors
     /// As [`Similarity::similar`] says.
-    pub fn refresh_cached(
-        &self,
-        board: &Board,
-        image: u32,
-        by: By,
-        visual: Option<Visual<'_>>,
-    ) -> Result<Vec<Similar>> {
-        let found = self.compare(board, image, by, self.cached.unwrap_or(0), visual)?;
+    pub fn refresh_cached(&self, board: &Board, image: u32, by: By) -> Result<Vec<Similar>> {
+        let found = self.compare(board, image, by, self.cached.unwrap_or(0))?;
         if self.cached.is_some() {
             cache::write(board.store(), image, by, &found, &moment::now_text())?;
         }
@@ -188,14 +198,7 @@ impl Similarity {
         cache::forget(board.store(), [image].into_iter())
     }
 
-    fn compare(
-        &self,
-        board: &Board,
-        image: u32,
-        by: By,
-        limit: usize,
-        visual: Option<Visual<'_>>,
-    ) -> Result<Vec<Similar>> {
+    fn compare(&self, board: &Board, image: u32, by: By, limit: usize) -> Result<Vec<Similar>> {
         let single = |found: Vec<Match>, put: fn(&mut Similar, f64)| {
             let found = found.into_iter().map(|Match { id, score }| {
                 let mut similar = Similar {
@@ -221,18 +224,22 @@ impl Similarity {
                 of.tags = Some(score);
             }),
             By::Visual => {
-                let visual = visual.context("compare by looks: this is not built in here")?;
-                single(visual(image, limit)?, |of, score| of.visual = Some(score))
+                let Some(found) = by_looks(board, image, limit)? else {
+                    crate::missing!(
+                        "image {image} has no perceptual hash; `booru duplicates DIR hash` makes those that are missing"
+                    );
+                };
+                single(found, |of, score| of.visual = Some(score))
             }
             By::Blend => {
-                let semantic = match self.semantic {
-                    Some(_) => self.by_embeddings(board, image, POOL)?,
-                    None => None,
+                let semantic = match self.embeddings {
+                    Embeddings::SwitchedOff => None,
+                    _ => self.by_embeddings(board, image, POOL)?,
                 };
                 let pools = Pools {
                     semantic: semantic.unwrap_or_default(),
                     tags: self.by_tags(board, image, POOL)?,
-                    visual: visual.map_or(Ok(Vec::new()), |visual| visual(image, POOL))?,
+                    visual: by_looks(board, image, POOL)?.unwrap_or_default(),
                 };
                 pools.blend(limit)
             }
@@ -243,6 +250,9 @@ impl Similarity {
         // One look at the catalog, so that no edit waits for a search, nor a search for an edit.
         let there = board.catalog().images().list_ids();
         let is_there = |id: u32| there.binary_search(&id).is_ok();
+        if self.is_at_server() {
+            return shared::similar_to(board.store(), image, k, &is_there);
+        }
         self.semantic()?.similar_to(image, k, &is_there)
     }
 
@@ -261,14 +271,14 @@ impl Similarity {
     }
 
     /// Takes out the embedding of an image, as when it is deleted; whether it had one. Without effect where
-    /// embeddings are not to be used.
+    /// embeddings are not to be used, and at a server, where it goes with its image.
     ///
     /// # Errors
     /// As [`Semantic::remove`] says.
     pub fn remove(&self, image: u32) -> Result<bool> {
-        match &self.semantic {
-            Some(semantic) => semantic.remove(image),
-            None => Ok(false),
+        match &self.embeddings {
+            Embeddings::Beside(semantic) => semantic.remove(image),
+            Embeddings::SwitchedOff | Embeddings::AtServer => Ok(false),
         }
     }
 
@@ -276,7 +286,7 @@ impl Similarity {
     #[must_use]
     pub fn status(&self) -> SimilarityStatus {
         SimilarityStatus {
-            semantic: self.semantic.as_ref().map(Semantic::status),
+            semantic: self.beside().map(Semantic::status),
             tags_held_bytes: self.tags.held_bytes() as u64,
         }
     }
@@ -284,8 +294,9 @@ impl Similarity {
     /// Gives back what was not used for the idle timeout, as of `now`; whether there was anything. To be called
     /// now and then.
     pub fn unload_if_idle(&self, now: Instant) -> bool {
-        let is_unloaded =
-            (self.semantic.as_ref()).is_some_and(|semantic| semantic.unload_if_idle(now));
+        let is_unloaded = self
+            .beside()
+            .is_some_and(|semantic| semantic.unload_if_idle(now));
         let mut used = self.lock_used();
         let is_idle =
             used.is_some_and(|used| now.saturating_duration_since(used) >= self.idle_timeout);
@@ -297,10 +308,30 @@ impl Similarity {
         is_unloaded || is_idle
     }
 
+    fn beside(&self) -> Option<&Semantic> {
+        match &self.embeddings {
+            Embeddings::Beside(semantic) => Some(semantic),
+            Embeddings::SwitchedOff | Embeddings::AtServer => None,
+        }
+    }
+
     fn lock_used(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
         let used = self.tags_used.lock();
         used.unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// `None` where the image has no hash.
+fn by_looks(board: &Board, image: u32, k: usize) -> Result<Option<Vec<Match>>> {
+    let found = board.find_visually_similar(image, LOOKS_DISTANCE_MAX, k)?;
+    Ok(found.map(|found| {
+        let found = found.into_iter();
+        let matches = found.map(|one| Match {
+            id: one.image,
+            score: one.score,
+        });
+        matches.collect()
+    }))
 }
 
 fn is_there(board: &Board, image: u32) -> bool {

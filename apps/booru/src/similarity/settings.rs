@@ -8,8 +8,7 @@ use clap::Args;
 use plimsoll::budget::{Budget, Policy};
 
 use super::{
-    Kind, MATCHES_MAX, Method, NO_FOLDER, SemanticOptions, Similarity, SimilarityOptions,
-    TagOptions,
+    Kind, MATCHES_MAX, Method, SemanticOptions, Similarity, SimilarityOptions, TagOptions,
 };
 use crate::config::{BoardArguments, File, parse_switch};
 use crate::store::{self, Access};
@@ -62,21 +61,14 @@ impl SimilarityArguments {
     /// # Errors
     /// No board, a setting that is none.
     pub fn open(&self, board: &BoardArguments, access: Access) -> Result<Similarity> {
-        let mut options = self.options(board, access)?;
-        if store::is_address(&board.board) {
-            options.semantic = None;
-            let mut similarity =
-                Similarity::open(Path::new(""), options, &Budget::new(0, Policy::Greedy));
-            similarity.absence = NO_FOLDER;
-            return Ok(similarity);
-        }
+        let options = self.options(board, access)?;
         let database = store::find(&board.board)?;
         let folder = match store::is_address(&database) {
-            true => store::folder_of(&database),
-            false => database.parent().unwrap_or(Path::new("")).to_owned(),
+            true => None,
+            false => Some(database.parent().unwrap_or(Path::new(""))),
         };
         let budget = Budget::new(u64::MAX >> 1, Policy::Greedy);
-        Ok(Similarity::open(&folder, options, &budget))
+        Ok(Similarity::open(folder, options, &budget))
     }
 
     /// A flag, else what the environment says, else `booru.toml`, else what is usual.

@@ -43,15 +43,12 @@ impl Store {
                 path.display()
             );
         }
-        let what = "look for the table of vectors";
-        let sql = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute \
-                   WHERE attrelid = to_regclass('booru_embeddings') AND attname = 'embedding'";
-        let known = || self.query_row(what, sql, &[], |row| row.text(0));
-        let kind = match known()?.flatten() {
+        let kind = match self.kind_of_vectors()? {
             Some(kind) => kind,
             None => {
                 self.make_vectors(dimensions)?;
-                known()?.flatten().context("the table of vectors is gone")?
+                self.kind_of_vectors()?
+                    .context("the table of vectors is gone")?
             }
         };
         let vectors = Vectors {
@@ -65,6 +62,41 @@ impl Store {
              booru_embeddings by DROP TABLE where a new model is to be used"
         );
         Ok(vectors)
+    }
+
+    /// The vectors that a shared board has, of the length that most have; `None` where it has none.
+    ///
+    /// # Errors
+    /// A board in SQLite; what the database says.
+    pub fn find_vectors(&self) -> Result<Option<Vectors<'_>>> {
+        let Some(kind) = self.kind_of_vectors()? else {
+            return Ok(None);
+        };
+        let dimensions = match kind.strip_prefix("vector(") {
+            Some(number) => number.strip_suffix(')').and_then(|text| text.parse().ok()),
+            None => {
+                let sql = "SELECT length(embedding) / 4 AS numbers FROM booru_embeddings \
+                           GROUP BY numbers ORDER BY count(*) DESC, numbers DESC LIMIT 1";
+                let most =
+                    self.query_row("read how long vectors are", sql, &[], |row| row.id(0))?;
+                most.flatten().map(|numbers| numbers as usize)
+            }
+        };
+        let is_possible = |numbers: &usize| (1..=VECTOR_DIMENSIONS_MAX).contains(numbers);
+        Ok(dimensions.filter(is_possible).map(|dimensions| Vectors {
+            store: self,
+            dimensions,
+            is_pgvector: kind != "bytea",
+        }))
+    }
+
+    /// What the column of vectors holds; `None` where there is none.
+    fn kind_of_vectors(&self) -> Result<Option<String>> {
+        let sql = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute \
+                   WHERE attrelid = to_regclass('booru_embeddings') AND attname = 'embedding'";
+        let what = "look for the table of vectors";
+        let kind = self.query_row(what, sql, &[], |row| row.text(0))?;
+        Ok(kind.flatten())
     }
 
     fn make_vectors(&self, dimensions: usize) -> Result<()> {
@@ -98,6 +130,56 @@ impl Vectors<'_> {
     #[must_use]
     pub fn is_pgvector(&self) -> bool {
         self.is_pgvector
+    }
+
+    /// How many numbers each has.
+    #[must_use]
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The images that have one, by rising id. O(vectors), 4 bytes each.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn images(&self) -> Result<Vec<u32>> {
+        let sql = match self.is_pgvector {
+            true => "SELECT image_id FROM booru_embeddings ORDER BY image_id",
+            false => {
+                "SELECT image_id FROM booru_embeddings WHERE length(embedding) = 4 * ?1 ORDER BY image_id"
+            }
+        };
+        let length = [Value::Integer(self.dimensions as i64)];
+        let values: &[Value<'_>] = if self.is_pgvector { &[] } else { &length };
+        let mut images = Vec::new();
+        let what = "read which images have a vector";
+        self.store.each_row(what, sql, values, |row| {
+            images.extend(row.id(0)?);
+            Ok(())
+        })?;
+        Ok(images)
+    }
+
+    /// The vector of an image; `None` where it has none of this length.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn read(&self, image: u32) -> Result<Option<Vec<f32>>> {
+        let column = match self.is_pgvector {
+            true => "CAST(embedding AS text)",
+            false => "embedding",
+        };
+        let sql = format!("SELECT {column} FROM booru_embeddings WHERE image_id = ?1");
+        let what = format!("read the vector of image {image}");
+        let read = self.store.query_row(&what, &sql, &[image.into()], |row| {
+            let vector: Option<Vec<f32>> = match row.value(0)? {
+                Value::Text(text) => numbers_of_text(text).and_then(Iterator::collect),
+                Value::Bytes(bytes) => Some(numbers_of_bytes(bytes).collect()),
+                _ => None,
+            };
+            Ok(vector)
+        })?;
+        Ok(read.flatten().filter(|vector| self.check(vector).is_ok()))
     }
 
     /// Keeps the vector of an image, in place of the one it had.
@@ -138,6 +220,12 @@ impl Vectors<'_> {
             let sql = "SELECT image_id, embedding FROM booru_embeddings";
             return Ok(self.compare(sql, &[], vector, k)?.0);
         }
+        // Nobody puts in a longer one between the two questions.
+        self.store
+            .read_at_once(|| self.nearest_by_server(vector, k))
+    }
+
+    fn nearest_by_server(&self, vector: &[f32], k: usize) -> Result<Vec<Nearest>> {
         let text = text_of(vector);
         let sql = "SELECT max(vector_norm(embedding)) FROM booru_embeddings";
         let longest = self
@@ -233,12 +321,10 @@ fn bytes_of(vector: &[f32]) -> Vec<u8> {
 }
 
 fn score_of_text(text: &str, vector: &[f32]) -> Option<f64> {
-    let numbers = text.strip_prefix('[')?.strip_suffix(']')?.split(',');
     let mut sum = 0.0;
     let mut own = vector.iter();
-    for number in numbers {
-        let number: f32 = number.parse().ok()?;
-        sum += f64::from(number) * f64::from(*own.next()?);
+    for number in numbers_of_text(text)? {
+        sum += f64::from(number?) * f64::from(*own.next()?);
     }
     own.next().is_none().then_some(sum)
 }
@@ -247,13 +333,21 @@ fn score_of_bytes(bytes: &[u8], vector: &[f32]) -> Option<f64> {
     if bytes.len() != vector.len() * 4 {
         return None;
     }
-    let numbers = bytes
-        .chunks_exact(4)
-        .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
     Some(
-        numbers
+        numbers_of_bytes(bytes)
             .zip(vector)
             .map(|(a, b)| f64::from(a) * f64::from(*b))
             .sum(),
     )
+}
+
+/// As pgvector writes them; `None` among them is no number.
+fn numbers_of_text(text: &str) -> Option<impl Iterator<Item = Option<f32>>> {
+    let numbers = text.strip_prefix('[')?.strip_suffix(']')?.split(',');
+    Some(numbers.map(|number| number.parse().ok()))
+}
+
+fn numbers_of_bytes(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    let (numbers, _) = bytes.as_chunks::<4>();
+    numbers.iter().map(|four| f32::from_le_bytes(*four))
 }

@@ -80,12 +80,16 @@ pub struct App {
 impl App {
     fn new(settings: Settings, password: Option<Password>, board: Board) -> Result<App> {
         let holdings = Arc::new(Holdings::new(&settings, &board.catalog())?);
-        // Embeddings lie beside it.
-        let database = board.store().anchor();
+        // Embeddings lie beside it, or in it.
+        let database = board.store().file().map(std::path::Path::to_owned);
+        let folder = database.as_ref().map(|database| {
+            let folder = database.parent();
+            folder.unwrap_or(&settings.folders.board)
+        });
         Ok(App {
             boards: Boards::new(board, settings.readers, Arc::clone(&holdings))?,
             similarity: Arc::new(Similarity::open(
-                database.parent().unwrap_or(&settings.folders.board),
+                folder,
                 settings.similarity,
                 holdings.budget(),
             )),

@@ -1,5 +1,5 @@
 //! Images like one: `GET /api/similar/IMAGE` by all that is known, `/api/similar-blended/…` the same,
-//! `/api/similar-semantic/…` by embeddings, `/api/similar-tags/…` by tags.
+//! `/api/similar-semantic/…` by embeddings, `/api/similar-tags/…` by tags, `/api/similar-visual/…` by looks.
 
 use std::sync::Arc;
 
@@ -34,6 +34,7 @@ pub(super) fn router() -> Router<Arc<App>> {
         .route("/api/similar-blended/{*image}", by(By::Blend))
         .route("/api/similar-semantic/{*image}", by(By::Semantic))
         .route("/api/similar-tags/{*image}", by(By::Tags))
+        .route("/api/similar-visual/{*image}", by(By::Visual))
 }
 
 #[derive(Deserialize)]
@@ -82,7 +83,7 @@ fn find(
         Err(_) => id_of(board, image)?,
     };
     let mut images = Vec::new();
-    for similar in similarity.similar(board, id, by, limit, None)? {
+    for similar in similarity.similar(board, id, by, limit)? {
         if let Some(path) = board.find_path(similar.id)? {
             let link = Link::new(similar.id, &path);
             images.push(SimilarImage {
