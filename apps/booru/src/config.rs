@@ -50,7 +50,7 @@ pub enum Command {
     /// Tell the images that match a query, newest first.
     ///
     /// Words are tags, and all must match; `or`, `-`, `~`, `( )` and `*` are understood, and filters as
-    /// `score:>10` or `order:score`. The README has them all.
+    /// `score:>10` or `order:score`. docs/queries.md has them all.
     #[command(disable_help_flag = true)]
     Search {
         #[command(flatten)]
@@ -94,8 +94,8 @@ pub enum Command {
         #[command(flatten)]
         form: FormArguments,
     },
-    /// Look for tags without a valid id, names that are there twice, rows that lead nowhere, and text
-    /// columns that do not say what the tables say.
+    /// Look for tags without a valid id, names that are there twice and rows that lead nowhere; with `--deep`
+    /// also for text columns that do not say what the tables say, and damage.
     ///
     /// Exit codes: 0 all is well, 1 something is not, 2 it could not be looked at.
     Doctor {
@@ -394,11 +394,7 @@ impl File {
     /// # Errors
     /// A file that can't be read or has something else in it.
     pub fn read(board: &Path) -> Result<File> {
-        let folder = match board.is_dir() || is_address(board) {
-            true => folder_of(board),
-            false => board.parent().unwrap_or(board).to_owned(),
-        };
-        let path = folder.join("booru.toml");
+        let path = folder_of(board).join("booru.toml");
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

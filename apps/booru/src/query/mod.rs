@@ -10,7 +10,7 @@
 //! # Ok::<(), plimsoll_booru::query::QueryError>(())
 //! ```
 //!
-//! Grammar (`README.md` has it as a table for people):
+//! Grammar (`docs/queries.md` has it as a table for people):
 //! - Terms side by side must all match; `or` between them binds weaker. `~a ~b` in one list: any of them.
 //! - `( )` groups where a term could begin. Inside a word brackets that pair belong to the word, as in
 //!   `miku_(vocaloid)`.
