@@ -19,7 +19,7 @@ use crate::ingest::IngestArguments;
 use crate::ml;
 use crate::search::PAGE_IMAGES_MAX;
 use crate::similarity::{By, Kind, Method, SimilarityArguments};
-use crate::store::{Access, StoreOptions, folder_of, is_address};
+use crate::store::{Access, StoreOptions, folder_of};
 
 /// An image board whose memory is its data.
 #[derive(Debug, Parser)]

@@ -183,7 +183,7 @@ fn a_query_may_begin_with_a_minus() {
 #[test]
 fn settings_come_from_flags_then_the_environment_then_the_file() {
     let folder = Folder::new("settings");
-    make(&folder, Era::Now, SMALL, 1);
+    let path = make(&folder, Era::Now, SMALL, 1);
     let board = name(folder.root()).to_owned();
     let pages = |command: &mut Command| -> u64 {
         let found: Value = serde_json::from_str(&text(&command.output().unwrap())).unwrap();
@@ -193,6 +193,12 @@ fn settings_come_from_flags_then_the_environment_then_the_file() {
     assert_eq!(pages(&mut booru(&search)), 3, "400 images, 150 a page");
     fs::write(folder.path("booru.toml"), "images_per_page = 100\n").unwrap();
     assert_eq!(pages(&mut booru(&search)), 4);
+    // The same for the database of the folder, which may lie in its `data`.
+    fs::create_dir(folder.path("data")).unwrap();
+    fs::rename(&path, folder.path("data/booru.db")).unwrap();
+    let database = folder.path("data/booru.db");
+    let of_database = ["search", name(&database), "", "--json"];
+    assert_eq!(pages(&mut booru(&of_database)), 4);
     assert_eq!(pages(booru(&search).env("IMAGES_PER_PAGE", "50")), 8);
     let flagged = [&search[..], &["--images-per-page", "40"]].concat();
     assert_eq!(pages(booru(&flagged).env("IMAGES_PER_PAGE", "50")), 10);
