@@ -48,11 +48,11 @@ impl Board {
         self.edit(|edit| {
             edit.ensure_table("local_tagger_predictions")?;
             for job in jobs {
-                // One that was deleted meanwhile took its job along.
-                if let Some(image) = edit.catalog.images.of_id(job.image) {
+                // An image that was deleted meanwhile took its job along.
+                let is_due = queue::finish(edit.store, job.job)?;
+                if let Some(image) = edit.catalog.images.of_id(job.image).filter(|_| is_due) {
                     edit.record_one(image, &job.tagged, settings, &now)?;
                 }
-                queue::finish(edit.store, job.job)?;
             }
             Ok(())
         })
