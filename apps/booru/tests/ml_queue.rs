@@ -6,10 +6,12 @@ mod collection;
 mod workers;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use plimsoll_booru::ml::Kind;
 use plimsoll_booru::ml::queue::{self, Blame, State};
+use serde_json::Value;
 use workers::{PATIENCE, Place, signal, wait_for};
 
 /// A board whose queue is there and has nobody who works it off.
@@ -18,6 +20,21 @@ fn idle(images: usize) -> (Place, workers::Served) {
     let served = place.serve();
     served.service.stop();
     (place, served)
+}
+
+/// A board whose worker starts once the file is there that comes with it.
+fn gated(images: usize) -> (Place, PathBuf) {
+    let place = Place::new(images);
+    let go = place.folder.path("go");
+    let wait = format!("while [ ! -e {} ]; do sleep 0.02; done", go.display());
+    (place.wrapped(&wait), go)
+}
+
+fn wait_for_running(place: &Place, jobs: i64) {
+    wait_for("the request", || {
+        let sql = "SELECT COUNT(*) FROM booru_jobs WHERE state = 'running'";
+        (place.count(sql) == jobs).then_some(())
+    });
 }
 
 #[test]
@@ -78,29 +95,78 @@ fn an_answer_that_comes_late_ends_no_job_but_its_own() {
 
 #[test]
 fn an_image_that_is_deleted_while_a_model_looks_at_it_gets_nothing() {
-    let place = Place::new(2);
-    let go = place.folder.path("go");
-    let place = place.wrapped(&format!(
-        "while [ ! -e {} ]; do sleep 0.02; done",
-        go.display()
-    ));
+    let (place, go) = gated(2);
     let served = place.serve();
     served.service.submit(Kind::Tag, &[1, 2]).unwrap();
-    wait_for("the request", || {
-        let sql = "SELECT COUNT(*) FROM booru_jobs WHERE state = 'running'";
-        (place.count(sql) == 2).then_some(())
-    });
+    wait_for_running(&place, 2);
+    served.board().delete_images(&[1]).unwrap();
+    fs::write(&go, "").unwrap();
+    assert_eq!(served.finish(Kind::Tag).counts.done, 1);
+    let of = "SELECT MIN(image_id) FROM local_tagger_predictions";
+    assert_eq!(place.count(of), 2);
+    // A vector stands in a file of its own, which knows of no image.
+    let (place, go) = gated(2);
+    let served = place.serve();
+    served.service.submit(Kind::Embed, &[1]).unwrap();
+    wait_for_running(&place, 1);
     served.board().delete_images(&[1]).unwrap();
     served.service.submit(Kind::Embed, &[2]).unwrap();
     fs::write(&go, "").unwrap();
-    assert_eq!(served.finish(Kind::Tag).counts.done, 1);
     assert_eq!(served.finish(Kind::Embed).counts.done, 1);
-    let of = "SELECT COUNT(DISTINCT image_id) FROM local_tagger_predictions";
-    assert_eq!(place.count(of), 1);
     let similar = rusqlite::Connection::open(place.board().join("data/similarity.db")).unwrap();
-    let sql = "SELECT COUNT(*) FROM embeddings";
-    let vectors: i64 = similar.query_row(sql, [], |row| row.get(0)).unwrap();
-    assert_eq!(vectors, 1);
+    let vectors = similar.query_row(
+        "SELECT COUNT(*), MIN(image_id) FROM embeddings",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    );
+    assert_eq!(vectors.unwrap(), (1, 2));
+}
+
+#[test]
+fn a_job_of_an_image_that_another_program_deleted_keeps_nobody_waiting() {
+    let (place, served) = idle(2);
+    queue::submit(served.board().store(), Kind::Tag, &[1, 2]).unwrap();
+    drop(served);
+    let connection = place.connection();
+    connection
+        .pragma_update(None, "foreign_keys", false)
+        .unwrap();
+    connection
+        .execute("DELETE FROM images WHERE id = 1", [])
+        .unwrap();
+    assert_eq!(place.count("SELECT COUNT(*) FROM booru_jobs"), 2);
+    let served = place.serve();
+    assert_eq!(served.finish(Kind::Tag).counts.done, 1);
+    assert_eq!(place.count("SELECT COUNT(*) FROM booru_jobs"), 1);
+}
+
+#[test]
+fn jobs_run_works_off_all_kinds_unless_one_is_named() {
+    let place = Place::new(3).with("UPSCALER_ENABLED", "false");
+    let board = place.board();
+    let board = board.to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = place.command(arguments).arg("--json").output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let figures = ["done", "left"].map(|name| report[name].as_u64().unwrap());
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().unwrap(), figures, error)
+    };
+    for arguments in [&["tag-images", board, ""][..], &["embed", board]] {
+        let queued = run(&[arguments, &["--queue-only"]].concat());
+        assert_eq!(queued.1[1], 3);
+    }
+    let (code, figures, error) = run(&["jobs", board, "--run", "--kind", "embed"]);
+    assert_eq!((code, figures), (0, [3, 0]), "{error}");
+    run(&["embed", board, "--again", "--queue-only"]);
+    run(&["upscale", board, "1", "--queue-only"]);
+    // One kind that has to wait keeps no other from its work, and is told.
+    let (code, figures, error) = run(&["jobs", board, "--run"]);
+    assert_eq!(code, 2);
+    assert_eq!(figures[1], 1, "{error}");
+    assert!(error.contains("UPSCALER_ENABLED is false"), "{error}");
+    let done = "SELECT COUNT(*) FROM booru_jobs WHERE state = 'done'";
+    assert_eq!(place.count(done), 6);
 }
 
 /// The end of a command, which must not be waited for in vain.
@@ -120,12 +186,7 @@ fn end(mut child: Child) -> std::process::ExitStatus {
 
 #[test]
 fn the_same_command_takes_up_all_that_was_under_way_when_it_was_killed() {
-    let place = Place::new(3);
-    let go = place.folder.path("go");
-    let place = place.wrapped(&format!(
-        "while [ ! -e {} ]; do sleep 0.02; done",
-        go.display()
-    ));
+    let (place, go) = gated(3);
     let start = || {
         let mut command = place.command(&["tag-images"]);
         command.arg(place.board()).arg("").stdout(Stdio::null());
@@ -136,10 +197,7 @@ fn the_same_command_takes_up_all_that_was_under_way_when_it_was_killed() {
     drop(served);
     let mut first = start();
     // All three are of one request, so nothing is queued.
-    wait_for("the request", || {
-        let sql = "SELECT COUNT(*) FROM booru_jobs WHERE state = 'running'";
-        (place.count(sql) == 3).then_some(())
-    });
+    wait_for_running(&place, 3);
     signal(first.id(), libc::SIGKILL);
     first.wait().unwrap();
     fs::write(&go, "").unwrap();

@@ -36,6 +36,13 @@ fn wait_until_done(server: &Server, kind: &str, jobs: u64) {
     });
 }
 
+/// What was done since the start is counted a moment after it stands in the database.
+fn wait_until_counted(server: &Server, done: u64) {
+    wait_for("the count", || {
+        (told(server, "tag")["done_here"] == done).then_some(())
+    });
+}
+
 fn post(server: &Server, path: &str, body: Value) -> Value {
     let response = server.post(path, "", &body);
     assert_eq!(response.status, 200, "{path} {body}: {}", response.text());
@@ -65,7 +72,7 @@ fn a_new_image_is_tagged_by_the_server_and_again_when_asked_for() {
         (&status["has_worker"], &status["error"]),
         (&json!(true), &Value::Null)
     );
-    assert_eq!(told(&server, "tag")["done_here"], 2);
+    wait_until_counted(&server, 2);
     let predicted =
         "SELECT COUNT(DISTINCT image_id) FROM local_tagger_predictions WHERE image_id > 1";
     assert_eq!(place.count(predicted), 2);
@@ -88,7 +95,7 @@ fn a_new_image_is_tagged_by_the_server_and_again_when_asked_for() {
         (2, 0)
     );
     wait_until_done(&server, "tag", 3);
-    assert_eq!(told(&server, "tag")["done_here"], 4);
+    wait_until_counted(&server, 4);
     assert_eq!(queued("/api/embed", json!({"query": "id:1"})), (1, 0));
     wait_until_done(&server, "embed", 3);
     assert_eq!(queued("/api/upscale", json!({"image_id": 1})), (1, 0));
@@ -112,10 +119,11 @@ fn a_server_that_is_killed_while_a_job_runs_ends_it_once_after_its_restart() {
         post(&server, "/api/retry_tagging", json!({"query": ""}))["queued"],
         2
     );
+    // How far it is is told also while a worker is being started.
     wait_for("the request", || {
-        let sql = "SELECT COUNT(*) FROM booru_jobs WHERE state = 'running'";
-        (place.count(sql) == 2).then_some(())
+        (told(&server, "tag")["running"] == 2).then_some(())
     });
+    assert_eq!(server.json("/api/jobs")["has_worker"], false);
     server.signal(libc::SIGKILL);
     server.wait();
     fs::write(&go, "").unwrap();
@@ -142,7 +150,7 @@ fn a_server_that_is_killed_while_a_job_runs_ends_it_once_after_its_restart() {
     fs::rename(model.with_extension("away"), &model).unwrap();
     let server = start(&place, &[]);
     wait_until_done(&server, "tag", 2);
-    assert_eq!(told(&server, "tag")["done_here"], 2);
+    wait_until_counted(&server, 2);
     let once = "SELECT COUNT(*) FROM booru_jobs WHERE state = 'done' AND tries = 1 AND cut_off = 1";
     assert_eq!(place.count(once), 2);
     let predicted = "SELECT COUNT(DISTINCT image_id) FROM local_tagger_predictions";
@@ -220,6 +228,12 @@ fn what_is_no_request_for_models_is_refused() {
         server.post("/api/embed", "", &json!({"ids": [1]})).status,
         400
     );
+    drop(server);
+    let server = start(&place, &["--read-only"]);
+    let response = server.get("/api/jobs");
+    assert_eq!(response.status, 400);
+    let text = response.text();
+    assert!(text.contains("may only read"), "{text}");
 }
 
 #[test]

@@ -208,6 +208,12 @@ pub fn take(store: &Store, kind: Kind, limit: usize) -> Result<Vec<Job>> {
             jobs.extend(Job::read(row)?);
             Ok(())
         })?;
+        if jobs.is_empty() {
+            // Other programs delete images without regard to what refers to them.
+            let sql = "DELETE FROM booru_jobs WHERE state = 'queued' AND kind = ?1 AND NOT EXISTS \
+                       (SELECT 1 FROM images AS image WHERE image.id = booru_jobs.image_id)";
+            store.execute(what, sql, &[kind.name().into()])?;
+        }
         let together = jobs
             .iter()
             .position(|job| job.tries > 0 || job.cut_off > 0)
@@ -279,6 +285,16 @@ pub fn finish(store: &Store, job: u32) -> Result<bool> {
         &[job.into(), (&moment::now_text()).into()],
     )?;
     Ok(changed > 0)
+}
+
+/// Whether a job is still under way, and was not taken out with its image.
+///
+/// # Errors
+/// What the database says.
+pub fn is_under_way(store: &Store, job: u32) -> Result<bool> {
+    let sql = "SELECT 1 FROM booru_jobs WHERE id = ?1 AND state = 'running'";
+    let found = store.query_row("look for work", sql, &[job.into()], |_| Ok(()))?;
+    Ok(found.is_some())
 }
 
 /// Sets jobs that are under way aside, each with its reason.
@@ -390,6 +406,15 @@ impl Counts {
     #[must_use]
     pub fn open(&self) -> u64 {
         self.queued + self.running
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.queued += other.queued;
+        self.running += other.running;
+        self.done += other.done;
+        self.failed += other.failed;
     }
 }
 

@@ -403,6 +403,10 @@ impl Runner {
             Ok(numbers) => numbers,
             Err(error) => return Ok(failed(job, None, format!("{error:#}"))),
         };
+        // Of an image that was deleted meanwhile nothing is kept.
+        if !self.with_store(|store| queue::is_under_way(store, job.id))? {
+            return Ok(Outcome::Answered(Vec::new()));
+        }
         let database = &self.database;
         let file = self
             .embeddings

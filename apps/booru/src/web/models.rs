@@ -17,7 +17,7 @@ use crate::catalog::LOCAL_TAGGER;
 use crate::ml::settings::{Residence, Settings};
 use crate::ml::{Kind, Service, queue, tables};
 use crate::refuse;
-use crate::store::Access;
+use crate::store::{Access, is_address};
 
 /// The thread, once it is started.
 #[derive(Debug, Default)]
@@ -59,6 +59,12 @@ impl App {
     pub(super) fn models(&self) -> Result<&Service> {
         match self.models.0.get() {
             Some(service) => Ok(service),
+            None if self.settings.store.access == Access::ReadOnly => {
+                refuse!("no models work on this board: the server may only read it")
+            }
+            None if is_address(&self.settings.board) => {
+                refuse!("no models work on this board: they do for boards in a file alone, so far")
+            }
             None => refuse!(
                 "no models work on this board: put one where LOCAL_TAGGER_MODEL_PATH, SEMANTIC_MODEL_PATH or \
                  UPSCALER_MODEL says, and start the server again"
