@@ -7,9 +7,9 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -23,6 +23,9 @@ use crate::start::Started;
 pub const CONNECTIONS_MAX: usize = 10;
 /// Tries of one call unless told otherwise, as in the original.
 pub const TRIES_MAX: u32 = 3;
+
+/// How long `has_worker` waits for others that look, or for one who starts a worker.
+const LOOK_PATIENCE: Duration = Duration::from_millis(20);
 
 /// How the worker is started and how long it may take.
 #[derive(Clone, Debug)]
@@ -151,10 +154,22 @@ impl Client {
         }
     }
 
-    /// Whether a worker that this client started runs now. Starts nothing.
+    /// Whether a worker that this client started runs now; one that is being started does not yet. Starts
+    /// nothing, and waits for 20 ms at most.
     pub fn has_worker(&self) -> bool {
-        let mut started = lock(&self.started);
-        started.as_mut().is_some_and(Started::is_running)
+        let begun = Instant::now();
+        loop {
+            match self.started.try_lock() {
+                Ok(mut started) => return started.as_mut().is_some_and(Started::is_running),
+                Err(TryLockError::Poisoned(poisoned)) => {
+                    let mut started = poisoned.into_inner();
+                    return started.as_mut().is_some_and(Started::is_running);
+                }
+                Err(TryLockError::WouldBlock) if begun.elapsed() >= LOOK_PATIENCE => return false,
+                // Others look for a moment; to start one takes longer.
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 
     /// Ends the worker that this client started, if it runs, without waiting for its work, and breaks off

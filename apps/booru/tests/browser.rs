@@ -435,6 +435,47 @@ fn suggestions_of_a_model_are_decided_by_keys() {
     browser.check_console();
 }
 
+/// A tagger that can't be loaded: what is asked of it stays in the queue.
+fn have_a_model(connection: &Connection) {
+    let folder = std::path::Path::new(connection.path().unwrap());
+    let folder = folder.parent().unwrap();
+    std::fs::create_dir_all(folder.join("models/Tagger")).unwrap();
+    std::fs::write(folder.join("models/Tagger/model.onnx"), "").unwrap();
+    std::fs::write(folder.join("booru.toml"), "ml_worker_socket = 'ml.sock'\n").unwrap();
+}
+
+#[test]
+fn a_model_is_asked_by_a_button() {
+    let Some(driver) = Driver::start("a_model_is_asked_by_a_button") else {
+        return;
+    };
+    let filled = Preparation {
+        fill: &have_a_model,
+        ..Preparation::usual()
+    };
+    let board = Served::start("model", &filled);
+    let browser = driver.open();
+    browser.be_phone();
+    browser.open(&board.at("/view/3?query=order%3Aold"));
+    browser.wait(LOADED);
+    browser.wait("document.querySelectorAll('button[name=kind]').length === 1");
+    browser.click("button[name=kind][value=tag]");
+    browser.wait("document.querySelector('button[value=tag]')?.disabled");
+    assert_eq!(browser.text("return location.search"), "?query=order%3Aold");
+    let said = browser
+        .text("return document.querySelector('button[value=tag]').closest('section').innerText");
+    assert!(said.contains("Tag: "), "{said}");
+    let width = browser.number("return document.documentElement.scrollWidth");
+    assert!(width <= 360.0, "{width}");
+    let job = "SELECT image_id FROM booru_jobs WHERE kind = 'tag'";
+    let image: u32 = board
+        .database()
+        .query_row(job, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(image, 3);
+    browser.check_console();
+}
+
 const HOSTILE_TAG: &str = "<img/src=x/onerror=document.title=66>";
 const HOSTILE_POOL: &str = "\"><svg onload=document.title=66>";
 const HOSTILE_PATH: &str = "00f/'\"><script>document.title=66<script> &amp;#.png";

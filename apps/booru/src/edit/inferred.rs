@@ -15,8 +15,8 @@ use super::{Edit, Edited};
 use crate::board::Board;
 use crate::catalog::{Kind, RATING};
 use crate::ml::answers::{Prediction, Tagged};
-use crate::ml::queue;
 use crate::ml::settings::TaggerSettings;
+use crate::ml::{queue, review};
 use crate::query::Category;
 use crate::query::moment;
 use crate::store::Value;
@@ -48,11 +48,11 @@ impl Board {
         self.edit(|edit| {
             edit.ensure_table("local_tagger_predictions")?;
             for job in jobs {
-                // One that was deleted meanwhile took its job along.
-                if let Some(image) = edit.catalog.images.of_id(job.image) {
+                // An image that was deleted meanwhile took its job along.
+                let is_due = queue::finish(edit.store, job.job)?;
+                if let Some(image) = edit.catalog.images.of_id(job.image).filter(|_| is_due) {
                     edit.record_one(image, &job.tagged, settings, &now)?;
                 }
-                queue::finish(edit.store, job.job)?;
             }
             Ok(())
         })
@@ -102,7 +102,7 @@ impl Edit<'_> {
             name => name,
         };
         self.forget_predictions(id)?;
-        let refused = self.refused_names(id)?;
+        let refused = review::refused_names(self.store, id)?;
         let mut words: Vec<(String, Option<Category>)> = Vec::new();
         let mut seen = BTreeSet::new();
         for prediction in &tagged.predictions {
@@ -155,27 +155,6 @@ impl Edit<'_> {
             self.store.execute(what, sql, &[id.into()])?;
         }
         Ok(())
-    }
-
-    /// Tags that somebody refused or took off this image.
-    fn refused_names(&self, id: u32) -> Result<BTreeSet<String>> {
-        let mut names = BTreeSet::new();
-        let what = "read what was refused";
-        let sql = "SELECT tag_name FROM booru_reviews WHERE image_id = ?1 AND state = 'rejected'";
-        let mut read = |sql: &str| {
-            self.store.each_row(what, sql, &[id.into()], |row| {
-                names.extend(row.text(0)?);
-                Ok(())
-            })
-        };
-        read(sql)?;
-        if self.schema.has_table("tag_deltas") {
-            read(
-                "SELECT tag_name FROM tag_deltas WHERE operation = 'remove' \
-                 AND image_md5 = (SELECT md5 FROM images WHERE id = ?1)",
-            )?;
-        }
-        Ok(names)
     }
 
     fn keep_prediction(

@@ -35,10 +35,11 @@ impl Board {
         size: (u32, u32),
     ) -> Result<Edited> {
         self.edit(|edit| {
-            if let Some(image) = edit.catalog.images.of_id(image) {
+            let is_due = queue::finish(edit.store, job)?;
+            if let Some(image) = edit.catalog.images.of_id(image).filter(|_| is_due) {
                 edit.set_upscaled(image, Some(size))?;
             }
-            queue::finish(edit.store, job)
+            Ok(())
         })
     }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::arguments::{Command, WorkArguments, WorkerArguments, WorkerCommand};
-use super::queue::{self, Claim, Counts, Kind, State};
+use super::queue::{self, Claim, Counts, Kind, State, Submitted};
 use super::review::{self, Which};
 use super::service::{KindStatus, Service};
 use super::settings::Settings;
@@ -42,7 +42,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         } => {
             let (board, settings) = open(&board)?;
             let images = board.all_matches(&query.parse::<Query>()?)?;
-            do_work(board, settings, Kind::Tag, &images, &work, &form)
+            submit(board, settings, Kind::Tag, &images, &work, &form)
         }
         Command::Embed {
             board,
@@ -58,7 +58,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
                 let file = tables::ensure(&mut board)?;
                 images = embeddings::lacking(&file, &images, settings.embedder.dimension)?;
             }
-            do_work(board, settings, Kind::Embed, &images, &work, &form)
+            submit(board, settings, Kind::Embed, &images, &work, &form)
         }
         Command::Upscale {
             board,
@@ -70,7 +70,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             let (board, settings) = open(&board)?;
             board.check_upscalable()?;
             let images = not_upscaled(&board, &settings, images, again)?;
-            do_work(board, settings, Kind::Upscale, &images, &work, &form)
+            submit(board, settings, Kind::Upscale, &images, &work, &form)
         }
         Command::Review { .. } => review(command),
         Command::Jobs { .. } => jobs(command),
@@ -124,7 +124,8 @@ fn not_upscaled(
 /// How a command's work ended.
 #[derive(Debug, Serialize)]
 struct Report {
-    kind: Kind,
+    /// All where there is none.
+    kind: Option<Kind>,
     /// Put into the queue now, and in it already.
     queued: u64,
     already: u64,
@@ -137,7 +138,7 @@ struct Report {
     waits_because: Option<String>,
 }
 
-fn do_work(
+fn submit(
     mut board: Board,
     settings: Settings,
     kind: Kind,
@@ -146,8 +147,19 @@ fn do_work(
     form: &FormArguments,
 ) -> Result<ExitCode> {
     tables::ensure(&mut board)?;
-    let before = queue::counts(&board.store, kind)?;
     let submitted = queue::submit(&board.store, kind, images)?;
+    do_work(board, settings, Some(kind), submitted, work, form)
+}
+
+/// Of one kind, or of all.
+fn do_work(
+    board: Board,
+    settings: Settings,
+    kind: Option<Kind>,
+    submitted: Submitted,
+    work: &WorkArguments,
+    form: &FormArguments,
+) -> Result<ExitCode> {
     let mut report = Report {
         kind,
         queued: submitted.queued,
@@ -156,7 +168,7 @@ fn do_work(
         set_aside: 0,
         seconds: 0.0,
         per_second: 0.0,
-        left: before.open() + submitted.queued,
+        left: counts_of(&board, kind)?.open(),
         waits_because: None,
     };
     if !work.queue_only && report.left > 0 {
@@ -165,28 +177,52 @@ fn do_work(
     tell(&report, form)
 }
 
-/// Works off the queue of a kind, or watches another process that does.
+fn counts_of(board: &Board, kind: Option<Kind>) -> Result<Counts> {
+    let mut sum = Counts::default();
+    for one in kinds_of(kind) {
+        sum += queue::counts(&board.store, one)?;
+    }
+    Ok(sum)
+}
+
+fn kinds_of(kind: Option<Kind>) -> impl Iterator<Item = Kind> {
+    let all = Kind::ALL.into_iter();
+    all.filter(move |one| kind.is_none_or(|kind| kind == *one))
+}
+
+/// Works off the queue, or watches another process that does, until nothing is left that does not wait.
 fn run_until_done(board: Board, settings: Settings, report: &mut Report) -> Result<()> {
-    let kind = report.kind;
     let begun = Instant::now();
     let total = report.left;
-    let before = queue::counts(&board.store, kind)?;
+    let before = counts_of(&board, report.kind)?;
     let service = Service::start(settings, Arc::new(Mutex::new(board)))?;
     let mut line = ProgressLine::default();
     loop {
         thread::sleep(LOOK_INTERVAL);
         let status = service.status()?;
-        let of_kind = status.kinds.into_iter().find(|one| one.kind == kind);
-        let of_kind = of_kind.context("the work is of no known kind")?;
-        let counts = of_kind.counts;
+        let kinds = status.kinds.into_iter();
+        let kinds = kinds.filter(|one| report.kind.is_none_or(|kind| kind == one.kind));
+        let kinds: Vec<KindStatus> = kinds.collect();
+        let mut counts = Counts::default();
+        for one in &kinds {
+            counts += one.counts;
+        }
         report.left = counts.open();
         report.set_aside = counts.failed.saturating_sub(before.failed);
         report.done = total.saturating_sub(report.left + report.set_aside);
-        line.show(&of_kind, total, report)?;
+        let open = kinds.iter().filter(|one| one.counts.open() > 0);
+        let open: Vec<&KindStatus> = open.collect();
+        if let Some(one) = open.first().copied().or(kinds.last()) {
+            line.show(one, total, report)?;
+        }
         if report.left == 0 {
             break;
         }
-        report.waits_because = of_kind.waits_because.or(status.error);
+        let mut reasons = open.iter().map(|one| one.waits_because.as_ref());
+        report.waits_because = match reasons.clone().all(|reason| reason.is_some()) {
+            true => reasons.next().flatten().cloned(),
+            false => status.error,
+        };
         if report.waits_because.is_some() {
             break;
         }
@@ -211,7 +247,7 @@ impl ProgressLine {
             return Ok(());
         }
         let ended = report.done + report.set_aside;
-        let mut text = format!("\r{}: {ended} of {total}", report.kind);
+        let mut text = format!("\r{}: {ended} of {total}", status.kind);
         if let Some(rate) = status.per_second {
             write!(text, ", {rate:.1} a second")?;
         }
@@ -221,7 +257,7 @@ impl ProgressLine {
         if let Some(progress) = status
             .progress
             .as_ref()
-            .filter(|_| report.kind == Kind::Upscale)
+            .filter(|_| status.kind == Kind::Upscale)
         {
             write!(text, ", {}", shown(&progress.message))?;
         }
@@ -274,11 +310,9 @@ fn tell(report: &Report, form: &FormArguments) -> Result<ExitCode> {
         say(&text)?;
     }
     if let Some(reason) = &report.waits_because {
-        bail!(
-            "{} waits, and its jobs stay in the queue: {}",
-            report.kind,
-            shown(reason)
-        );
+        let kind = report.kind.map_or("the work", Kind::name);
+        let reason = shown(reason);
+        bail!("{kind} waits, and its jobs stay in the queue: {reason}");
     }
     Ok(match report.set_aside {
         0 => ExitCode::SUCCESS,
@@ -422,18 +456,14 @@ fn jobs(command: Command) -> Result<ExitCode> {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let kind = kind.unwrap_or(Kind::Tag);
         let work = WorkArguments { queue_only: false };
-        return do_work(board, settings, kind, &[], &work, &form);
+        return do_work(board, settings, kind, Submitted::default(), &work, &form);
     }
     let board = Board::open(&arguments.board, arguments.store_options(Access::ReadOnly)?)?;
     let mut counts = Vec::new();
     let mut failed = Vec::new();
     if tables::are_there(&board.store) {
-        for one in Kind::ALL
-            .into_iter()
-            .filter(|one| kind.is_none_or(|kind| kind == *one))
-        {
+        for one in kinds_of(kind) {
             counts.push(KindCounts {
                 kind: one,
                 counts: queue::counts(&board.store, one)?,

@@ -164,22 +164,29 @@ pub fn submit(store: &Store, kind: Kind, images: &[u32]) -> Result<Submitted> {
     let what = "queue work";
     let now = moment::now_text();
     store.write(|| {
-        let sql = "SELECT COALESCE(MAX(id), 0) FROM booru_jobs";
+        // Ids are given once, also where a job is gone: a late answer must not meet another job.
+        let sql = "SELECT last FROM booru_job_ids";
         let last = store.query_row(what, sql, &[], |row| row.integer(0))?.flatten();
-        let ids = last.unwrap_or(0) + 1..;
+        let mut last = last.context("queue work: the table booru_job_ids is empty")?;
         let mut submitted = Submitted::default();
-        for (id, image) in ids.zip(images) {
+        for image in images {
             let sql = "INSERT INTO booru_jobs (id, kind, image_id, state, tries, cut_off, queued_at) \
                        VALUES (?1, ?2, ?3, 'queued', 0, 0, ?4) ON CONFLICT (kind, image_id) DO UPDATE SET \
                        id = excluded.id, state = 'queued', tries = 0, cut_off = 0, reason = NULL, \
                        queued_at = excluded.queued_at, ended_at = NULL \
                        WHERE booru_jobs.state NOT IN ('queued', 'running')";
+            let id = last + 1;
             let values = [id.into(), kind.name().into(), (*image).into(), (&now).into()];
             match store.execute(what, sql, &values)? {
                 0 => submitted.already += 1,
-                _ => submitted.queued += 1,
+                _ => {
+                    submitted.queued += 1;
+                    last = id;
+                }
             }
         }
+        let sql = "UPDATE booru_job_ids SET last = ?1";
+        store.execute(what, sql, &[last.into()])?;
         Ok(submitted)
     })
 }
@@ -201,6 +208,12 @@ pub fn take(store: &Store, kind: Kind, limit: usize) -> Result<Vec<Job>> {
             jobs.extend(Job::read(row)?);
             Ok(())
         })?;
+        if jobs.is_empty() {
+            // Other programs delete images without regard to what refers to them.
+            let sql = "DELETE FROM booru_jobs WHERE state = 'queued' AND kind = ?1 AND NOT EXISTS \
+                       (SELECT 1 FROM images AS image WHERE image.id = booru_jobs.image_id)";
+            store.execute(what, sql, &[kind.name().into()])?;
+        }
         let together = jobs
             .iter()
             .position(|job| job.tries > 0 || job.cut_off > 0)
@@ -259,20 +272,32 @@ pub fn forget(store: &Store, jobs: &[Job]) -> Result<()> {
 }
 
 /// Writes down that a job is done. Within a transaction of the caller's, that which puts the result in.
+/// `false` where it is no longer under way, as its image was deleted meanwhile: then its result is nobody's.
 ///
 /// # Errors
 /// What the database says.
-pub fn finish(store: &Store, job: u32) -> Result<()> {
-    let sql = "UPDATE booru_jobs SET state = 'done', reason = NULL, ended_at = ?2 WHERE id = ?1";
-    store.execute(
+pub fn finish(store: &Store, job: u32) -> Result<bool> {
+    let sql = "UPDATE booru_jobs SET state = 'done', reason = NULL, ended_at = ?2 \
+               WHERE id = ?1 AND state = 'running'";
+    let changed = store.execute(
         "write down what is done",
         sql,
         &[job.into(), (&moment::now_text()).into()],
     )?;
-    Ok(())
+    Ok(changed > 0)
 }
 
-/// Sets jobs aside, each with its reason.
+/// Whether a job is still under way, and was not taken out with its image.
+///
+/// # Errors
+/// What the database says.
+pub fn is_under_way(store: &Store, job: u32) -> Result<bool> {
+    let sql = "SELECT 1 FROM booru_jobs WHERE id = ?1 AND state = 'running'";
+    let found = store.query_row("look for work", sql, &[job.into()], |_| Ok(()))?;
+    Ok(found.is_some())
+}
+
+/// Sets jobs that are under way aside, each with its reason.
 ///
 /// # Errors
 /// What the database says.
@@ -280,8 +305,8 @@ pub fn set_aside(store: &Store, jobs: &[(u32, String)]) -> Result<()> {
     let now = moment::now_text();
     store.write(|| {
         for (job, reason) in jobs {
-            let sql =
-                "UPDATE booru_jobs SET state = 'failed', reason = ?2, ended_at = ?3 WHERE id = ?1";
+            let sql = "UPDATE booru_jobs SET state = 'failed', reason = ?2, ended_at = ?3 \
+                       WHERE id = ?1 AND state = 'running'";
             let values = [(*job).into(), clipped(reason).into(), (&now).into()];
             store.execute("set work aside", sql, &values)?;
         }
@@ -316,6 +341,17 @@ pub fn recover(store: &Store) -> Result<()> {
         store.execute(what, sql, &values)?;
         Ok(())
     })
+}
+
+/// For whoever holds the [`Claim`] and has nothing under way: what is `running` all the same was not put
+/// back, as the database failed. It is queued again, and counts as never taken.
+///
+/// # Errors
+/// What the database says.
+pub fn take_back(store: &Store) -> Result<()> {
+    let sql = "UPDATE booru_jobs SET state = 'queued', tries = tries - 1 WHERE state = 'running'";
+    store.write(|| store.execute("put work back into the queue", sql, &[]))?;
+    Ok(())
 }
 
 /// Forgets jobs that are done, all but the last.
@@ -373,6 +409,15 @@ impl Counts {
     }
 }
 
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.queued += other.queued;
+        self.running += other.running;
+        self.done += other.done;
+        self.failed += other.failed;
+    }
+}
+
 /// # Errors
 /// What the database says.
 pub fn counts(store: &Store, kind: Kind) -> Result<Counts> {
@@ -395,12 +440,12 @@ pub fn counts(store: &Store, kind: Kind) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Whether anything is queued. O(log n).
+/// Whether any job has not ended: queued, under way, or left so by a board that died. O(log n).
 ///
 /// # Errors
 /// What the database says.
 pub fn has_work(store: &Store) -> Result<bool> {
-    let sql = "SELECT 1 FROM booru_jobs WHERE state = 'queued' LIMIT 1";
+    let sql = "SELECT 1 FROM booru_jobs WHERE state IN ('queued', 'running') LIMIT 1";
     let found = store.query_row("look for work", sql, &[], |_| Ok(()))?;
     Ok(found.is_some())
 }

@@ -3,6 +3,8 @@
 //!
 //! **Cost.** [`CHUNK`] tags at once, however many are accepted.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 use serde::Serialize;
 
@@ -222,6 +224,30 @@ fn each_chunk(
         before = Some(first);
         changed += act(board, &chunk)?;
     }
+}
+
+/// Tags that somebody refused for an image, or took off it by hand.
+///
+/// # Errors
+/// What the database says.
+pub fn refused_names(store: &Store, image: u32) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    let mut read = |sql: &str| {
+        store.each_row("read what was refused", sql, &[image.into()], |row| {
+            names.extend(row.text(0)?);
+            Ok(())
+        })
+    };
+    if tables::are_there(store) {
+        read("SELECT tag_name FROM booru_reviews WHERE image_id = ?1 AND state = 'rejected'")?;
+    }
+    if store.schema.has_table("tag_deltas") {
+        read(
+            "SELECT tag_name FROM tag_deltas WHERE operation = 'remove' \
+             AND image_md5 = (SELECT md5 FROM images WHERE id = ?1)",
+        )?;
+    }
+    Ok(names)
 }
 
 /// A prediction as it is kept.

@@ -65,6 +65,8 @@ pub(crate) struct Runner {
     claim: Option<Claim>,
     embeddings: Option<Semantic>,
     standings: [Standing; Kind::ALL.len()],
+    /// The last step ended by an error, so that jobs of it may still be `running`.
+    has_failed: bool,
 }
 
 /// What the runner tells while it works.
@@ -110,6 +112,7 @@ impl Runner {
             claim: None,
             embeddings: None,
             standings: Default::default(),
+            has_failed: false,
         }
     }
 
@@ -124,9 +127,19 @@ impl Runner {
     /// One request's worth of work.
     ///
     /// # Errors
-    /// What keeps the queue from being read or written; jobs that were taken stay `running` then, and are
-    /// taken up by [`queue::recover`].
+    /// What keeps the queue from being read or written; jobs that were taken and could not be put back are
+    /// put back by the next step.
     pub(crate) fn step(
+        &mut self,
+        client: &dyn Fn() -> Result<Arc<Client>>,
+        heed: &impl Heed,
+    ) -> Result<Step> {
+        let step = self.try_step(client, heed);
+        self.has_failed = step.is_err();
+        step
+    }
+
+    fn try_step(
         &mut self,
         client: &dyn Fn() -> Result<Arc<Client>>,
         heed: &impl Heed,
@@ -140,6 +153,8 @@ impl Runner {
             };
             self.with_store(queue::recover)?;
             self.claim = Some(claim);
+        } else if self.has_failed {
+            self.with_store(queue::take_back)?;
         }
         for kind in Kind::ALL {
             if self.is_paused(kind, heed) {
@@ -221,8 +236,9 @@ impl Runner {
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
-                // The database or a folder is at fault: not the images, and it may pass.
-                self.give_back(&jobs, Blame::None)?;
+                // The database or a folder is at fault: not the images, and it may pass. Where this fails
+                // too, the next step does it.
+                let _ = self.give_back(&jobs, Blame::None);
                 return Err(error);
             }
         };
@@ -387,6 +403,10 @@ impl Runner {
             Ok(numbers) => numbers,
             Err(error) => return Ok(failed(job, None, format!("{error:#}"))),
         };
+        // Of an image that was deleted meanwhile nothing is kept.
+        if !self.with_store(|store| queue::is_under_way(store, job.id))? {
+            return Ok(Outcome::Answered(Vec::new()));
+        }
         let database = &self.database;
         let file = self
             .embeddings

@@ -164,15 +164,14 @@ impl Service {
     /// `LOCAL_TAGGER_ALWAYS_RUN` says so.
     #[must_use]
     pub fn wants_tags(&self, has_source: bool) -> bool {
-        let tagger = &self.shared.settings.tagger;
-        tagger.is_enabled && tagger.model.is_file() && (!has_source || tagger.always_run)
+        let settings = &self.shared.settings;
+        settings.is_set_up(Kind::Tag) && (!has_source || settings.tagger.always_run)
     }
 
     /// Whether an image that comes in is to get a vector.
     #[must_use]
     pub fn wants_embedding(&self) -> bool {
-        let embedder = &self.shared.settings.embedder;
-        embedder.is_enabled && embedder.model.is_file()
+        self.shared.settings.is_set_up(Kind::Embed)
     }
 
     /// Takes queued jobs out, of one kind or all; how many. A request under way ends as it would; an

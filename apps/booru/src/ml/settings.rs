@@ -14,6 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 use plimsoll_booru_worker_protocol::message::{ComputeSimilarity, Tagging, UpscaleImage};
 use plimsoll_booru_worker_protocol::usual_socket;
 
+use super::queue::Kind;
+use crate::query::Category;
 use crate::store::folder_of;
 
 /// Every name that `booru.toml` may have for this.
@@ -162,9 +164,10 @@ pub struct TaggerSettings {
     pub character_threshold: f32,
     /// From here on it is kept.
     pub storage_threshold: f32,
-    /// From here on it is shown with the image's tags, if its category is among `merge_categories`.
+    /// From here on it is shown with the image's tags, if its category is among `merge_categories`; what is
+    /// no tag of the image too.
     pub display_threshold: f32,
-    pub merge_categories: Vec<String>,
+    pub merge_categories: Vec<Category>,
     /// Whether images that a source has tags of are tagged too.
     pub always_run: bool,
     pub review: ReviewPolicy,
@@ -282,6 +285,17 @@ impl Settings {
         })
     }
 
+    /// Whether a kind of work is switched on and its model is there.
+    #[must_use]
+    pub fn is_set_up(&self, kind: Kind) -> bool {
+        let (is_enabled, model) = match kind {
+            Kind::Tag => (self.tagger.is_enabled, &self.tagger.model),
+            Kind::Embed => (self.embedder.is_enabled, &self.embedder.model),
+            Kind::Upscale => (self.upscaler.is_enabled, &self.upscaler.model),
+        };
+        is_enabled && model.is_file()
+    }
+
     /// The file of an image by its path in the database.
     ///
     /// # Errors
@@ -370,9 +384,6 @@ fn env_file(named: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 impl TaggerSettings {
     fn read(source: &Source<'_>) -> Result<TaggerSettings> {
         let share = |name: &str, usual: f32| source.number(name, usual, 0.0..=1.0);
-        let categories = source.text("LOCAL_TAGGER_MERGE_CATEGORIES")?;
-        let categories = categories.unwrap_or_else(|| "general".to_owned());
-        let categories = categories.trim_matches(['[', ']']).split(',');
         let review = source.text("LOCAL_TAGGER_REVIEW")?;
         let settings = TaggerSettings {
             is_enabled: source.is("ENABLE_LOCAL_TAGGER", true)?,
@@ -385,9 +396,7 @@ impl TaggerSettings {
             character_threshold: share("LOCAL_TAGGER_CHARACTER_THRESHOLD", 0.85)?,
             storage_threshold: share("LOCAL_TAGGER_STORAGE_THRESHOLD", 0.5)?,
             display_threshold: share("LOCAL_TAGGER_DISPLAY_THRESHOLD", 0.7)?,
-            merge_categories: categories
-                .map(|name| name.trim_matches([' ', '\'', '"']).to_lowercase())
-                .collect(),
+            merge_categories: merge_categories(source)?,
             always_run: source.is("LOCAL_TAGGER_ALWAYS_RUN", false)?,
             review: match review.as_deref() {
                 None | Some("below_threshold") => ReviewPolicy::BelowThreshold,
@@ -431,6 +440,23 @@ impl TaggerSettings {
         };
         self.review == ReviewPolicy::BelowThreshold && confidence >= threshold
     }
+}
+
+/// With or without brackets and quotes, as the original's file has them; `[]` is none.
+fn merge_categories(source: &Source<'_>) -> Result<Vec<Category>> {
+    let name = "LOCAL_TAGGER_MERGE_CATEGORIES";
+    let text = source.text(name)?;
+    let text = text.as_deref().unwrap_or("general").trim();
+    let names = text.trim_matches(['[', ']']).split(',');
+    let names = names.map(|name| name.trim_matches([' ', '\'', '"']).to_lowercase());
+    let categories = names.filter(|name| !name.is_empty()).map(|one| {
+        let category = Category::of(&one);
+        category.with_context(|| {
+            let known = Category::ALL.map(Category::name).join(", ");
+            format!("{name} has {one:?}; there are {known}")
+        })
+    });
+    categories.collect()
 }
 
 impl EmbedderSettings {
@@ -538,7 +564,8 @@ mod tests {
             (settings.tagger.threshold, settings.tagger.storage_threshold),
             (0.9, 0.5)
         );
-        assert_eq!(settings.tagger.merge_categories, ["general", "character"]);
+        let categories = [Category::General, Category::Character];
+        assert_eq!(settings.tagger.merge_categories, categories);
         assert_eq!(settings.embedder.dimension, 1024);
         let backend = ("ML_WORKER_BACKEND".into(), "cuda".into());
         assert!(settings.worker.variables.contains(&backend));
@@ -563,6 +590,7 @@ mod tests {
             ("LOCAL_TAGGER_THRESHOLD", "NaN"),
             ("LOCAL_TAGGER_STORAGE_THRESHOLD", "0.8"),
             ("LOCAL_TAGGER_REVIEW", "none"),
+            ("LOCAL_TAGGER_MERGE_CATEGORIES", "general, hats"),
             ("SEMANTIC_MODEL_TYPE", "clip"),
             ("UPSCALER_TILE_SIZE", "7"),
             ("UPSCALER_OUTPUT_FORMAT", "tiff"),

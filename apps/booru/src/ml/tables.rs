@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::board::Board;
 use crate::store::Store;
 
-const STATEMENTS: [(&str, &str); 5] = [
+const STATEMENTS: [(&str, &str); 7] = [
     (
         "make table booru_jobs",
         "CREATE TABLE IF NOT EXISTS booru_jobs (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, \
@@ -24,6 +24,16 @@ const STATEMENTS: [(&str, &str); 5] = [
     (
         "make an index of booru_jobs",
         "CREATE INDEX IF NOT EXISTS idx_booru_jobs_image ON booru_jobs(image_id)",
+    ),
+    // The last id that a job was given.
+    (
+        "make table booru_job_ids",
+        "CREATE TABLE IF NOT EXISTS booru_job_ids (place INTEGER PRIMARY KEY, last INTEGER NOT NULL)",
+    ),
+    (
+        "fill table booru_job_ids",
+        "INSERT INTO booru_job_ids (place, last) SELECT 1, COALESCE(MAX(id), 0) FROM booru_jobs WHERE true \
+         ON CONFLICT (place) DO NOTHING",
     ),
     (
         "make table booru_reviews",
@@ -49,7 +59,7 @@ pub(crate) fn ensure(board: &mut Board) -> Result<PathBuf> {
             board.store.path().display()
         );
     };
-    if are_there(&board.store) {
+    if are_there(&board.store) && board.store.schema.has_table("booru_job_ids") {
         return Ok(file);
     }
     board.store.write(|| {

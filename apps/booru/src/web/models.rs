@@ -7,14 +7,17 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
 
+use tokio::task::spawn_blocking;
+
 use super::App;
 use super::boards::ByApp;
+use super::error::Failure;
 use crate::board::Board;
 use crate::catalog::LOCAL_TAGGER;
 use crate::ml::settings::{Residence, Settings};
 use crate::ml::{Kind, Service, queue, tables};
 use crate::refuse;
-use crate::store::Access;
+use crate::store::{Access, is_address};
 
 /// The thread, once it is started.
 #[derive(Debug, Default)]
@@ -28,8 +31,8 @@ pub(super) fn are_wanted(board: &Board, access: Access, settings: &Settings) -> 
     if access == Access::ReadOnly || board.store().file().is_none() {
         return Ok(false);
     }
-    let has_model = (settings.tagger.is_enabled && settings.tagger.model.is_file())
-        || (settings.embedder.is_enabled && settings.embedder.model.is_file())
+    let has_model = settings.is_set_up(Kind::Tag)
+        || settings.is_set_up(Kind::Embed)
         || settings.upscaler.is_enabled
         || settings.worker.residence == Residence::WithBoard;
     Ok(has_model || (tables::are_there(board.store()) && queue::has_work(board.store())?))
@@ -56,11 +59,39 @@ impl App {
     pub(super) fn models(&self) -> Result<&Service> {
         match self.models.0.get() {
             Some(service) => Ok(service),
+            None if self.settings.store.access == Access::ReadOnly => {
+                refuse!("no models work on this board: the server may only read it")
+            }
+            None if is_address(&self.settings.board) => {
+                refuse!("no models work on this board: they do for boards in a file alone, so far")
+            }
             None => refuse!(
                 "no models work on this board: put one where LOCAL_TAGGER_MODEL_PATH, SEMANTIC_MODEL_PATH or \
                  UPSCALER_MODEL says, and start the server again"
             ),
         }
+    }
+
+    /// Asks the service, which waits for the one connection that writes.
+    ///
+    /// # Errors
+    /// As [`App::models`], and those of `act`.
+    pub(super) async fn ask_models<T: Send + 'static>(
+        app: Arc<App>,
+        act: impl FnOnce(&Service) -> Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let asked = spawn_blocking(move || act(app.models()?)).await;
+        Ok(asked.map_err(anyhow::Error::new)??)
+    }
+
+    /// The kinds of work that can be asked for: those whose models are there.
+    pub(super) fn kinds_set_up(&self) -> Vec<Kind> {
+        if self.models.0.get().is_none() {
+            return Vec::new();
+        }
+        let kinds = [Kind::Tag, Kind::Embed, Kind::Upscale].into_iter();
+        let settings = &self.settings.models;
+        kinds.filter(|kind| settings.is_set_up(*kind)).collect()
     }
 
     /// Queues what is to be done with an image that has come in.

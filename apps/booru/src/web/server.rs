@@ -76,11 +76,12 @@ pub(super) fn run(settings: Settings, password: Option<Password>) -> Result<()> 
     let has_models = models::are_wanted(&board, settings.store.access, &settings.models)?;
     let app = Arc::new(App::new(settings, password, board)?);
     let _beacon = publish(app.budget());
-    let monitored = app.settings.is_monitored;
-    let monitor = monitored.then(|| Monitor::start(&app)).transpose()?;
+    // Before files are taken in: they are for models.
     if has_models {
         app.start_models()?;
     }
+    let monitored = app.settings.is_monitored;
+    let monitor = monitored.then(|| Monitor::start(&app)).transpose()?;
     let done = runtime.block_on(answer(Arc::clone(&app), listener, address));
     app.end_models();
     if let Some(monitor) = monitor {

@@ -6,14 +6,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 
 use super::selection::{OneImage, select};
 use super::{Answer, Body, reply};
 use crate::ml::queue::Submitted;
 use crate::ml::{Kind, Service, Status};
 use crate::web::App;
-use crate::web::error::Failure;
 use crate::web::session::{Editor, Viewer};
 
 pub(super) fn router() -> Router<Arc<App>> {
@@ -27,17 +25,8 @@ pub(super) fn router() -> Router<Arc<App>> {
         .route("/api/upscale", post(upscale))
 }
 
-/// Asks the service, which waits for the one connection that writes.
-async fn ask<T: Send + 'static>(
-    app: Arc<App>,
-    act: impl FnOnce(&Service) -> anyhow::Result<T> + Send + 'static,
-) -> Result<T, Failure> {
-    let asked = spawn_blocking(move || act(app.models()?)).await;
-    Ok(asked.map_err(anyhow::Error::new)??)
-}
-
 async fn status(_: Viewer, State(app): State<Arc<App>>) -> Answer<Status> {
-    Ok(reply(ask(app, Service::status).await?))
+    Ok(reply(App::ask_models(app, Service::status).await?))
 }
 
 /// Of one kind, or of all.
@@ -53,13 +42,13 @@ struct Jobs {
 
 async fn cancel(_: Editor, State(app): State<Arc<App>>, body: Body<OfKind>) -> Answer<Jobs> {
     let kind = body.value.kind;
-    let jobs = ask(app, move |service| service.cancel(kind)).await?;
+    let jobs = App::ask_models(app, move |service| service.cancel(kind)).await?;
     Ok(reply(Jobs { jobs }))
 }
 
 async fn retry(_: Editor, State(app): State<Arc<App>>, body: Body<OfKind>) -> Answer<Jobs> {
     let kind = body.value.kind;
-    let jobs = ask(app, move |service| service.retry(kind)).await?;
+    let jobs = App::ask_models(app, move |service| service.retry(kind)).await?;
     Ok(reply(Jobs { jobs }))
 }
 
@@ -90,7 +79,7 @@ async fn submit(app: Arc<App>, kind: Kind, images: Images) -> Answer<Submitted> 
         select(board, &ids, &filepaths, query.as_deref())
     });
     let found = found.await?;
-    let submitted = ask(app, move |service| service.submit(kind, &found));
+    let submitted = App::ask_models(app, move |service| service.submit(kind, &found));
     Ok(reply(submitted.await?))
 }
 
@@ -100,6 +89,6 @@ async fn upscale(
     body: Body<OneImage>,
 ) -> Answer<Submitted> {
     let image = app.read(move |board| body.value.id(board)).await?;
-    let submitted = ask(app, move |service| service.submit(Kind::Upscale, &[image]));
+    let submitted = App::ask_models(app, move |service| service.submit(Kind::Upscale, &[image]));
     Ok(reply(submitted.await?))
 }

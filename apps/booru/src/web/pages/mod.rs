@@ -42,6 +42,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/edit/{image}", post(words::edit))
         .route("/edit/{image}/favourite", post(marks::favourite))
         .route("/edit/{image}/rating", post(marks::rating))
+        .route("/edit/{image}/models", post(view::models::ask))
         .route("/edit/favourites", post(marks::favourites))
         .route("/edit/pool", post(marks::add_to_pool))
         .route("/pools", get(pools::page).post(pools::create))

@@ -1,6 +1,8 @@
 //! The page of one image: itself, its tags by category, its place in the search that it was found by.
 
 mod about;
+pub(super) mod models;
+mod predicted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use anyhow::Result;
 use askama::Template;
 use axum::extract::{Path, Query as Parameters, State};
 use axum::response::Html;
+use plimsoll::dictionary::TermId;
 use serde::Deserialize;
 
 use super::filters::RATINGS;
@@ -21,10 +24,12 @@ use crate::board::Board;
 use crate::catalog::{Kind, RATING};
 use crate::image::Link;
 use crate::missing;
+use crate::ml::settings::TaggerSettings;
 use crate::query::{Category, Expression, Query};
 use crate::web::App;
 use crate::web::error::Failure;
 use about::Fact;
+use models::Work;
 
 #[derive(Template)]
 #[template(path = "view.html")]
@@ -53,6 +58,7 @@ struct ViewPage {
     facts: Vec<Fact>,
     families: Vec<Family>,
     suggestions: Vec<Suggestion>,
+    models: Vec<Work>,
 }
 
 struct Neighbour {
@@ -85,6 +91,8 @@ struct ShownTag {
     with: String,
     without: String,
     origin: Option<Origin>,
+    /// It is no tag of the image: a model is so certain that it could be, in hundredths.
+    percent: Option<u8>,
 }
 
 /// Where it has a tag from, if not from its source.
@@ -128,17 +136,35 @@ pub(super) async fn page(
         ..shell
     };
     let per_page = app.settings().images_per_page;
-    let page = app.read(move |board| ViewPage::read(board, shell, &image, per_page));
+    let kinds = match shell.can_edit {
+        true => app.kinds_set_up(),
+        false => Vec::new(),
+    };
+    let tagger = app.settings().models.tagger.clone();
+    let page = app.read(move |board| {
+        let mut page = ViewPage::read(board, shell, &image, per_page, &tagger)?;
+        // Models look at pictures.
+        if !page.is_video {
+            page.models = models::read(board, page.id, &kinds)?;
+        }
+        Ok(page)
+    });
     super::html(&page.await?)
 }
 
 impl ViewPage {
-    fn read(board: &Board, shell: Shell, image: &str, per_page: usize) -> Result<ViewPage> {
+    fn read(
+        board: &Board,
+        shell: Shell,
+        image: &str,
+        per_page: usize,
+        tagger: &TaggerSettings,
+    ) -> Result<ViewPage> {
         let id = find(board, image)?;
         let image = board.image(id)?;
         // A search that is none finds nothing: the image is shown all the same.
         let query: Query = shell.query.parse().unwrap_or_default();
-        let tags = Tags::read(board, id, &query)?;
+        let tags = Tags::read(board, id, &query, tagger)?;
         let place = board.place(&query, id, 0)?;
         let neighbour = |id: Option<u32>| {
             let neighbour = id.map(|id| Neighbour::read(board, id, &shell.query));
@@ -205,6 +231,7 @@ impl ViewPage {
                 .flatten()
                 .collect(),
             suggestions: Suggestion::of_image(board, id)?,
+            models: Vec::new(),
             shell,
         })
     }
@@ -256,11 +283,12 @@ struct Tags {
 }
 
 impl Tags {
-    fn read(board: &Board, id: u32, query: &Query) -> Result<Tags> {
+    fn read(board: &Board, id: u32, query: &Query, tagger: &TaggerSettings) -> Result<Tags> {
         let mut by_category: BTreeMap<Option<Category>, Vec<ShownTag>> = BTreeMap::new();
-        let mut names = Vec::new();
         let mut rating = None;
         let rows = words::tags_of(board, id)?;
+        let has: Vec<TermId> = rows.iter().map(|(term, _)| *term).collect();
+        let predicted = predicted::read(board, id, &has, tagger)?;
         let catalog = board.catalog();
         for (term, source) in rows {
             let kind = catalog.tags.kind(term);
@@ -268,25 +296,21 @@ impl Tags {
             if kind == Kind::Rating {
                 rating = name.strip_prefix(RATING).map(str::to_owned);
             }
-            let condition = Expression::Term(links::term_of_tag(&name));
-            let negated = Expression::Not(Box::new(condition.clone()));
-            let found = |query: &Query| links::results(&query.to_string(), 1);
-            let alone = Query {
-                expression: condition.clone(),
-                ..Query::default()
-            };
-            by_category
-                .entry(kind.category())
-                .or_default()
-                .push(ShownTag {
-                    count: tiles::count(&catalog, term),
-                    href: found(&alone),
-                    with: found(&links::and(query, condition)),
-                    without: found(&links::and(query, negated)),
-                    origin: origin(source.as_deref()),
-                    name: name.clone(),
-                });
-            names.push(name);
+            let tags = by_category.entry(kind.category()).or_default();
+            tags.push(ShownTag {
+                origin: origin(source.as_deref()),
+                ..ShownTag::new(name, tiles::count(&catalog, term), query)
+            });
+        }
+        for one in predicted {
+            let count = one
+                .term
+                .map_or_else(|| links::grouped(0), |term| tiles::count(&catalog, term));
+            let tags = by_category.entry(Some(one.category)).or_default();
+            tags.push(ShownTag {
+                percent: Some(one.percent),
+                ..ShownTag::new(one.name, count, query)
+            });
         }
         drop(catalog);
         let order = GROUPS.into_iter().map(Some).chain([None]);
@@ -301,16 +325,44 @@ impl Tags {
         });
         let groups: Vec<TagGroup> = groups.collect();
         // In the order in which they are shown.
-        let words = groups.iter().map(|group| {
-            let names = group.tags.iter().map(|tag| tag.name.as_str());
-            names.collect::<Vec<_>>().join(" ")
-        });
-        let words = words.collect::<Vec<_>>().join("\n");
+        let words = groups.iter().map(TagGroup::words);
+        let words: Vec<_> = words.filter(|words| !words.is_empty()).collect();
+        let words = words.join("\n");
         Ok(Tags {
             groups,
             words,
             rating,
         })
+    }
+}
+
+impl ShownTag {
+    fn new(name: String, count: String, query: &Query) -> ShownTag {
+        let condition = Expression::Term(links::term_of_tag(&name));
+        let negated = Expression::Not(Box::new(condition.clone()));
+        let found = |query: &Query| links::results(&query.to_string(), 1);
+        let alone = Query {
+            expression: condition.clone(),
+            ..Query::default()
+        };
+        ShownTag {
+            href: found(&alone),
+            with: found(&links::and(query, condition)),
+            without: found(&links::and(query, negated)),
+            origin: None,
+            percent: None,
+            count,
+            name,
+        }
+    }
+}
+
+impl TagGroup {
+    /// The tags of it that the image has.
+    fn words(&self) -> String {
+        let tags = self.tags.iter().filter(|tag| tag.percent.is_none());
+        let names: Vec<&str> = tags.map(|tag| tag.name.as_str()).collect();
+        names.join(" ")
     }
 }
 
@@ -322,8 +374,7 @@ impl Tags {
                 .groups
                 .iter()
                 .find(|group| group.class == category.name())?;
-            let names: Vec<&str> = group.tags.iter().map(|tag| tag.name.as_str()).collect();
-            Some(names.join(" "))
+            Some(group.words()).filter(|words| !words.is_empty())
         };
         tiles::describe(
             id,
