@@ -567,7 +567,8 @@ fn who_may_only_read_changes_nothing() {
 #[test]
 fn only_hosts_of_its_own_are_answered_without_a_password() {
     let (folder, _path) = board("host");
-    let server = Server::start(folder.root(), &["--public-url", "http://booru.example.org"]);
+    let url = ["--public-url", "http://booru.example.org", "--no-password"];
+    let server = Server::start(folder.root(), &url);
     let port = server.address.port();
     for (host, status) in [
         (format!("localhost:{port}"), 200),

@@ -8,6 +8,7 @@ mod server;
 mod workers;
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gallery::picture;
 use serde_json::{Value, json};
@@ -362,4 +363,27 @@ fn predictions_from_the_display_threshold_on_are_shown_with_the_tags_and_are_non
     drop(server);
     let place = place.with("LOCAL_TAGGER_MERGE_CATEGORIES", "[]");
     assert_eq!(shown(&start(&place, &[])), ("own_hat".to_owned(), 0, 0));
+}
+
+#[test]
+fn however_many_ask_how_far_models_are_the_others_are_answered() {
+    let place = Place::new(1);
+    let server = start(&place, &[]);
+    let ends = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| {
+                while !ends.load(Ordering::Relaxed) {
+                    server.json("/api/jobs");
+                }
+            });
+        }
+        for number in 0..40 {
+            let name = json!({ "name": format!("tag_{number}") });
+            let made = server.post("/api/tags/create", "", &name);
+            assert_eq!(made.status, 200, "{}", made.text());
+            server.total(&format!("tag_{number}"));
+        }
+        ends.store(true, Ordering::Relaxed);
+    });
 }

@@ -43,7 +43,6 @@ impl Attempts {
     /// # Errors
     /// One too many: how long to wait.
     pub(super) fn begin(&mut self, from: IpAddr, now: Instant) -> Result<(), Duration> {
-        self.of_all.count(now, ATTEMPTS_MAX)?;
         let from = network(from);
         if !self.of_addresses.contains_key(&from) && self.of_addresses.len() >= ADDRESSES_MAX {
             let oldest = self.of_addresses.iter().min_by_key(|(_, one)| one.since);
@@ -55,7 +54,9 @@ impl Attempts {
             since: now,
             attempts: 0,
         });
-        window.count(now, ADDRESS_ATTEMPTS_MAX)
+        window.count(now, ADDRESS_ATTEMPTS_MAX)?;
+        // Those that are not looked at take nothing from others.
+        self.of_all.count(now, ATTEMPTS_MAX)
     }
 
     /// Who knows the password begins anew.
@@ -122,6 +123,18 @@ mod tests {
         assert!(attempts.begin(a, start + WINDOW).is_ok());
         attempts.succeed(c);
         assert!(attempts.begin(d, later).is_ok());
+    }
+
+    #[test]
+    fn one_address_alone_locks_nobody_else_out() {
+        let start = Instant::now();
+        let mut attempts = Attempts::new(start);
+        let [one, other] = [[10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from);
+        for _ in 0..2 * ATTEMPTS_MAX {
+            let _ = attempts.begin(one, start);
+        }
+        assert!(attempts.begin(one, start).is_err());
+        assert!(attempts.begin(other, start).is_ok());
     }
 
     #[test]

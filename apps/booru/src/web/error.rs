@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
@@ -144,7 +144,12 @@ fn bare(response: Response, is_api: bool) -> Response {
         return response;
     }
     let reason = status.canonical_reason().unwrap_or("it was refused");
-    body(&Failure::new(status, reason.to_lowercase()), is_api)
+    let mut told = body(&Failure::new(status, reason.to_lowercase()), is_api);
+    // What may be done in place of this.
+    if let Some(allowed) = response.headers().get(ALLOW) {
+        told.headers_mut().insert(ALLOW, allowed.clone());
+    }
+    told
 }
 
 fn body(failure: &Failure, is_api: bool) -> Response {

@@ -11,22 +11,23 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path as UrlPath, State};
+use axum::extract::{FromRequestParts, Path as UrlPath, State};
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE,
 };
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use plimsoll::budget::Reservation;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio_util::io::ReaderStream;
 
@@ -38,8 +39,12 @@ use super::{App, beneath, thumbnails};
 use crate::board::Board;
 use crate::ingest::thumbnail_path;
 
-/// Files that are sent at once; with their buffers, 4 MiB.
+/// Files that are looked at at once, and as many that are sent in pieces; with their buffers, 4 MiB.
 pub(super) const FILES_MAX: usize = 32;
+/// A client that takes less in the long run is not sent the rest: others wait for its turn.
+const RATE_MIN: u64 = 8 << 10;
+/// How long a client may take whatever the size.
+const TIME_MIN: Duration = Duration::from_secs(60);
 /// How long a file waits for its turn.
 const FILE_PATIENCE: Duration = Duration::from_secs(10);
 /// Read in one piece: most thumbnails.
@@ -62,7 +67,7 @@ async fn image(
     _: Viewer,
     State(app): State<Arc<App>>,
     UrlPath(path): UrlPath<String>,
-    headers: HeaderMap,
+    Conditions(headers): Conditions,
 ) -> Result<Response, Failure> {
     let stored = app.read(move |board| stored_path(board, &path)).await?;
     let stored = stored.ok_or_else(no_file)?;
@@ -74,7 +79,7 @@ async fn small(
     _: Viewer,
     State(app): State<Arc<App>>,
     UrlPath(path): UrlPath<String>,
-    headers: HeaderMap,
+    Conditions(headers): Conditions,
 ) -> Result<Response, Failure> {
     let stored = app.read(move |board| path_of_thumbnail(board, &path));
     let stored = stored.await?.ok_or_else(no_file)?;
@@ -97,7 +102,7 @@ async fn upscaled(
     _: Viewer,
     State(app): State<Arc<App>>,
     UrlPath(path): UrlPath<String>,
-    headers: HeaderMap,
+    Conditions(headers): Conditions,
 ) -> Result<Response, Failure> {
     let stored = app.read(move |board| stored_path(board, &path)).await?;
     let stored = stored.ok_or_else(no_file)?;
@@ -106,6 +111,21 @@ async fn upscaled(
         open_first(&folder, &upscaled_paths(&stored))
     })
     .await
+}
+
+/// The headers of a request, without the range that means nothing but to `GET` (RFC 9110, section 14.2).
+struct Conditions(HeaderMap);
+
+impl<S: Sync> FromRequestParts<S> for Conditions {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Conditions, Self::Rejection> {
+        let mut headers = parts.headers.clone();
+        if parts.method != Method::GET {
+            headers.remove(RANGE);
+        }
+        Ok(Conditions(headers))
+    }
 }
 
 fn no_file() -> Failure {
@@ -173,18 +193,66 @@ fn open_first(folder: &Path, paths: &[String]) -> Result<Option<(File, String)>>
     Ok(None)
 }
 
-/// What a file has while it is sent.
+/// What a file has while it is sent in pieces.
 struct Turn {
     _reserved: Reservation,
     _turn: OwnedSemaphorePermit,
 }
 
-/// A file that is open, and what of it is to be sent.
+impl Turn {
+    async fn wait(app: &App) -> Result<Turn, Failure> {
+        let turn = wait_for(&app.streams).await?;
+        Ok(Turn {
+            _reserved: app.holdings.reserve(FILE_BYTES)?,
+            _turn: turn,
+        })
+    }
+}
+
+async fn wait_for(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Failure> {
+    let turn = Arc::clone(turns).acquire_owned();
+    match tokio::time::timeout(FILE_PATIENCE, turn).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(Failure::busy()),
+    }
+}
+
+/// A file that was opened, and what of it is to be sent.
 struct Opened {
-    file: File,
-    metadata: Metadata,
+    len: u64,
     name: String,
     kind: Option<&'static str>,
+    wanted: Wanted,
+    stamp: Stamp,
+}
+
+impl Opened {
+    fn of(file: &File, path: &str, headers: &HeaderMap) -> Result<Opened> {
+        let metadata = file.metadata()?;
+        let stamp = stamp(&metadata);
+        Ok(Opened {
+            wanted: wanted(headers, &stamp, metadata.len()),
+            kind: kind_of(file)?,
+            name: path.rsplit('/').next().unwrap_or("").to_owned(),
+            len: metadata.len(),
+            stamp,
+        })
+    }
+
+    /// Where what is to be sent begins, and how long it is.
+    fn part(&self) -> (u64, u64) {
+        match self.wanted {
+            Wanted::Nothing | Wanted::Impossible => (0, 0),
+            Wanted::Whole => (0, self.len),
+            Wanted::Part(from, to) => (from, to - from + 1),
+        }
+    }
+}
+
+/// What is sent: read already, or from where the file stands.
+enum Content {
+    Small(Vec<u8>),
+    Large(File, u64),
 }
 
 async fn send(
@@ -192,44 +260,40 @@ async fn send(
     headers: HeaderMap,
     open: impl FnOnce() -> Result<Option<(File, String)>> + Send + 'static,
 ) -> Result<Response, Failure> {
-    let turn = Arc::clone(&app.files).acquire_owned();
-    let Ok(Ok(turn)) = tokio::time::timeout(FILE_PATIENCE, turn).await else {
-        return Err(Failure::busy());
-    };
-    let turn = Turn {
-        _reserved: app.holdings.reserve(FILE_BYTES)?,
-        _turn: turn,
-    };
-    let work = spawn_blocking(move || -> Result<Option<Response>> {
-        let Some((file, path)) = open()? else {
+    let turn = wait_for(&app.files).await?;
+    let work = spawn_blocking(move || -> Result<Option<(Opened, Content)>> {
+        let _turn = turn;
+        let Some((mut file, path)) = open()? else {
             return Ok(None);
         };
-        let opened = Opened {
-            metadata: file.metadata()?,
-            kind: kind_of(&file)?,
-            name: path.rsplit('/').next().unwrap_or("").to_owned(),
-            file,
-        };
-        respond(opened, &headers, turn).map(Some)
+        let opened = Opened::of(&file, &path, &headers)?;
+        let (from, len) = opened.part();
+        if len > SMALL_BYTES {
+            file.seek(SeekFrom::Start(from))?;
+            return Ok(Some((opened, Content::Large(file, len))));
+        }
+        let mut bytes = vec![0; len as usize];
+        file.read_exact_at(&mut bytes, from)?;
+        Ok(Some((opened, Content::Small(bytes))))
     });
-    let response = work
+    let opened = work
         .await
         .map_err(|error| Failure::internal(format_args!("send a file: {error}")))?;
-    response?.ok_or_else(no_file)
+    let (opened, content) = opened?.ok_or_else(no_file)?;
+    let body = match content {
+        Content::Small(bytes) => Body::from(bytes),
+        Content::Large(file, len) => pieces(file, len, Turn::wait(app).await?),
+    };
+    Ok(respond(&opened, body, !app.is_open()))
 }
 
-fn respond(opened: Opened, headers: &HeaderMap, turn: Turn) -> Result<Response> {
-    let len = opened.metadata.len();
-    let stamp = stamp(&opened.metadata);
-    let wanted = wanted(headers, &stamp, len);
+fn respond(opened: &Opened, body: Body, is_behind_login: bool) -> Response {
+    let (len, stamp, wanted) = (opened.len, &opened.stamp, opened.wanted);
     let mut response = match wanted {
         Wanted::Nothing => StatusCode::NOT_MODIFIED.into_response(),
         Wanted::Impossible => StatusCode::RANGE_NOT_SATISFIABLE.into_response(),
-        Wanted::Whole => body(opened.file, 0, len, turn)?.into_response(),
-        Wanted::Part(from, to) => {
-            let body = body(opened.file, from, to - from + 1, turn)?;
-            (StatusCode::PARTIAL_CONTENT, body).into_response()
-        }
+        Wanted::Whole => body.into_response(),
+        Wanted::Part(..) => (StatusCode::PARTIAL_CONTENT, body).into_response(),
     };
     let to = response.headers_mut();
     let mut put = |name, value: &str| {
@@ -238,13 +302,20 @@ fn respond(opened: Opened, headers: &HeaderMap, turn: Turn) -> Result<Response> 
     put(ETAG, &stamp.tag);
     put(LAST_MODIFIED, &httpdate::fmt_http_date(stamp.modified));
     put(ACCEPT_RANGES, "bytes");
-    put(CACHE_CONTROL, "private, max-age=3600");
+    // What needs a login is not shown after a logout: browsers ask each time whether they may.
+    put(
+        CACHE_CONTROL,
+        match is_behind_login {
+            true => "private, no-cache",
+            false => "private, max-age=3600",
+        },
+    );
     put(CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
     match wanted {
-        Wanted::Nothing => return Ok(response),
+        Wanted::Nothing => return response,
         Wanted::Impossible => {
             put(CONTENT_RANGE, &format!("bytes */{len}"));
-            return Ok(response);
+            return response;
         }
         Wanted::Whole => put(CONTENT_LENGTH, &len.to_string()),
         Wanted::Part(from, to) => {
@@ -260,28 +331,24 @@ fn respond(opened: Opened, headers: &HeaderMap, turn: Turn) -> Result<Response> 
         CONTENT_DISPOSITION,
         &disposition(&opened.name, opened.kind.is_some()),
     );
-    Ok(response)
+    response
 }
 
-fn body(mut file: File, from: u64, len: u64, turn: Turn) -> Result<Body> {
-    if len <= SMALL_BYTES {
-        let mut bytes = vec![0; len as usize];
-        file.read_exact_at(&mut bytes, from)?;
-        return Ok(Body::from(bytes));
-    }
-    file.seek(SeekFrom::Start(from))?;
+fn pieces(file: File, len: u64, turn: Turn) -> Body {
     let mut file = tokio::fs::File::from_std(file);
     file.set_max_buf_size(PIECE_BYTES);
-    let file = InTurn { file, _turn: turn }.take(len);
-    Ok(Body::from_stream(ReaderStream::with_capacity(
+    let file = InTurn {
         file,
-        PIECE_BYTES,
-    )))
+        end: Instant::now() + TIME_MIN + Duration::from_secs(len / RATE_MIN),
+        _turn: turn,
+    };
+    Body::from_stream(ReaderStream::with_capacity(file.take(len), PIECE_BYTES))
 }
 
-/// A file whose turn ends when it is sent, or its client is gone.
+/// A file whose turn ends when it is sent, its client is gone, or takes it too slowly.
 struct InTurn {
     file: tokio::fs::File,
+    end: Instant,
     _turn: Turn,
 }
 
@@ -291,6 +358,9 @@ impl AsyncRead for InTurn {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        if Instant::now() > self.end {
+            return Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()));
+        }
         Pin::new(&mut self.file).poll_read(context, buffer)
     }
 }

@@ -7,6 +7,7 @@ pub mod api;
 mod attempts;
 mod beneath;
 mod boards;
+mod body;
 mod conditions;
 pub mod error;
 pub mod files;
@@ -18,6 +19,7 @@ mod paced;
 pub mod pages;
 pub mod password;
 mod patience;
+mod peers;
 mod server;
 pub mod session;
 mod settings;
@@ -42,6 +44,7 @@ use holdings::{BODY_BYTES, Holdings};
 use models::Models;
 use password::Password;
 use session::Sessions;
+use thumbnails::Thumbnails;
 
 pub use settings::{Folders, PublicUrl, ServeArguments, Settings};
 
@@ -69,9 +72,10 @@ pub struct App {
     body_room: Arc<Semaphore>,
     /// For files that are sent.
     files: Arc<Semaphore>,
+    /// For those that are sent in pieces, as fast as their clients take them.
+    streams: Arc<Semaphore>,
     uploads: Semaphore,
-    /// For small pictures that are made.
-    thumbnails: Semaphore,
+    thumbnails: Thumbnails,
     similarity: Arc<Similarity>,
     holdings: Arc<Holdings>,
     models: Models,
@@ -100,8 +104,9 @@ impl App {
             attempts: Mutex::new(Attempts::new(Instant::now())),
             body_room: Arc::new(Semaphore::new(BODIES_MAX)),
             files: Arc::new(Semaphore::new(FILES_MAX)),
+            streams: Arc::new(Semaphore::new(FILES_MAX)),
             uploads: Semaphore::new(UPLOADS_MAX),
-            thumbnails: Semaphore::new(1),
+            thumbnails: Thumbnails::new(),
             models: Models::default(),
         })
     }
@@ -169,12 +174,14 @@ impl App {
 pub fn serve(arguments: &ServeArguments) -> Result<()> {
     let settings = Settings::of(arguments)?;
     let password = Password::find(&settings.folders.board)?;
-    let is_reached_from_elsewhere = !settings.listen.ip().is_loopback();
+    // A proxy hands on what others ask.
+    let is_handed_on = settings.behind_proxy || settings.public_url.is_some();
+    let is_reached_from_elsewhere = is_handed_on || !settings.listen.ip().is_loopback();
     if is_reached_from_elsewhere && password.is_none() && !settings.no_password {
         bail!(
             "listen on {}: whoever reaches it could change the board, as it has no password; set one by \
-             `booru passwd {}`, or by APP_PASSWORD, or leave out --host (FLASK_HOST), or say that it is \
-             wanted by --no-password",
+             `booru passwd {}`, or by APP_PASSWORD, or leave out --host (FLASK_HOST), --public-url and \
+             --behind-proxy, or say that it is wanted by --no-password",
             settings.listen.ip(),
             arguments.board.board.display()
         );

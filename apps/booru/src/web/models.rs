@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
-
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::App;
@@ -20,8 +20,21 @@ use crate::refuse;
 use crate::store::{Access, is_address};
 
 /// The thread, once it is started.
-#[derive(Debug, Default)]
-pub(super) struct Models(OnceLock<Service>);
+#[derive(Debug)]
+pub(super) struct Models {
+    service: OnceLock<Service>,
+    /// One asks it at a time: it waits for the connection that writes, on a thread that this needs too.
+    turn: Arc<Semaphore>,
+}
+
+impl Default for Models {
+    fn default() -> Models {
+        Models {
+            service: OnceLock::new(),
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
 
 /// Whether there is anything for models to do on this board, now or later.
 ///
@@ -43,13 +56,13 @@ impl App {
     pub(super) fn start_models(self: &Arc<App>) -> Result<()> {
         let writer = Arc::new(ByApp(Arc::clone(self)));
         let service = Service::start(self.settings.models.clone(), writer)?;
-        let _ = self.models.0.set(service);
+        let _ = self.models.service.set(service);
         Ok(())
     }
 
     /// Ends the thread and the worker that it started; what is under way is queued again.
     pub(super) fn end_models(&self) {
-        if let Some(service) = self.models.0.get() {
+        if let Some(service) = self.models.service.get() {
             service.stop();
         }
     }
@@ -57,7 +70,7 @@ impl App {
     /// # Errors
     /// Where no models work on this board.
     pub(super) fn models(&self) -> Result<&Service> {
-        match self.models.0.get() {
+        match self.models.service.get() {
             Some(service) => Ok(service),
             None if self.settings.store.access == Access::ReadOnly => {
                 refuse!("no models work on this board: the server may only read it")
@@ -80,13 +93,19 @@ impl App {
         app: Arc<App>,
         act: impl FnOnce(&Service) -> Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
-        let asked = spawn_blocking(move || act(app.models()?)).await;
+        let turn = Arc::clone(&app.models.turn).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
+        let asked = spawn_blocking(move || {
+            let _turn = turn;
+            act(app.models()?)
+        })
+        .await;
         Ok(asked.map_err(anyhow::Error::new)??)
     }
 
     /// The kinds of work that can be asked for: those whose models are there.
     pub(super) fn kinds_set_up(&self) -> Vec<Kind> {
-        if self.models.0.get().is_none() {
+        if self.models.service.get().is_none() {
             return Vec::new();
         }
         let kinds = [Kind::Tag, Kind::Embed, Kind::Upscale].into_iter();
@@ -96,7 +115,7 @@ impl App {
 
     /// Queues what is to be done with an image that has come in.
     pub(super) fn models_take(&self, image: u32) {
-        if let Some(service) = self.models.0.get()
+        if let Some(service) = self.models.service.get()
             && let Err(error) = self.queue(service, image)
         {
             eprintln!("booru: queue image {image} for models: {error:#}");

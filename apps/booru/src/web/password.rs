@@ -9,11 +9,12 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::error::Failure;
@@ -37,7 +38,7 @@ const FILE: &str = "booru.passwd";
 pub(super) struct Password {
     hash: String,
     /// One check at a time: it is memory, and time of the processor.
-    turn: Semaphore,
+    turn: Arc<Semaphore>,
 }
 
 impl Password {
@@ -77,23 +78,29 @@ impl Password {
     fn of(hash: String) -> Password {
         Password {
             hash,
-            turn: Semaphore::new(1),
+            turn: Arc::new(Semaphore::new(1)),
         }
     }
 
     /// Waits until no other check is done, while what it gives is held.
-    pub(super) async fn turn(&self) -> SemaphorePermit<'_> {
-        let turn = self.turn.acquire().await;
+    pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
+        let turn = Arc::clone(&self.turn).acquire_owned().await;
         turn.expect("the semaphore is never closed")
     }
 
-    /// Whether it is this one. Takes some 50 ms and 3.5 MiB.
-    pub(super) async fn is(&self, given: String) -> Result<bool, Failure> {
+    /// Whether it is this one. Takes some 50 ms and 3.5 MiB; `held` is dropped when it is done, also where who
+    /// asks has gone meanwhile.
+    pub(super) async fn is(
+        &self,
+        given: String,
+        held: impl Send + 'static,
+    ) -> Result<bool, Failure> {
         if given.len() > PASSWORD_BYTES_MAX {
             return Ok(false);
         }
         let hash = self.hash.clone();
         let check = move || {
+            let _held = held;
             let hash = PasswordHash::new(&hash).expect("it was checked when it was read");
             Argon2::default()
                 .verify_password(given.as_bytes(), &hash)

@@ -28,10 +28,12 @@ use super::holdings::publish;
 use super::monitor::Monitor;
 use super::password::Password;
 use super::patience::Patient;
+use super::peers::Peers;
 use super::session::{Host, Peer};
 use super::settings::Settings;
 use super::{App, boards, models, origin, router};
 use crate::board::Board;
+use crate::store::Access;
 
 /// Connections at once: with the 8 KiB that each has at least, 2 MiB.
 const CONNECTIONS_MAX: usize = 256;
@@ -72,7 +74,9 @@ pub(super) fn run(settings: Settings, password: Option<Password>) -> Result<()> 
         .enable_all()
         .build()
         .context("start threads")?;
-    remove_leftovers(&settings.folders.ingest);
+    if settings.store.access == Access::InPlace {
+        remove_leftovers(&settings.folders.ingest);
+    }
     let has_models = models::are_wanted(&board, settings.store.access, &settings.models)?;
     let app = Arc::new(App::new(settings, password, board)?);
     let _beacon = publish(app.budget());
@@ -109,6 +113,7 @@ async fn answer(app: Arc<App>, listener: std::net::TcpListener, address: SocketA
     let keeper = tokio::spawn(keep(Arc::clone(&app)));
     let router = layered(&app);
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let peers = Peers::default();
     let graceful = GracefulShutdown::new();
     tell(address)?;
     loop {
@@ -125,7 +130,13 @@ async fn answer(app: Arc<App>, listener: std::net::TcpListener, address: SocketA
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&connections).try_acquire_owned() else {
+        // All that a proxy hands on comes from its address.
+        let visit = match app.settings.behind_proxy {
+            true => None,
+            false => Some(peers.enter(peer.ip())),
+        };
+        let place = Arc::clone(&connections).try_acquire_owned();
+        let (Ok(place), None | Some(Some(_))) = (place, &visit) else {
             turn_away(&stream);
             continue;
         };
@@ -133,7 +144,7 @@ async fn answer(app: Arc<App>, listener: std::net::TcpListener, address: SocketA
         tokio::spawn(async move {
             // A client that goes away or sends what is no HTTP is no fault of the server.
             let _ = connection.await;
-            drop(place);
+            drop((place, visit));
         });
     }
     drop(listener);

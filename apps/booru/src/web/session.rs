@@ -10,16 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::COOKIE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 
+use super::body::parse_form;
 use super::error::Failure;
 use super::holdings::PASSWORD_BYTES;
-use super::{App, origin};
+use super::{App, Room, body, origin};
 use crate::store::Access;
 
 /// A session ends this long after it was last used, as the original's.
@@ -28,9 +28,6 @@ const UNUSED_MAX: Duration = Duration::from_secs(4 * 3600);
 const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The one that was not used for longest makes room for a new one.
 pub(super) const SESSIONS_MAX: usize = 1024;
-
-/// For a body that is read as a whole.
-const BODY_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// With TLS, a name that browsers take from the very host alone, and encrypted.
 const COOKIE_NAME: &str = "booru_session";
@@ -292,10 +289,12 @@ impl FromRequestParts<Arc<App>> for Editor {
 }
 
 /// A form of a page, whose field `csrf_token` has the token, unless the header has it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct EditorForm<T> {
     pub editor: Editor,
     pub form: T,
+    /// What it takes is another's once this is dropped.
+    _room: Option<Room>,
 }
 
 #[derive(serde::Deserialize)]
@@ -308,39 +307,20 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for EditorForm<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<EditorForm<T>, Failure> {
-        let (mut parts, body) = request.into_parts();
+        let (mut parts, content) = request.into_parts();
         let candidate = Candidate::from_request_parts(&mut parts, app).await?;
         candidate.check_may_edit()?;
-        let bytes = read_body(Request::from_parts(parts, body), app).await?;
+        let room = body::room(&parts.headers, app).await?;
+        let bytes = body::read(Request::from_parts(parts, content), app).await?;
         let field: TokenField = parse_form(&bytes)?;
         let editor = candidate.prove_to_edit(Some(&field.csrf_token))?;
         let form = parse_form(&bytes)?;
-        Ok(EditorForm { editor, form })
+        Ok(EditorForm {
+            editor,
+            form,
+            _room: room,
+        })
     }
-}
-
-/// A whole body, which has to arrive in time.
-pub(super) async fn read_body(request: Request, app: &Arc<App>) -> Result<Bytes, Failure> {
-    let read = Bytes::from_request(request, app);
-    match tokio::time::timeout(BODY_TIME_MAX, read).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(
-            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long"),
-        ),
-        Ok(Err(rejection)) => Err(Failure::new(rejection.status(), rejection.body_text())),
-        Err(_) => Err(Failure::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "the body took too long to arrive",
-        )),
-    }
-}
-
-pub(super) fn parse_form<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    let uri = [b"/?", bytes].concat();
-    let uri = axum::http::Uri::try_from(uri).map_err(|_| Failure::invalid("the form is none"))?;
-    let query = axum::extract::Query::try_from_uri(&uri);
-    let query = query.map_err(|error| Failure::invalid(error.body_text()))?;
-    Ok(query.0)
 }
 
 /// Logs in by the password; the value of `Set-Cookie`.
@@ -368,15 +348,16 @@ pub async fn log_in(app: &App, parts: &Parts, given: String) -> Result<HeaderVal
     })?;
     let turn = password.turn().await;
     let reserved = app.holdings.reserve(PASSWORD_BYTES)?;
-    let is_right = password.is(given).await?;
-    drop((reserved, turn));
-    if !is_right {
+    if !password.is(given, (turn, reserved)).await? {
         return Err(Failure::new(
             StatusCode::UNAUTHORIZED,
             "that is not the password",
         ));
     }
     app.attempts().succeed(from);
+    if let Some(before) = cookie(&parts.headers, app.cookie_name()) {
+        app.sessions.close(before);
+    }
     let key = app.sessions.open(Instant::now()).map_err(Failure::from)?;
     Ok(app.set_cookie(&key, AGE_MAX))
 }
@@ -389,7 +370,8 @@ pub fn log_out(app: &App, viewer: &Viewer) -> HeaderValue {
     app.set_cookie("", Duration::ZERO)
 }
 
-fn check_origin(parts: &Parts, app: &App) -> Result<(), Failure> {
+/// Whether a request that changes something comes from a page of the board.
+pub(super) fn check_origin(parts: &Parts, app: &App) -> Result<(), Failure> {
     let host = parts.extensions.get::<Host>();
     let host = host.map_or("", |host| host.0.as_str());
     origin::check(&parts.headers, host, app.settings.public_url.as_ref())

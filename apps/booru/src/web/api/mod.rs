@@ -20,7 +20,7 @@ pub(super) mod upload;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Json, Router};
@@ -28,8 +28,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::Failure;
-use super::session::read_body;
-use super::{App, Room};
+use super::{App, Room, body};
 use crate::edit::Edited;
 
 pub fn router() -> Router<Arc<App>> {
@@ -51,8 +50,6 @@ pub fn router() -> Router<Arc<App>> {
 
 /// The longest JSON. Read, it takes at most fourteen times as much: a list of texts of one letter.
 pub const BODY_BYTES_MAX: usize = 128 << 10;
-/// A longer one is read where there is room: two at once.
-const SMALL_BODY_BYTES: u64 = 16 << 10;
 
 /// What a handler of the API returns.
 pub type Answer<T> = Result<Json<Reply<T>>, Failure>;
@@ -119,18 +116,14 @@ impl<T: DeserializeOwned> Body<T> {
     /// # Errors
     /// What is no JSON, is too long, or has not what is wanted.
     pub async fn read(request: Request, app: &Arc<App>) -> Result<Body<T>, Failure> {
-        let (is_json, is_small) = (is_json(request.headers()), is_small(request.headers()));
-        if !is_json {
+        if !is_json(request.headers()) {
             return Err(Failure::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "the body has to be JSON, and to say so: Content-Type: application/json",
             ));
         }
-        let room = match is_small {
-            true => None,
-            false => Some(app.room_for_body().await?),
-        };
-        let bytes = read_body(request, app).await?;
+        let room = body::room(request.headers(), app).await?;
+        let bytes = body::read(request, app).await?;
         let value = serde_json::from_slice(&bytes);
         let value = value.map_err(|error| Failure::invalid(format!("the body: {error}")))?;
         Ok(Body { value, _room: room })
@@ -151,12 +144,4 @@ fn is_json(headers: &HeaderMap) -> bool {
         .and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next());
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-}
-
-fn is_small(headers: &HeaderMap) -> bool {
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok());
-    let length = length.and_then(|length| length.parse::<u64>().ok());
-    length.is_some_and(|length| length <= SMALL_BODY_BYTES)
 }

@@ -246,18 +246,18 @@ struct Unfinished {
 impl Unfinished {
     async fn create(folder: &Path) -> Result<Unfinished, Failure> {
         let folder = folder.to_owned();
-        let create = move || -> Result<(fs::File, PathBuf)> {
+        // Made here, so that it goes where its client has gone meanwhile.
+        let create = move || -> Result<Unfinished> {
             let random = blake3::Hash::from_bytes(random()?).to_hex();
             let path = folder.join(format!("{UNFINISHED}{}", &random[..16]));
             let making = || format!("make {}", path.display());
             fs::create_dir_all(&folder).with_context(making)?;
             let file = fs::File::create_new(&path).with_context(making)?;
-            Ok((file, path))
+            let mut file = tokio::fs::File::from_std(file);
+            file.set_max_buf_size(64 << 10);
+            Ok(Unfinished { file, path })
         };
-        let (file, path) = blocking(create).await?;
-        let mut file = tokio::fs::File::from_std(file);
-        file.set_max_buf_size(64 << 10);
-        Ok(Unfinished { file, path })
+        blocking(create).await
     }
 
     async fn write(&mut self, piece: &[u8]) -> Result<(), Failure> {
@@ -277,7 +277,11 @@ impl Unfinished {
             for number in 1..=NAMES_MAX {
                 let name = numbered(&name, number);
                 match rename_to_free(path, &folder.join(&name)) {
-                    Ok(()) => return Ok(name),
+                    Ok(()) => {
+                        let folder = fs::File::open(folder).and_then(|folder| folder.sync_all());
+                        folder.context("write an upload")?;
+                        return Ok(name);
+                    }
                     Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                     Err(error) => return Err(error).context("give an upload its name"),
                 }

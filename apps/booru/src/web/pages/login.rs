@@ -11,8 +11,9 @@ use serde::Deserialize;
 
 use super::shell::Shell;
 use crate::web::App;
+use crate::web::body::{self, parse_form};
 use crate::web::error::Failure;
-use crate::web::session::{self, Candidate, Visitor, parse_form, read_body};
+use crate::web::session::{self, Candidate, Visitor, check_origin};
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -61,8 +62,9 @@ pub(super) async fn log_in(
     visitor: Visitor,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (parts, body) = request.into_parts();
-    let bytes = read_body(Request::from_parts(parts.clone(), body), &app).await?;
+    let (parts, content) = request.into_parts();
+    check_origin(&parts, &app)?;
+    let bytes = body::read(Request::from_parts(parts.clone(), content), &app).await?;
     let given: Given = parse_form(&bytes)?;
     let next = local(&given.next);
     match session::log_in(&app, &parts, given.password).await {
@@ -99,7 +101,7 @@ pub(super) async fn log_out(
     candidate: Candidate,
     request: Request,
 ) -> Result<Response, Failure> {
-    let bytes = read_body(request, &app).await?;
+    let bytes = body::read(request, &app).await?;
     let token: Token = parse_form(&bytes)?;
     let viewer = candidate.prove(Some(&token.csrf_token))?;
     let cookie = session::log_out(&app, &viewer);

@@ -25,15 +25,21 @@ mod words;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::response::Html;
 use axum::routing::{get, post};
 
 use super::App;
+use super::body::{FORM_BYTES_MAX, LOGIN_BYTES_MAX};
 use super::error::Failure;
 
 pub(super) use failure::failure;
 
 pub fn router() -> Router<Arc<App>> {
+    let logins = Router::new()
+        .route("/login", get(login::page).post(login::log_in))
+        .route("/logout", post(login::log_out))
+        .layer(DefaultBodyLimit::max(LOGIN_BYTES_MAX));
     Router::new()
         .route("/", get(gallery::page))
         .route("/tiles", get(gallery::tiles))
@@ -64,9 +70,9 @@ pub fn router() -> Router<Arc<App>> {
         .route("/upload/fate", get(upload::fate))
         .route("/system", get(system::page))
         .route("/system/memory", get(system::memory))
-        .route("/login", get(login::page).post(login::log_in))
-        .route("/logout", post(login::log_out))
         .route("/assets/{hash}/{name}", get(assets::asset))
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .merge(logins)
 }
 
 /// The HTML of a template.
