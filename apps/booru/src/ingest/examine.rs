@@ -10,14 +10,15 @@ use plimsoll_booru_picture::colorhash::colorhash;
 use plimsoll_booru_picture::header;
 use plimsoll_booru_picture::phash::phash;
 use plimsoll_booru_picture::read;
-use plimsoll_booru_picture::thumbnail::thumbnail;
+use plimsoll_booru_picture::thumbnail::{self, thumbnail};
 
 use super::Mode;
 use super::content::Content;
 use super::digest::{Digest, Stamp, copy_to, digest};
 use super::incoming::{Incoming, Waiting};
-use super::settings::{Settings, WORK_BYTES};
+use super::settings::Settings;
 use super::sidecar::Sidecars;
+use super::trash::is_to_go;
 use super::{frame, name, set_aside};
 use crate::edit::NewImage;
 use crate::query::moment;
@@ -70,6 +71,8 @@ pub(super) enum Looked {
     },
     /// It is an image of the board, where it lies.
     Stored,
+    /// It is the file of a deleted image, and is to go.
+    ToGo,
     /// It was set aside as it is.
     StillAside,
     /// It is not there any more, or somebody writes to it.
@@ -89,6 +92,8 @@ pub(super) struct Examiner<'a> {
     pub(super) images: &'a Path,
     /// Its file system.
     pub(super) device: u64,
+    /// Looks again at what was set aside as it is.
+    pub(super) retries: bool,
     pub(super) decoding: Consumer,
     pub(super) store: Store,
 }
@@ -108,7 +113,12 @@ impl Examiner<'_> {
         {
             return Ok(Looked::Stored);
         }
-        if set_aside::is_known(&self.store, &found.path, &stamp)? {
+        if let Some(place) = &place
+            && is_to_go(&self.store, place)?
+        {
+            return Ok(Looked::ToGo);
+        }
+        if !self.retries && set_aside::is_known(&self.store, &found.path, &stamp)? {
             return Ok(Looked::StillAside);
         }
         let refused = |error: &anyhow::Error| Looked::Refused {
@@ -195,7 +205,9 @@ impl Examiner<'_> {
         let path = inside.as_ref().map_or(&found.path, |inside| &inside.path);
         let limits = self.settings.limits();
         let header = header(path, &limits)?;
-        let bytes = header.memory_bytes + WORK_BYTES;
+        let pixels = u64::from(header.width) * u64::from(header.height);
+        let work_bytes = thumbnail::memory_bytes(pixels, &self.settings.thumbnail);
+        let bytes = header.memory_bytes + work_bytes;
         let _reserved = self.decoding.reserve_wait(bytes, Duration::MAX)?;
         let picture = read(path, &limits)?;
         let (width, height) = picture.header().upright_size();
