@@ -317,7 +317,7 @@ impl<'a> Places<'a> {
             of: id,
             is_removed: false,
         };
-        if found.mode == Mode::Copy || is_same_entry(&stored, &found.path)? {
+        if found.mode == Mode::Copy || is_same_entry(&stored, &found.path) {
             return Ok(kept);
         }
         let equal = digest(&stored).is_ok_and(|stored| stored == *sums);
@@ -371,16 +371,17 @@ impl<'a> Places<'a> {
         sidecars: &Sidecars,
     ) -> Result<()> {
         let stored = self.images.join(place);
-        let is_stored_itself = is_same_entry(&stored, &found.path)?;
         let is_still = Stamp::of(&found.path).is_ok_and(|now| now == *stamp);
+        if found.mode == Mode::Copy || !is_still {
+            return Ok(());
+        }
+        let is_stored_itself = is_same_entry(&stored, &found.path);
         // One name that two mounts show is no second one either.
         let is_stored = Stamp::of(&stored).is_ok_and(|stored| {
             stored.bytes == stamp.bytes && (!stored.is_same_file(stamp) || stored.names > 1)
         });
-        let is_stored = is_stored || is_stored_itself;
-        // What they say now may not be kept: the next look at the file tells.
-        let are_kept = sidecars.have_not_changed();
-        if found.mode == Mode::Copy || !is_stored || !is_still || !are_kept {
+        // What the sidecars say now may not be kept: the next look at the file tells.
+        if !(is_stored || is_stored_itself) || !sidecars.have_not_changed() {
             return Ok(());
         }
         // What stands beside goes first: the file alone is a duplicate, and they alone would stay for ever.
@@ -395,16 +396,16 @@ impl<'a> Places<'a> {
 }
 
 /// Whether two paths lead to one entry of one folder, by links or mounts as they may: who removes one removes
-/// the other.
-fn is_same_entry(a: &Path, b: &Path) -> Result<bool> {
+/// the other. So it is said too where a folder can't be looked at.
+fn is_same_entry(a: &Path, b: &Path) -> bool {
     let folder_of = |path: &Path| {
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        let found = fs::metadata(folder);
-        found.with_context(|| format!("look at the folder {}", folder.display()))
+        let found = fs::metadata(path.parent().unwrap_or(Path::new("/"))).ok()?;
+        Some((found.dev(), found.ino()))
     };
-    let (first, second) = (folder_of(a)?, folder_of(b)?);
-    let is_same_folder = (first.dev(), first.ino()) == (second.dev(), second.ino());
-    Ok(is_same_folder && a.file_name() == b.file_name())
+    let (Some(first), Some(second)) = (folder_of(a), folder_of(b)) else {
+        return true;
+    };
+    first == second && a.file_name() == b.file_name()
 }
 
 /// Whether all that files beside a picture say is kept with an image.
@@ -472,7 +473,8 @@ mod tests {
         };
         let options = StoreOptions {
             access: Access::InPlace,
-            ..StoreOptions::default()
+            cache_bytes: 1 << 20,
+            patience: Duration::from_secs(5),
         };
         let board = Arc::new(Mutex::new(Board::open(&database, options).unwrap()));
         let ingest = Ingest::open(settings.clone(), board.clone(), Duration::from_secs(5));
