@@ -161,9 +161,7 @@ impl Sidecars {
     /// What the original keeps, from which it makes all tags anew where its priorities change; `None` where there
     /// was no sidecar.
     pub(super) fn raw_metadata(&self, md5: &[u8; 16], path: &str) -> Option<String> {
-        if self.paths().next().is_none() {
-            return None;
-        }
+        self.paths().next()?;
         let mut metadata = json!({
             "md5": hex(md5),
             "relative_path": path,
