@@ -431,10 +431,10 @@ mod tests {
             placement: Placement::Mostly,
         };
         let work = Work::new(Models::new(backend), PathBuf::new(), 1);
-        let parse = |json: &str| serde_json::from_str(json).unwrap();
-        let tagging: Tagging = parse(r#"{"model_path": "none"}"#);
+        let tagging = r#"{"model_path": "none"}"#;
+        let tagging: Tagging = serde_json::from_str(tagging).unwrap();
         let similar = r#"{"image_path": "/none", "model_path": "none", "model_type": "tagger"}"#;
-        let similar: ComputeSimilarity = parse(similar);
+        let similar: ComputeSimilarity = serde_json::from_str(similar).unwrap();
         // Whoever reads the image fails at once: there is none.
         let asks: [&(dyn Fn() -> bool + Sync); 2] =
             [&|| work.tag_image("/none", &tagging).is_err(), &|| {
