@@ -121,9 +121,13 @@ impl Examiner<'_> {
         if !self.retries && set_aside::is_known(&self.store, &found.path, &stamp)? {
             return Ok(Looked::StillAside);
         }
-        let refused = |error: &anyhow::Error| Looked::Refused {
-            stamp,
-            reason: format!("{error:#}"),
+        // Of a file that another importer has moved away nothing is wrong.
+        let refused = |error: &anyhow::Error| match is_still(&found.path, &stamp) {
+            true => Looked::Refused {
+                stamp,
+                reason: format!("{error:#}"),
+            },
+            false => Looked::Changed,
         };
         let read = Content::of(&found.path)
             .and_then(|content| Ok((content, digest(&found.path)?)))
@@ -230,14 +234,16 @@ impl Examiner<'_> {
         digest: &Digest,
         place: Option<String>,
     ) -> Result<Option<BytesFrom>> {
-        let is_still = || Stamp::of(&found.path).is_ok_and(|now| now == *stamp);
+        let is_still = || is_still(&found.path, stamp);
+        let synced = |from: BytesFrom| match sync(&found.path) {
+            Err(error) if is_still() => Err(error),
+            _ => Ok(is_still().then_some(from)),
+        };
         if let Some(place) = place.filter(|place| name::is_place(place)) {
-            sync(&found.path)?;
-            return Ok(is_still().then_some(BytesFrom::Place(place)));
+            return synced(BytesFrom::Place(place));
         }
         if found.mode == Mode::Move && stamp.device == self.device {
-            sync(&found.path)?;
-            return Ok(is_still().then_some(BytesFrom::Link));
+            return synced(BytesFrom::Link);
         }
         copied(&found.path, digest, self.incoming, is_still).map(|copy| copy.map(BytesFrom::Copy))
     }
@@ -263,6 +269,10 @@ pub(super) fn copied(
     let writing = || format!("write {}", copy.path.display());
     copy.file.sync_all().with_context(writing)?;
     Ok(Some(copy))
+}
+
+fn is_still(path: &Path, stamp: &Stamp) -> bool {
+    Stamp::of(path).is_ok_and(|now| now == *stamp)
 }
 
 fn sync(path: &Path) -> Result<()> {
