@@ -165,7 +165,9 @@ pub(crate) fn look<R: Read + Seek>(file: &mut BufReader<R>, limits: &Limits) -> 
 fn look_at_webp<R: Read + Seek>(file: &mut BufReader<R>, file_bytes: u64) -> Result<Header> {
     let inner = webpfile::largest_frame(&mut *file)?;
     file.seek(SeekFrom::Start(0))?;
-    let mut decoder = WebPDecoder::new(file)?;
+    let orientation = webpfile::orientation(&mut *file)?;
+    file.seek(SeekFrom::Start(0))?;
+    let decoder = WebPDecoder::new(file)?;
     let (width, height) = decoder.dimensions();
     // The canvas, and a frame with its planes, its alpha and its colours.
     let frame = inner.max(pixels(width, height));
@@ -173,7 +175,7 @@ fn look_at_webp<R: Read + Seek>(file: &mut BufReader<R>, file_bytes: u64) -> Res
         format: Format::WebP,
         width,
         height,
-        orientation: decoder.orientation().unwrap_or(Orientation::NoTransforms),
+        orientation,
         is_animated: decoder.has_animation(),
         memory_bytes: decoder.total_bytes() + frame * 10 + file_bytes,
         is_color_keyed: false,

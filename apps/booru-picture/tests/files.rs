@@ -264,6 +264,40 @@ fn sizes_that_are_claimed() {
     }
 }
 
+/// A WebP file with a chunk behind its others that says how long it is.
+fn with_exif(webp: &[u8], exif: &[u8], length: u32) -> Vec<u8> {
+    let mut with = webp.to_vec();
+    assert_eq!(&with[12..16], b"VP8X");
+    // The flag of EXIF data.
+    with[20] |= 8;
+    with.extend(b"EXIF");
+    with.extend(length.to_le_bytes());
+    with.extend(exif);
+    let riff = u32::try_from(with.len() - 8).unwrap();
+    with[4..8].copy_from_slice(&riff.to_le_bytes());
+    with
+}
+
+#[test]
+fn exif_data_of_a_webp_file_take_what_is_there() {
+    let _alone = alone();
+    // One entry: the orientation, a short number, 6.
+    let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    let webp = fs::read(fixture("alpha.webp")).unwrap();
+    let (width, height) = read_bytes(&webp, &Limits::BOARD)
+        .unwrap()
+        .header()
+        .upright_size();
+    let turned = with_exif(&webp, exif, exif.len() as u32);
+    let turned = read_bytes(&turned, &Limits::BOARD).unwrap();
+    assert_eq!(turned.header().upright_size(), (height, width));
+    // Nearly 4 GiB, of which 26 bytes are there.
+    let claimed = with_exif(&webp, exif, u32::MAX - 1);
+    let (read, peak) = peak_bytes(|| read_bytes(&claimed, &Limits::BOARD));
+    let most = read.unwrap().header().memory_bytes + SLACK_BYTES;
+    assert!(peak <= most, "{peak} bytes");
+}
+
 #[test]
 fn frames_larger_than_their_picture() {
     let _alone = alone();

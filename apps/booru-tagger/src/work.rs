@@ -1,7 +1,7 @@
 //! What requests ask for, done.
 //!
-//! One request at a time uses models: two inferences at once would take the memory of two. Others wait
-//! in line; `health_check` does not.
+//! One request at a time reads an image and uses models: two at once would take the memory of two. Others wait
+//! in line and hold nothing; `health_check` does not.
 
 use std::any::Any;
 use std::panic::catch_unwind;
@@ -83,8 +83,8 @@ impl Work {
     /// `tag_image`.
     pub fn tag_image(&self, image_path: &str, tagging: &Tagging) -> Result<Value, Failure> {
         let _active = self.begin();
-        let picture = read(image_path)?;
         let mut models = self.models();
+        let picture = read(image_path)?;
         let mut tagger = Tagger::open(&mut models, self.device, tagging).map_err(of_model)?;
         let _stage = Stage::begin("tag");
         let _tag = INFERENCE.enter();
@@ -139,8 +139,8 @@ impl Work {
         let _active = self.begin();
         // Said before a model is loaded for nothing.
         embedder::scheme(&request.model_type).map_err(of_model)?;
-        let picture = read(&request.image_path)?;
         let mut models = self.models();
+        let picture = read(&request.image_path)?;
         let model_path = Path::new(&request.model_path);
         let (model, _) = models.get(model_path, self.device).map_err(of_model)?;
         let _stage = Stage::begin("embed");
@@ -169,6 +169,7 @@ impl Work {
         let _active = self.begin();
         let image_path = Path::new(&request.image_path);
         input::require_still(image_path).map_err(of_image)?;
+        let mut models = self.models();
         let picture = read(&request.image_path)?;
         let image = drop_alpha(&picture.image);
         let mut warnings = Vec::new();
@@ -187,7 +188,7 @@ impl Work {
         remove_leftovers(folder.unwrap_or(Path::new(".")))
             .with_context(|| format!("write {}", output.display()))
             .map_err(of_output)?;
-        let upscaled = self.upscale(&image, request, progress, &mut warnings)?;
+        let upscaled = self.upscale(&mut models, &image, request, progress, &mut warnings)?;
         if upscaled.is_clamped {
             warnings.push("webp_dimension_clamped".to_owned());
         }
@@ -207,6 +208,7 @@ impl Work {
 
     fn upscale(
         &self,
+        models: &mut Models,
         image: &image::RgbImage,
         request: &UpscaleImage,
         mut progress: impl FnMut(&Progress),
@@ -217,7 +219,6 @@ impl Work {
             named => named.parse().map_err(of_model)?,
         };
         let model_path = self.upscaler_path(&request.model_name).map_err(of_model)?;
-        let mut models = self.models();
         let mut run = |device: Device, progress: &mut dyn FnMut(&Progress)| {
             let (model, _) = models.get(&model_path, device).map_err(of_model)?;
             let _stage = Stage::begin("upscale");
@@ -409,5 +410,46 @@ impl<'models> Tagger<'models> {
             result["warning"] = "image_truncated".into();
         }
         Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::runtime::{Backend, Placement};
+
+    #[test]
+    fn who_waits_for_models_has_read_no_image() {
+        let backend = Backend {
+            device: "cpu".parse().unwrap(),
+            engine: "".parse().unwrap(),
+            library: None,
+            placement: Placement::Mostly,
+        };
+        let work = Work::new(Models::new(backend), PathBuf::new(), 1);
+        let tagging = r#"{"model_path": "none"}"#;
+        let tagging: Tagging = serde_json::from_str(tagging).unwrap();
+        let similar = r#"{"image_path": "/none", "model_path": "none", "model_type": "tagger"}"#;
+        let similar: ComputeSimilarity = serde_json::from_str(similar).unwrap();
+        // Whoever reads the image fails at once: there is none.
+        let asks: [&(dyn Fn() -> bool + Sync); 2] =
+            [&|| work.tag_image("/none", &tagging).is_err(), &|| {
+                work.compute_similarity(&similar).is_err()
+            }];
+        for ask in asks {
+            let models = work.models();
+            let (send, answer) = channel();
+            thread::scope(|scope| {
+                scope.spawn(move || send.send(ask()));
+                let early = answer.recv_timeout(Duration::from_millis(300));
+                assert_eq!(early, Err(RecvTimeoutError::Timeout));
+                drop(models);
+                assert_eq!(answer.recv(), Ok(true));
+            });
+        }
     }
 }

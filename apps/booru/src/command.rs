@@ -112,6 +112,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             board,
             paths,
             moves,
+            retry_set_aside,
             ingest,
             form,
             ..
@@ -120,7 +121,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
                 true => Mode::Move,
                 false => Mode::Copy,
             };
-            return ingest::import(&board, &ingest, &paths, mode, &form);
+            return ingest::import(&board, &ingest, &paths, mode, retry_set_aside, &form);
         }
         Command::Watch { board, ingest } => ingest::watch(&board, &ingest)?,
         Command::Delete {

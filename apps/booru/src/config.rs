@@ -168,6 +168,9 @@ pub enum Command {
         /// Files go from where they are once they are stored; so do duplicates whose stored file is whole.
         #[arg(long = "move")]
         moves: bool,
+        /// Try again what was set aside, though it has not changed: a file beside it or a setting may have.
+        #[arg(long)]
+        retry_set_aside: bool,
         /// Tell which files were set aside, and why.
         #[arg(long)]
         list_set_aside: bool,

@@ -26,14 +26,23 @@ fn ingest(board: &BoardArguments, arguments: &IngestArguments) -> Result<Ingest>
     Ingest::open(settings, writer, Duration::from_secs(board.patience))
 }
 
+/// What a killed deletion has left keeps nothing from coming.
+fn finish_deletions(ingest: &Ingest) {
+    if let Err(error) = ingest.finish_deletions() {
+        eprintln!("booru: {}", shown(&format!("{error:#}")));
+    }
+}
+
 pub(super) fn import(
     board: &BoardArguments,
     arguments: &IngestArguments,
     paths: &[PathBuf],
     mode: Mode,
+    retries: bool,
     form: &FormArguments,
 ) -> Result<ExitCode> {
-    let ingest = ingest(board, arguments)?;
+    let ingest = ingest(board, arguments)?.retrying(retries);
+    finish_deletions(&ingest);
     let mut progress = Progress::new(ingest.count(paths)?);
     let begun = Instant::now();
     let totals = ingest.import(paths, mode, &mut |event| {
@@ -118,6 +127,7 @@ fn summary(totals: &Totals) -> String {
     more(totals.still_aside, "set aside before");
     more(totals.changed, "changed meanwhile");
     more(totals.stored, "stored already");
+    more(totals.to_go, "of deleted images");
     parts.join(", ")
 }
 

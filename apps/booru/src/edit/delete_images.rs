@@ -53,8 +53,8 @@ impl Board {
 }
 
 /// Ours; it is empty but while files are deleted.
-const DELETIONS: &str = "CREATE TABLE IF NOT EXISTS booru_deletions (path TEXT PRIMARY KEY, \
-                         is_trashed INTEGER NOT NULL, tags TEXT NOT NULL)";
+pub(crate) const DELETIONS: &str = "CREATE TABLE IF NOT EXISTS booru_deletions (path TEXT PRIMARY KEY, \
+                                    is_trashed INTEGER NOT NULL, tags TEXT NOT NULL)";
 
 impl Edit<'_> {
     fn note_files(&mut self, images: &[u32], is_trashed: bool) -> Result<()> {

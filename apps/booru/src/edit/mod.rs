@@ -42,6 +42,7 @@ use crate::store::{Schema, Store, Transaction, Value, statement_of};
 pub(crate) use add_image::hex;
 pub use add_image::{Added, Implied, NewImage};
 pub use decisions::Approved;
+pub(crate) use delete_images::DELETIONS;
 pub use duplicates::{Action, Reviewed, Scanned};
 pub use images::CategorizedTags;
 pub(crate) use inferred::TaggedJob;

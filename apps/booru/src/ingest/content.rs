@@ -1,10 +1,11 @@
 //! What a file is, by its first bytes and not by its name.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+
+use super::digest::open_regular;
 
 /// A file that a board takes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Content {
     /// What is none of these, or can't be read.
     pub(super) fn of(path: &Path) -> Result<Content> {
         let mut start = Vec::with_capacity(START_BYTES as usize);
-        let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
+        let file = open_regular(path).with_context(|| format!("open {}", path.display()))?;
         file.take(START_BYTES)
             .read_to_end(&mut start)
             .with_context(|| format!("read {}", path.display()))?;

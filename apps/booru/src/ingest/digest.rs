@@ -3,7 +3,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -73,6 +73,26 @@ impl From<&Metadata> for Stamp {
     }
 }
 
+/// Opens a regular file to read it. Links are not followed, and a pipe keeps nobody waiting for who writes to it.
+///
+/// # Errors
+/// A file that is not there, can't be read or is none.
+pub(super) fn open_regular(path: &Path) -> std::io::Result<File> {
+    let no_file = || std::io::Error::other("it is no regular file");
+    let opened = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
+        .open(path);
+    let file = match opened {
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(no_file()),
+        file => file?,
+    };
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(no_file()),
+    }
+}
+
 /// Reads a file once. O(bytes).
 ///
 /// # Errors
@@ -87,7 +107,7 @@ pub(super) fn digest(path: &Path) -> Result<Digest> {
 /// What can't be read or written.
 pub(super) fn copy_to(path: &Path, to: &mut impl Write) -> Result<Digest> {
     let reading = || format!("read {}", path.display());
-    let mut file = File::open(path).with_context(reading)?;
+    let mut file = open_regular(path).with_context(reading)?;
     let mut buffer = vec![0; BUFFER_BYTES];
     let (mut md5, mut blake3) = (Md5::new(), blake3::Hasher::new());
     let mut bytes = 0;

@@ -10,14 +10,15 @@ use plimsoll_booru_picture::colorhash::colorhash;
 use plimsoll_booru_picture::header;
 use plimsoll_booru_picture::phash::phash;
 use plimsoll_booru_picture::read;
-use plimsoll_booru_picture::thumbnail::thumbnail;
+use plimsoll_booru_picture::thumbnail::{self, thumbnail};
 
 use super::Mode;
 use super::content::Content;
 use super::digest::{Digest, Stamp, copy_to, digest};
 use super::incoming::{Incoming, Waiting};
-use super::settings::{Settings, WORK_BYTES};
+use super::settings::Settings;
 use super::sidecar::Sidecars;
+use super::trash::is_to_go;
 use super::{frame, name, set_aside};
 use crate::edit::NewImage;
 use crate::query::moment;
@@ -70,6 +71,8 @@ pub(super) enum Looked {
     },
     /// It is an image of the board, where it lies.
     Stored,
+    /// It is the file of a deleted image, and is to go.
+    ToGo,
     /// It was set aside as it is.
     StillAside,
     /// It is not there any more, or somebody writes to it.
@@ -89,6 +92,8 @@ pub(super) struct Examiner<'a> {
     pub(super) images: &'a Path,
     /// Its file system.
     pub(super) device: u64,
+    /// Looks again at what was set aside as it is.
+    pub(super) retries: bool,
     pub(super) decoding: Consumer,
     pub(super) store: Store,
 }
@@ -108,12 +113,21 @@ impl Examiner<'_> {
         {
             return Ok(Looked::Stored);
         }
-        if set_aside::is_known(&self.store, &found.path, &stamp)? {
+        if let Some(place) = &place
+            && is_to_go(&self.store, place)?
+        {
+            return Ok(Looked::ToGo);
+        }
+        if !self.retries && set_aside::is_known(&self.store, &found.path, &stamp)? {
             return Ok(Looked::StillAside);
         }
-        let refused = |error: &anyhow::Error| Looked::Refused {
-            stamp,
-            reason: format!("{error:#}"),
+        // Of a file that another importer has moved away nothing is wrong.
+        let refused = |error: &anyhow::Error| match is_still(&found.path, &stamp) {
+            true => Looked::Refused {
+                stamp,
+                reason: format!("{error:#}"),
+            },
+            false => Looked::Changed,
         };
         let read = Content::of(&found.path)
             .and_then(|content| Ok((content, digest(&found.path)?)))
@@ -195,7 +209,9 @@ impl Examiner<'_> {
         let path = inside.as_ref().map_or(&found.path, |inside| &inside.path);
         let limits = self.settings.limits();
         let header = header(path, &limits)?;
-        let bytes = header.memory_bytes + WORK_BYTES;
+        let pixels = u64::from(header.width) * u64::from(header.height);
+        let work_bytes = thumbnail::memory_bytes(pixels, &self.settings.thumbnail);
+        let bytes = header.memory_bytes + work_bytes;
         let _reserved = self.decoding.reserve_wait(bytes, Duration::MAX)?;
         let picture = read(path, &limits)?;
         let (width, height) = picture.header().upright_size();
@@ -218,14 +234,16 @@ impl Examiner<'_> {
         digest: &Digest,
         place: Option<String>,
     ) -> Result<Option<BytesFrom>> {
-        let is_still = || Stamp::of(&found.path).is_ok_and(|now| now == *stamp);
+        let is_still = || is_still(&found.path, stamp);
+        let synced = |from: BytesFrom| match sync(&found.path) {
+            Err(error) if is_still() => Err(error),
+            _ => Ok(is_still().then_some(from)),
+        };
         if let Some(place) = place.filter(|place| name::is_place(place)) {
-            sync(&found.path)?;
-            return Ok(is_still().then_some(BytesFrom::Place(place)));
+            return synced(BytesFrom::Place(place));
         }
         if found.mode == Mode::Move && stamp.device == self.device {
-            sync(&found.path)?;
-            return Ok(is_still().then_some(BytesFrom::Link));
+            return synced(BytesFrom::Link);
         }
         copied(&found.path, digest, self.incoming, is_still).map(|copy| copy.map(BytesFrom::Copy))
     }
@@ -251,6 +269,10 @@ pub(super) fn copied(
     let writing = || format!("write {}", copy.path.display());
     copy.file.sync_all().with_context(writing)?;
     Ok(Some(copy))
+}
+
+fn is_still(path: &Path, stamp: &Stamp) -> bool {
+    Stamp::of(path).is_ok_and(|now| now == *stamp)
 }
 
 fn sync(path: &Path) -> Result<()> {

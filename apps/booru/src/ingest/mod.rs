@@ -67,6 +67,8 @@ pub enum Outcome {
     StillAside,
     /// It is the file of an image.
     Stored,
+    /// It is the file of a deleted image, which could not go yet.
+    ToGo,
     /// It has gone or changed while it was looked at; a later scan meets it again.
     Changed,
 }
@@ -92,6 +94,8 @@ pub struct Totals {
     pub still_aside: u64,
     /// Files of images already.
     pub stored: u64,
+    /// Files of deleted images that could not go yet.
+    pub to_go: u64,
     /// Gone or changed while they were looked at.
     pub changed: u64,
     pub bytes: u64,
@@ -110,6 +114,7 @@ impl Totals {
             Outcome::SetAside { .. } => &mut self.set_aside,
             Outcome::StillAside => &mut self.still_aside,
             Outcome::Stored => &mut self.stored,
+            Outcome::ToGo => &mut self.to_go,
             Outcome::Changed => &mut self.changed,
         };
         *counted += 1;
@@ -123,6 +128,7 @@ impl Totals {
         self.set_aside += other.set_aside;
         self.still_aside += other.still_aside;
         self.stored += other.stored;
+        self.to_go += other.to_go;
         self.changed += other.changed;
         self.bytes += other.bytes;
     }
@@ -136,6 +142,7 @@ impl Totals {
             + self.set_aside
             + self.still_aside
             + self.stored
+            + self.to_go
             + self.changed
     }
 }

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -119,7 +120,7 @@ impl<'a> Places<'a> {
         for (((found, ready), image), added) in placed.into_iter().zip(images).zip(added) {
             let outcome = match added {
                 Added::New(id) => {
-                    self.remove_moved(&found, &ready.stamp, &image.path, &ready.sidecars.paths)?;
+                    self.remove_moved(&found, &ready.stamp, &image.path, &ready.sidecars)?;
                     Outcome::TakenIn {
                         id,
                         path: image.path,
@@ -150,13 +151,19 @@ impl<'a> Places<'a> {
         others: &[NewImage],
     ) -> Result<Option<String>> {
         if let BytesFrom::Place(place) = &ready.bytes_from {
-            let is_still = Stamp::of(&found.path).is_ok_and(|now| now == ready.stamp);
-            self.note_folder(found.path.parent().unwrap_or(self.images));
-            return Ok(is_still.then(|| place.clone()));
+            if !self.has_stem(place, &found.path, others)? {
+                let is_still = Stamp::of(&found.path).is_ok_and(|now| now == ready.stamp);
+                self.note_folder(found.path.parent().unwrap_or(self.images));
+                return Ok(is_still.then(|| place.clone()));
+            }
+            ready.bytes_from = BytesFrom::Link;
         }
         let (name, md5) = (ready.name.clone(), ready.digest.md5);
         for place in places(&name, &md5) {
             let target = self.images.join(&place);
+            if target == found.path {
+                continue;
+            }
             if let Ok(there) = Stamp::of(&target) {
                 // What a killed process has put there.
                 let is_free = !has_row(board, &place)?;
@@ -167,7 +174,7 @@ impl<'a> Places<'a> {
                 }
                 continue;
             }
-            if has_row(board, &place)? || self.has_stem(&place, others)? {
+            if has_row(board, &place)? || self.has_stem(&place, &found.path, others)? {
                 continue;
             }
             return match self.write(found, ready, &target)? {
@@ -181,8 +188,9 @@ impl<'a> Places<'a> {
         );
     }
 
-    /// Whether a file of the same name with another ending is there: both would have one small picture.
-    fn has_stem(&self, place: &str, others: &[NewImage]) -> Result<bool> {
+    /// Whether another file than `found` is there by the same name with another ending: both would have one
+    /// small picture.
+    fn has_stem(&self, place: &str, found: &Path, others: &[NewImage]) -> Result<bool> {
         let own = thumbnail_path(place);
         if others
             .iter()
@@ -190,8 +198,8 @@ impl<'a> Places<'a> {
         {
             return Ok(true);
         }
-        let folder = self.images.join(place);
-        let folder = folder.parent().unwrap_or(self.images);
+        let path = self.images.join(place);
+        let folder = path.parent().unwrap_or(self.images);
         let reading = || format!("read {}", folder.display());
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
@@ -200,6 +208,9 @@ impl<'a> Places<'a> {
         let bucket = place.split('/').next().unwrap_or_default();
         for entry in entries {
             let name = entry.with_context(reading)?.file_name();
+            if folder.join(&name) == found {
+                continue;
+            }
             let other = format!("{bucket}/{}", name.to_string_lossy());
             if thumbnail_path(&other) == own {
                 return Ok(true);
@@ -306,7 +317,7 @@ impl<'a> Places<'a> {
             of: id,
             is_removed: false,
         };
-        if found.mode == Mode::Copy || stored == found.path {
+        if found.mode == Mode::Copy || is_same_entry(&stored, &found.path) {
             return Ok(kept);
         }
         let equal = digest(&stored).is_ok_and(|stored| stored == *sums);
@@ -318,20 +329,19 @@ impl<'a> Places<'a> {
                 ),
             });
         }
-        let sidecars = Sidecars::read(&found.path);
-        let is_said = match &sidecars {
-            Ok(sidecars) => is_said(board, id, sidecars, &sums.md5, &place)?,
-            Err(_) => false,
+        let sidecars = Sidecars::read(&found.path).ok();
+        let said = match sidecars {
+            Some(sidecars) => is_said(board, id, &sidecars, &sums.md5, &place)?.then_some(sidecars),
+            None => None,
         };
-        if !is_said {
+        let Some(sidecars) = said else {
             return Ok(Outcome::SetAside {
                 reason: format!(
                     "it is image {id} again, but the files beside it say what is not known of that"
                 ),
             });
-        }
-        let paths = sidecars.map(|sidecars| sidecars.paths).unwrap_or_default();
-        self.remove_moved(found, stamp, &place, &paths)?;
+        };
+        self.remove_moved(found, stamp, &place, &sidecars)?;
         Ok(Outcome::Duplicate {
             of: id,
             is_removed: !found.path.exists(),
@@ -358,21 +368,24 @@ impl<'a> Places<'a> {
         found: &Found,
         stamp: &Stamp,
         place: &str,
-        sidecars: &[PathBuf],
+        sidecars: &Sidecars,
     ) -> Result<()> {
         let stored = self.images.join(place);
-        let is_stored_itself = stored == found.path;
         let is_still = Stamp::of(&found.path).is_ok_and(|now| now == *stamp);
-        // One file by two ways to it, as over a mount, is no second name of it.
+        if found.mode == Mode::Copy || !is_still {
+            return Ok(());
+        }
+        let is_stored_itself = is_same_entry(&stored, &found.path);
+        // One name that two mounts show is no second one either.
         let is_stored = Stamp::of(&stored).is_ok_and(|stored| {
             stored.bytes == stamp.bytes && (!stored.is_same_file(stamp) || stored.names > 1)
         });
-        let is_stored = is_stored || is_stored_itself;
-        if found.mode == Mode::Copy || !is_stored || !is_still {
+        // What the sidecars say now may not be kept: the next look at the file tells.
+        if !(is_stored || is_stored_itself) || !sidecars.have_not_changed() {
             return Ok(());
         }
         // What stands beside goes first: the file alone is a duplicate, and they alone would stay for ever.
-        for path in sidecars {
+        for path in sidecars.paths() {
             remove(path)?;
         }
         match is_stored_itself {
@@ -380,6 +393,19 @@ impl<'a> Places<'a> {
             false => remove(&found.path),
         }
     }
+}
+
+/// Whether two paths lead to one entry of one folder, by links or mounts as they may: who removes one removes
+/// the other. So it is said too where a folder can't be looked at.
+fn is_same_entry(a: &Path, b: &Path) -> bool {
+    let folder_of = |path: &Path| {
+        let found = fs::metadata(path.parent().unwrap_or(Path::new("/"))).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    let (Some(first), Some(second)) = (folder_of(a), folder_of(b)) else {
+        return true;
+    };
+    first == second && a.file_name() == b.file_name()
 }
 
 /// Whether all that files beside a picture say is kept with an image.
@@ -421,4 +447,119 @@ fn remove(path: &Path) -> Result<()> {
 pub(super) fn sync_folder(folder: &Path) -> Result<()> {
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.with_context(|| format!("make {} durable", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ingest::Ingest;
+    use crate::store::{Access, Store, StoreOptions};
+
+    /// A board with one image in a folder of its own; its settings, the board and the path of the image.
+    fn board_of_one(name: &str) -> (PathBuf, Settings, Arc<Mutex<Board>>, String) {
+        let root = std::env::temp_dir().join(format!("booru-{name}-{}", std::process::id()));
+        fs::create_dir_all(root.join("new")).unwrap();
+        let database = root.join("booru.db");
+        Store::create(&database).unwrap();
+        let settings = Settings {
+            images: root.join("images"),
+            thumbnails: root.join("thumbnails"),
+            ingest: root.join("ingest"),
+            trash: root.join("trash"),
+            ..Settings::default()
+        };
+        let options = StoreOptions {
+            access: Access::InPlace,
+            cache_bytes: 1 << 20,
+            patience: Duration::from_secs(5),
+        };
+        let board = Arc::new(Mutex::new(Board::open(&database, options).unwrap()));
+        let ingest = Ingest::open(settings.clone(), board.clone(), Duration::from_secs(5));
+        let picture = image::RgbImage::from_pixel(30, 20, image::Rgb([1, 2, 3]));
+        let path = root.join("new/a.png");
+        picture.save(&path).unwrap();
+        let imported = ingest.unwrap().import(&[path], Mode::Copy, &mut |_| {});
+        assert_eq!(imported.unwrap().taken_in, 1);
+        let place = board.lock().unwrap().path_of(1).unwrap();
+        (root, settings, board, place)
+    }
+
+    #[test]
+    fn the_stored_file_by_another_way_to_it_is_no_duplicate() {
+        let (root, settings, board, place) = board_of_one("way");
+        let images = settings.images.canonicalize().unwrap();
+        let incoming = Incoming::open(&images).unwrap();
+        let places = Places::lock(&settings, &incoming, &images).unwrap();
+        let stored = images.join(&place);
+        // A second name somewhere else says nothing of this one.
+        fs::hard_link(&stored, root.join("kept.png")).unwrap();
+        std::os::unix::fs::symlink(&images, root.join("link")).unwrap();
+        let found = Found {
+            path: root.join("link").join(&place),
+            root: root.clone(),
+            mode: Mode::Move,
+        };
+        let stamp = Stamp::of(&found.path).unwrap();
+        let sums = digest(&stored).unwrap();
+        let board = board.lock().unwrap();
+        let outcome = places.duplicate(&board, &found, &stamp, &sums).unwrap();
+        assert!(matches!(
+            outcome,
+            Outcome::Duplicate {
+                is_removed: false,
+                ..
+            }
+        ));
+        let sidecars = Sidecars::read(&found.path).unwrap();
+        places
+            .remove_moved(&found, &stamp, &place, &sidecars)
+            .unwrap();
+        assert!(stored.exists());
+        // The other name is one.
+        let found = Found {
+            path: root.join("kept.png"),
+            ..found
+        };
+        let outcome = places.duplicate(&board, &found, &stamp, &sums).unwrap();
+        assert!(matches!(
+            outcome,
+            Outcome::Duplicate {
+                is_removed: true,
+                ..
+            }
+        ));
+        assert!(stored.exists() && !found.path.exists());
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn what_changed_beside_a_file_keeps_both() {
+        let (root, settings, _board, place) = board_of_one("beside");
+        let images = settings.images.canonicalize().unwrap();
+        let incoming = Incoming::open(&images).unwrap();
+        let places = Places::lock(&settings, &incoming, &images).unwrap();
+        let found = Found {
+            path: root.join("new/a.png"),
+            root: root.join("new"),
+            mode: Mode::Move,
+        };
+        let stamp = Stamp::of(&found.path).unwrap();
+        let beside = root.join("new/a.png.txt");
+        let there = || (found.path.exists(), beside.exists());
+        let none = Sidecars::read(&found.path).unwrap();
+        fs::write(&beside, "one").unwrap();
+        places.remove_moved(&found, &stamp, &place, &none).unwrap();
+        assert_eq!(there(), (true, true));
+        let one = Sidecars::read(&found.path).unwrap();
+        fs::write(&beside, "one two").unwrap();
+        places.remove_moved(&found, &stamp, &place, &one).unwrap();
+        assert_eq!(there(), (true, true));
+        let two = Sidecars::read(&found.path).unwrap();
+        places.remove_moved(&found, &stamp, &place, &two).unwrap();
+        assert_eq!(there(), (false, false));
+        fs::remove_dir_all(root).unwrap();
+    }
 }

@@ -17,7 +17,7 @@ use super::examine::{Examiner, Found, Looked, Ready};
 use super::incoming::Incoming;
 use super::place::Places;
 use super::settings::Settings;
-use super::trash::finish_deletions;
+use super::trash::{finish_deletions, prepare_deletions};
 use super::walk::walk;
 use super::{Event, Mode, Outcome, Totals, set_aside};
 use crate::board::Board;
@@ -45,6 +45,7 @@ pub struct Ingest {
     database: Place,
     patience: Duration,
     budget: Budget,
+    retries: bool,
 }
 
 impl std::fmt::Debug for Ingest {
@@ -58,7 +59,8 @@ impl std::fmt::Debug for Ingest {
 type Seen = (Found, Result<Looked>);
 
 impl Ingest {
-    /// Makes the folders that are not there, and removes what a killed ingest has left in them.
+    /// Makes the folders that are not there, and removes what a killed ingest has left in them. What a killed
+    /// deletion has left is not taken in; [`Ingest::finish_deletions`] does the rest of it.
     ///
     /// # Errors
     /// Folders that can't be made, a board that is read-only, what the database says.
@@ -77,7 +79,7 @@ impl Ingest {
         let mut database = None;
         writer.lend(&mut |board| {
             set_aside::prepare(board.store())?;
-            finish_deletions(board, &settings)?;
+            prepare_deletions(board)?;
             board.store.refresh_schema()?;
             database = Some(board.store().place().clone());
             Ok(())
@@ -91,7 +93,24 @@ impl Ingest {
             writer,
             database: database.context("the writer has not called back")?,
             patience,
+            retries: false,
         })
+    }
+
+    /// Whether files that were set aside are tried again though they have not changed, as where a file beside one or
+    /// a setting has.
+    #[must_use]
+    pub fn retrying(self, retries: bool) -> Ingest {
+        Ingest { retries, ..self }
+    }
+
+    /// Does what a killed deletion has left to do.
+    ///
+    /// # Errors
+    /// The first file that can't go; the others go first.
+    pub fn finish_deletions(&self) -> Result<()> {
+        self.writer
+            .lend(&mut |board| finish_deletions(board, &self.settings))
     }
 
     #[must_use]
@@ -186,7 +205,8 @@ impl Ingest {
         Ok((totals, were_young))
     }
 
-    /// Takes in single files, as they lie below the folders that are watched.
+    /// Takes in single files that lie below the folders that are watched; others are passed by, as a walk
+    /// does it.
     ///
     /// # Errors
     /// As [`Ingest::import`].
@@ -197,7 +217,10 @@ impl Ingest {
     ) -> Result<Totals> {
         self.run(
             |send| {
-                for (path, root) in files {
+                let others = self.others();
+                let is_wanted =
+                    |(path, root): &&(PathBuf, PathBuf)| lies_below(path, root, &others);
+                for (path, root) in files.iter().filter(is_wanted) {
                     send(Found {
                         path: path.clone(),
                         root: root.clone(),
@@ -234,13 +257,16 @@ impl Ingest {
             let root = path.parent().unwrap_or(path);
             return send(found(path.to_owned(), root));
         }
+        walk(path, &self.others(), &mut |file| send(found(file, path)))
+    }
+
+    /// Folders that are passed by where they lie below another, without links in their paths.
+    fn others(&self) -> Vec<PathBuf> {
         let others = [&self.settings.thumbnails, &self.settings.trash];
-        let others: Vec<PathBuf> = others
+        others
             .into_iter()
             .filter_map(|other| other.canonicalize().ok())
-            .collect();
-        let others: Vec<&Path> = others.iter().map(PathBuf::as_path).collect();
-        walk(path, &others, &mut |file| send(found(file, path)))
+            .collect()
     }
 
     fn run(
@@ -289,6 +315,7 @@ impl Ingest {
             incoming: &self.incoming,
             images: &self.images,
             device: self.device,
+            retries: self.retries,
             decoding: self.budget.consumer("pictures that are decoded"),
             store: Store::open_place(self.database.clone(), options)?,
         })
@@ -329,6 +356,7 @@ impl Ingest {
                 Looked::Ready(one) => ready.push((found, one)),
                 Looked::Duplicate { stamp, digest } => duplicates.push((found, stamp, digest)),
                 Looked::Stored => tell(found, 0, Outcome::Stored),
+                Looked::ToGo => tell(found, 0, Outcome::ToGo),
                 Looked::StillAside => tell(found, 0, Outcome::StillAside),
                 Looked::Changed => tell(found, 0, Outcome::Changed),
                 Looked::Refused { stamp, reason } => {
@@ -357,7 +385,7 @@ impl Ingest {
                 outcomes.push((found, stamp.bytes, outcome));
             }
             for (found, _, outcome) in &outcomes {
-                if matches!(outcome, Outcome::TakenIn { .. }) {
+                if !matches!(outcome, Outcome::SetAside { .. } | Outcome::Changed) {
                     set_aside::forget(board.store(), &found.path)?;
                 }
             }
@@ -381,6 +409,14 @@ impl Ingest {
 
 fn write_down(board: &Board, path: &Path, stamp: &Stamp, reason: &str) -> Result<()> {
     set_aside::set_aside(board.store(), path, stamp, reason, &moment::now_text())
+}
+
+/// Whether a walk from `root` would come to a file: no link leads to it, and none of `others`.
+fn lies_below(path: &Path, root: &Path, others: &[PathBuf]) -> bool {
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    let is_in = |other: &PathBuf| path.starts_with(other) && !root.starts_with(other);
+    folder.is_some_and(|folder| path.parent() == Some(&*folder) && folder.starts_with(root))
+        && !others.iter().any(is_in)
 }
 
 /// Whether a file was written, or came here, less than `age` ago.

@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use plimsoll_booru_picture::Limits;
 use plimsoll_booru_picture::phash::HashSize;
-use plimsoll_booru_picture::thumbnail::ThumbnailOptions;
+use plimsoll_booru_picture::thumbnail::{self, ThumbnailOptions};
 
 use crate::config::{BoardArguments, File};
 use crate::edit::Implied;
@@ -39,7 +39,8 @@ pub struct IngestArguments {
     /// Memory that decoding may take, of all files together; 256 if nothing else is set.
     #[arg(long, env = "INGEST_MEMORY_MB", value_name = "MIB")]
     pub ingest_memory_mb: Option<u64>,
-    /// Pixels on the longest side of a small picture; 800 if nothing else is set.
+    /// Pixels on the longest side of a small picture; 800 if nothing else is set. More than 2800 take more than the
+    /// usual memory for decoding.
     #[arg(long, env = "THUMB_SIZE", value_name = "PIXELS")]
     pub thumb_size: Option<u32>,
     /// Its quality, 0 to 100; 85 if nothing else is set.
@@ -110,6 +111,8 @@ const WORKERS: i64 = 2;
 const WORKERS_MAX: usize = 64;
 const MEMORY_MIB: u64 = 256;
 const MEMORY_MIB_MIN: u64 = 32;
+/// For a picture, beside what its small picture takes: some 2 million pixels.
+const PICTURE_BYTES_MIN: u64 = 8 << 20;
 const MONITOR_SECONDS: u64 = 300;
 const PRIORITY: [&str; 6] = [
     "danbooru",
@@ -163,7 +166,7 @@ impl Settings {
         if let Some(quality) = arguments.thumb_quality.or(file.thumb_quality) {
             thumbnail.quality = quality;
         }
-        check_thumbnail(&thumbnail)?;
+        check_thumbnail(&thumbnail, memory_mib << 20)?;
         let seconds = arguments.monitor_interval.or(file.monitor_interval);
         let priority = arguments.booru_priority.clone().or(file.booru_priority);
         let implied = arguments
@@ -221,14 +224,18 @@ impl Settings {
     /// How much one picture may ask for: all of the budget but what making a small picture takes.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
-            memory_bytes_max: self.memory_bytes - WORK_BYTES,
+            memory_bytes_max: self
+                .memory_bytes
+                .saturating_sub(work_bytes(&self.thumbnail)),
             ..Limits::BOARD
         }
     }
 }
 
-/// What resizing and writing a small picture takes beside the pixels of the picture.
-pub(super) const WORK_BYTES: u64 = 16 << 20;
+/// What making a small picture takes at most beside the pixels of the picture.
+fn work_bytes(options: &ThumbnailOptions) -> u64 {
+    thumbnail::memory_bytes(u64::MAX, options)
+}
 
 fn workers(number: i64) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
@@ -239,11 +246,19 @@ fn workers(number: i64) -> usize {
     workers.clamp(1, WORKERS_MAX)
 }
 
-fn check_thumbnail(options: &ThumbnailOptions) -> Result<()> {
+fn check_thumbnail(options: &ThumbnailOptions, memory_bytes: u64) -> Result<()> {
     if !(1..=16_383).contains(&options.side_max) {
         bail!(
             "THUMB_SIZE is {}: 1 to 16,383 pixels can be",
             options.side_max
+        );
+    }
+    let needed = work_bytes(options) + PICTURE_BYTES_MIN;
+    if needed > memory_bytes {
+        bail!(
+            "THUMB_SIZE is {}: for small pictures of that size INGEST_MEMORY_MB has to be at least {}",
+            options.side_max,
+            needed.div_ceil(1 << 20)
         );
     }
     if !(0.0..=100.0).contains(&options.quality) {
@@ -271,5 +286,21 @@ mod tests {
         assert_eq!(folder_of(Path::new("x/data/booru.db")), Path::new("x"));
         assert_eq!(folder_of(Path::new("x/booru.db")), Path::new("x"));
         assert!(hash_size(12).is_err());
+    }
+
+    #[test]
+    fn small_pictures_fit_the_memory_that_there_is() {
+        let check = |side_max: u32, mib: u64| {
+            let options = ThumbnailOptions {
+                side_max,
+                ..ThumbnailOptions::default()
+            };
+            check_thumbnail(&options, mib << 20)
+        };
+        assert!(check(800, MEMORY_MIB_MIN).is_ok() && check(2800, MEMORY_MIB).is_ok());
+        let error = check(16_383, MEMORY_MIB).unwrap_err().to_string();
+        assert!(error.contains("at least 8204"), "{error}");
+        assert!(check(16_383, 8204).is_ok() && check(16_383, 8203).is_err());
+        assert!(check(0, MEMORY_MIB).is_err() && check(16_384, 1 << 20).is_err());
     }
 }

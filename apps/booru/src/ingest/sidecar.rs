@@ -1,13 +1,13 @@
 //! Files beside a picture that say something of it: `name.ext.txt` with tags, `name.ext.json` with the post of
 //! a site, or several in the form of the original's raw metadata.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
+use super::digest::{Stamp, open_regular};
 use super::post::{Post, Sources, choose};
 use super::settings::Settings;
 use crate::edit::{CategorizedTags, NewImage, check_name, hex};
@@ -19,14 +19,16 @@ const SIDECAR_BYTES_MAX: u64 = 4 << 20;
 /// What stands beside a picture.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sidecars {
-    /// The files themselves.
-    pub(super) paths: Vec<PathBuf>,
+    /// The files that may be, and what they were when they were read.
+    files: Vec<(PathBuf, Option<Stamp>)>,
     posts: Vec<Post>,
     /// Posts as they came, by site.
     raw: Map<String, Value>,
     /// Of the text file.
     tags: CategorizedTags,
     text: Option<String>,
+    /// A JSON file whose posts are not all that it says.
+    json: Option<String>,
     left_out: usize,
 }
 
@@ -44,17 +46,38 @@ impl Sidecars {
     /// A file that can't be read, is too long, or is no JSON.
     pub(super) fn read(picture: &Path) -> Result<Sidecars> {
         let mut sidecars = Sidecars::default();
-        if let Some((path, text)) = read_one(picture, ".txt")? {
+        if let Some(text) = sidecars.read_one(picture, ".txt")? {
             sidecars.take_text(text);
-            sidecars.paths.push(path);
         }
-        if let Some((path, text)) = read_one(picture, ".json")? {
-            let value = serde_json::from_str(&text)
-                .with_context(|| format!("read {}: it is no JSON", path.display()))?;
-            sidecars.take_json(value);
-            sidecars.paths.push(path);
+        if let Some(text) = sidecars.read_one(picture, ".json")? {
+            sidecars.take_json(text).with_context(|| {
+                format!("read {}: it is no JSON", named(picture, ".json").display())
+            })?;
         }
         Ok(sidecars)
+    }
+
+    fn read_one(&mut self, picture: &Path, ending: &str) -> Result<Option<String>> {
+        let path = named(picture, ending);
+        let (stamp, text) = read_text(&path)?.unzip();
+        self.files.push((path, stamp));
+        Ok(text)
+    }
+
+    /// The files themselves.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let files = self.files.iter().filter(|(_, stamp)| stamp.is_some());
+        files.map(|(path, _)| path.as_path())
+    }
+
+    /// Nobody has written to them, or put one there, since they were read.
+    pub(super) fn have_not_changed(&self) -> bool {
+        let mut files = self.files.iter();
+        files.all(|(path, stamp)| match (path.symlink_metadata(), stamp) {
+            (Ok(now), Some(stamp)) => Stamp::from(&now) == *stamp,
+            (Err(error), None) => error.kind() == ErrorKind::NotFound,
+            _ => false,
+        })
     }
 
     fn take_text(&mut self, text: String) {
@@ -73,15 +96,25 @@ impl Sidecars {
         self.text = Some(text);
     }
 
-    fn take_json(&mut self, value: Value) {
+    fn take_json(&mut self, text: String) -> Result<()> {
+        let value: Value = serde_json::from_str(&text)?;
+        // Of two fields of one name one is read, and of a long number its first digits.
+        let mut is_whole = compact_length(&text) == value.to_string().len();
         // As the original keeps it: posts by site.
-        if let Some(Value::Object(sources)) = value.get("sources") {
-            for (name, post) in sources {
-                self.take_post(Some(name), post.clone());
+        match value.get("sources") {
+            Some(Value::Object(sources)) => {
+                for (name, post) in sources {
+                    self.take_post(Some(name), post.clone());
+                }
+                let has_others = value.as_object().is_some_and(|fields| fields.len() > 1);
+                is_whole &= !has_others && self.raw == *sources;
             }
-            return;
+            _ => self.take_post(None, value),
         }
-        self.take_post(None, value);
+        if !is_whole {
+            self.json = Some(text);
+        }
+        Ok(())
     }
 
     fn take_post(&mut self, source: Option<&str>, value: Value) {
@@ -93,10 +126,6 @@ impl Sidecars {
         self.left_out += post.left_out;
         self.raw.insert(post.source.clone(), value);
         self.posts.push(post);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.paths.is_empty()
     }
 
     /// What is worth telling: names that are none.
@@ -132,9 +161,7 @@ impl Sidecars {
     /// What the original keeps, from which it makes all tags anew where its priorities change; `None` where there
     /// was no sidecar.
     pub(super) fn raw_metadata(&self, md5: &[u8; 16], path: &str) -> Option<String> {
-        if self.is_empty() {
-            return None;
-        }
+        self.paths().next()?;
         let mut metadata = json!({
             "md5": hex(md5),
             "relative_path": path,
@@ -142,8 +169,10 @@ impl Sidecars {
             "local_tagger_lookup": false,
             "sources": self.raw,
         });
-        if let (Some(text), Some(metadata)) = (&self.text, metadata.as_object_mut()) {
-            metadata.insert("sidecar_tags".to_owned(), json!(text));
+        for (name, text) in [("sidecar_tags", &self.text), ("sidecar_json", &self.json)] {
+            if let Some(text) = text {
+                metadata[name] = json!(text);
+            }
         }
         Some(metadata.to_string())
     }
@@ -173,16 +202,21 @@ fn keep_one_rating(tags: &mut CategorizedTags) {
     }
 }
 
-fn read_one(picture: &Path, ending: &str) -> Result<Option<(PathBuf, String)>> {
+fn named(picture: &Path, ending: &str) -> PathBuf {
     let mut name = picture.as_os_str().to_owned();
     name.push(ending);
-    let path = PathBuf::from(name);
+    name.into()
+}
+
+/// What a file says and what it was before it was read; `None` where there is none.
+fn read_text(path: &Path) -> Result<Option<(Stamp, String)>> {
     let reading = || format!("read {}", path.display());
-    let file = match File::open(&path) {
+    let file = match open_regular(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(reading),
     };
+    let stamp = Stamp::from(&file.metadata().with_context(reading)?);
     let mut text = String::new();
     file.take(SIDECAR_BYTES_MAX + 1)
         .read_to_string(&mut text)
@@ -194,7 +228,23 @@ fn read_one(picture: &Path, ending: &str) -> Result<Option<(PathBuf, String)>> {
             SIDECAR_BYTES_MAX >> 20
         );
     }
-    Ok(Some((path, text)))
+    Ok(Some((stamp, text)))
+}
+
+/// Bytes of JSON without the blanks between its words. O(bytes).
+fn compact_length(json: &str) -> usize {
+    let (mut is_text, mut is_escaped) = (false, false);
+    let counts = json.bytes().filter(|byte| {
+        let is_blank = !is_text && byte.is_ascii_whitespace();
+        match (is_escaped, byte) {
+            (true, _) => is_escaped = false,
+            (false, b'\\') => is_escaped = is_text,
+            (false, b'"') => is_text = !is_text,
+            _ => {}
+        }
+        !is_blank
+    });
+    counts.count()
 }
 
 #[cfg(test)]
@@ -221,10 +271,12 @@ mod tests {
     fn tags_of_a_text_stand_beside_those_of_a_site() {
         let mut sidecars = Sidecars::default();
         sidecars.take_text("Solo character:Miku\nrating:explicit re:zero\n".to_owned());
-        sidecars.take_json(json!({
+        let json = json!({
             "sources": {"danbooru": {"id": 1, "rating": "g", "tag_string_general": "hat"}, "?": {"a": 1}}
-        }));
-        sidecars.paths.push(PathBuf::from("x"));
+        });
+        sidecars.take_json(json.to_string()).unwrap();
+        let stamp = Stamp::of(&std::env::current_exe().unwrap()).unwrap();
+        sidecars.files.push((PathBuf::from("x"), Some(stamp)));
         let mut image = NewImage::default();
         sidecars.describe(&mut image, &Settings::default());
         let general = &image.tags[&Category::General];

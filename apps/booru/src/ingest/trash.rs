@@ -5,13 +5,15 @@ use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use plimsoll::stream::{AtomicFile, CopyOptions, move_file};
 
 use super::name::thumbnail_path;
 use super::place::{has_row, lock, sync_folder};
 use super::settings::Settings;
 use crate::board::Board;
+use crate::edit::DELETIONS;
+use crate::store::Store;
 
 /// What becomes of the files of deleted images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +41,8 @@ const AT_ONCE: usize = 256;
 /// Deletes images, by id, with their files and small pictures.
 ///
 /// # Errors
-/// An image that is not there; the database, and folders that can't be written. What is deleted by then stays so.
+/// An image that is not there; the database. What is deleted by then stays so. A folder that can't be written, told
+/// when all else is done: files there follow later.
 pub fn delete(
     board: &mut Board,
     settings: &Settings,
@@ -64,12 +67,36 @@ pub fn delete_keeping(
     fs::create_dir_all(&settings.images).with_context(making)?;
     let _lock = lock(&settings.images)?;
     let mut deleted = Deleted::default();
+    let mut finished = Ok(());
     for ids in ids.chunks(AT_ONCE) {
         let edited = board.delete_images_with_files(ids, kept, files == Files::Trashed)?;
         deleted.images += edited.images;
-        finish(board, settings, &mut deleted)?;
+        finished = finished.and(finish(board, settings, &mut deleted));
     }
-    Ok(deleted)
+    finished.map(|()| deleted)
+}
+
+/// Makes the table of files that are to be deleted, before an ingest asks it.
+///
+/// # Errors
+/// What the database says.
+pub(super) fn prepare_deletions(board: &mut Board) -> Result<()> {
+    let store = board.store();
+    store.write(|| {
+        store.execute("make the table of files to delete", DELETIONS, &[])?;
+        Ok(())
+    })
+}
+
+/// Whether a file is to be deleted, as a killed deletion leaves it.
+///
+/// # Errors
+/// What the database says.
+pub(super) fn is_to_go(store: &Store, place: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM booru_deletions WHERE path = ?1";
+    let what = "look for a file that is to be deleted";
+    let found = store.query_row(what, sql, &[place.into()], |_| Ok(()))?;
+    Ok(found.is_some())
 }
 
 /// Does what a killed deletion has left to do.
@@ -78,6 +105,9 @@ pub fn delete_keeping(
 /// As [`delete`].
 pub(super) fn finish_deletions(board: &mut Board, settings: &Settings) -> Result<()> {
     if !board.store().schema.has_table("booru_deletions") {
+        return Ok(());
+    }
+    if next(board, None)?.is_none() {
         return Ok(());
     }
     let _lock = lock(&settings.images)?;
@@ -91,13 +121,21 @@ struct Noted {
     tags: String,
 }
 
+/// Files that can't go stay noted, and the first is told once the others are gone.
 fn finish(board: &mut Board, settings: &Settings, deleted: &mut Deleted) -> Result<()> {
-    while let Some(noted) = next(board)? {
+    let mut failed = Ok(());
+    let mut done = None;
+    while let Some(noted) = next(board, done.as_deref())? {
+        done = Some(noted.path.clone());
         // An image that came since may have the place.
         if !has_row(board, &noted.path)? {
-            match remove(settings, &noted)? {
-                true => deleted.files += 1,
-                false => deleted.missing += 1,
+            match remove(settings, &noted) {
+                Ok(true) => deleted.files += 1,
+                Ok(false) => deleted.missing += 1,
+                Err(error) => {
+                    failed = failed.and(Err(error));
+                    continue;
+                }
             }
         }
         let sql = "DELETE FROM booru_deletions WHERE path = ?1";
@@ -106,13 +144,20 @@ fn finish(board: &mut Board, settings: &Settings, deleted: &mut Deleted) -> Resu
             .store()
             .execute("forget a file that is deleted", sql, &[path])?;
     }
-    Ok(())
+    failed
 }
 
-fn next(board: &Board) -> Result<Option<Noted>> {
-    let sql = "SELECT path, is_trashed, tags FROM booru_deletions ORDER BY path LIMIT 1";
+/// The first file that is to be deleted, or the first behind a path.
+fn next(board: &Board, behind: Option<&str>) -> Result<Option<Noted>> {
+    let (condition, values) = match behind {
+        Some(path) => ("WHERE path > ?1", vec![path.into()]),
+        None => ("", Vec::new()),
+    };
+    let sql = format!(
+        "SELECT path, is_trashed, tags FROM booru_deletions {condition} ORDER BY path LIMIT 1"
+    );
     let what = "look for files that are to be deleted";
-    board.store().query_row(what, sql, &[], |row| {
+    board.store().query_row(what, &sql, &values, |row| {
         Ok(Noted {
             path: row.text(0)?.unwrap_or_default(),
             is_trashed: row.integer(1)? != Some(0),
@@ -123,11 +168,9 @@ fn next(board: &Board) -> Result<Option<Noted>> {
 
 /// Whether the file was there.
 fn remove(settings: &Settings, noted: &Noted) -> Result<bool> {
+    // No image has such a path, so there is nothing to delete.
     if !is_below(&noted.path) {
-        bail!(
-            "delete the file {:?}: it is not below the folder of images",
-            noted.path
-        );
+        return Ok(false);
     }
     let file = settings.images.join(&noted.path);
     let small = settings.thumbnails.join(thumbnail_path(&noted.path));

@@ -19,7 +19,7 @@ const DEPTH_MAX: usize = 64;
 /// A folder that can't be read, and `act`.
 pub(super) fn walk(
     root: &Path,
-    others: &[&Path],
+    others: &[PathBuf],
     act: &mut dyn FnMut(PathBuf) -> Result<()>,
 ) -> Result<()> {
     let mut open: Vec<ReadDir> = open_folder(root)?.into_iter().collect();
@@ -37,7 +37,7 @@ pub(super) fn walk(
         if is_hidden {
             continue;
         }
-        if kind.is_dir() && open.len() < DEPTH_MAX && !others.contains(&path.as_path()) {
+        if kind.is_dir() && open.len() < DEPTH_MAX && !others.contains(&path) {
             open.extend(open_folder(&path)?);
         } else if kind.is_file() && is_wanted(&path) {
             act(path)?;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{Config, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::digest::Stamp;
 use super::run::Ingest;
@@ -76,13 +76,16 @@ impl<'a> Watcher<'a> {
         let (send, events) = sync_channel(EVENTS_MAX);
         let is_incomplete = Arc::new(AtomicBool::new(false));
         let incomplete = Arc::clone(&is_incomplete);
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<_>| {
-            let is_lost = event.is_ok_and(|event| send.try_send(event).is_ok());
-            if !is_lost {
+        let on_event = move |event: notify::Result<_>| {
+            let is_sent = event.is_ok_and(|event| send.try_send(event).is_ok());
+            if !is_sent {
                 incomplete.store(true, Ordering::Relaxed);
             }
-        })
-        .context("begin to watch folders")?;
+        };
+        // A walk does not follow links either.
+        let config = Config::default().with_follow_symlinks(false);
+        let mut watcher =
+            RecommendedWatcher::new(on_event, config).context("begin to watch folders")?;
         for root in &roots {
             let watched = watcher.watch(root, RecursiveMode::Recursive);
             watched.with_context(|| {
@@ -112,11 +115,15 @@ impl<'a> Watcher<'a> {
         on_error: &mut dyn FnMut(anyhow::Error),
     ) {
         while !is_over() {
-            if Instant::now() >= self.scan_at
-                && let Err(error) = self.scan(on_event)
-            {
-                on_error(error);
-                self.scan_at = Instant::now() + RETRY;
+            if Instant::now() >= self.scan_at {
+                // What can't be deleted keeps nothing else from coming.
+                if let Err(error) = self.ingest.finish_deletions() {
+                    on_error(error);
+                }
+                if let Err(error) = self.scan(on_event) {
+                    on_error(error);
+                    self.scan_at = Instant::now() + RETRY;
+                }
             }
             let due = self.pending.values().map(|pending| pending.due);
             let next = due.chain([self.scan_at]).min().unwrap_or(self.scan_at);
@@ -214,8 +221,7 @@ impl<'a> Watcher<'a> {
             match before.seen == Some(stamp) {
                 true => {
                     let root = self.roots.iter().find(|root| path.starts_with(root));
-                    let root = root.cloned().unwrap_or_default();
-                    still.push((path, root));
+                    still.extend(root.cloned().map(|root| (path, root)));
                 }
                 false => self.wait_for(path),
             }

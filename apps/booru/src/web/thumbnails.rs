@@ -1,7 +1,7 @@
 //! Small pictures that are not there are made when they are asked for, one at a time.
 //!
-//! Memory: what the picture takes to be read, which its head says, from the budget of the server: some 50
-//! MiB for a photograph of 12 megapixels. That of a video or an archive is made when it is taken in.
+//! Memory: what the picture takes to be read, which its head says, and what making a small one takes at most, from
+//! the budget of the server: some 60 MiB for a photograph of 12 megapixels. That of a video or an archive is made when it is taken in.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use plimsoll_booru_picture::thumbnail::write_thumbnail;
+use plimsoll_booru_picture::thumbnail::{self, write_thumbnail};
 use plimsoll_booru_picture::{header, read};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -23,8 +23,6 @@ use super::{App, beneath};
 use crate::ingest::thumbnail_path;
 use crate::store::Access;
 
-/// What resizing and encoding take beside the picture.
-const WORK_BYTES: u64 = 8 << 20;
 /// How long a request waits for its turn; browsers ask for what is in sight, again where they got nothing.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -148,7 +146,8 @@ fn make_one(app: &App, stored: &str) -> Result<bool> {
     };
     let limits = settings.limits();
     let header = header(Path::new(&path), &limits).map_err(failing)?;
-    let bytes = header.memory_bytes + WORK_BYTES;
+    let pixels = u64::from(header.width) * u64::from(header.height);
+    let bytes = header.memory_bytes + thumbnail::memory_bytes(pixels, &settings.thumbnail);
     let _reserved = app.holdings.reserve_thumbnail(bytes).with_context(making)?;
     let picture = read(Path::new(&path), &limits).map_err(failing)?;
     write_thumbnail(&picture, &to, &settings.thumbnail).with_context(making)?;
