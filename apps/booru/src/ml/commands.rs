@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::arguments::{Command, WorkArguments, WorkerArguments, WorkerCommand};
-use super::queue::{self, Claim, Counts, Kind, State, Submitted};
+use super::claim::Claim;
+use super::queue::{self, Counts, Kind, State, Submitted};
 use super::review::{self, Which};
 use super::service::{KindStatus, Service};
 use super::settings::Settings;
@@ -55,8 +56,8 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             let (mut board, settings) = open(&board)?;
             let mut images = board.all_matches(&query.parse::<Query>()?)?;
             if !again {
-                let file = tables::ensure(&mut board)?;
-                images = embeddings::lacking(&file, &images, settings.embedder.dimension)?;
+                tables::ensure(&mut board)?;
+                images = embeddings::lacking(&board.store, &images, settings.embedder.dimension)?;
             }
             submit(board, settings, Kind::Embed, &images, &work, &form)
         }
@@ -438,9 +439,9 @@ fn jobs(command: Command) -> Result<ExitCode> {
     };
     if cancel || retry || run {
         let (mut board, settings) = open(&arguments)?;
-        let database = tables::ensure(&mut board)?;
+        tables::ensure(&mut board)?;
         // Where nobody works, what is under way is of a board that died.
-        if let Some(_claim) = Claim::take(&database)? {
+        if let Some(_claim) = Claim::take(&board.store)? {
             queue::recover(&board.store)?;
         }
         let changed = match (cancel, retry) {

@@ -1,4 +1,5 @@
-//! Vectors of images, put where the original keeps them: `similarity.db` beside the database.
+//! Vectors of images, put where the original keeps them: `similarity.db` beside the database. Those of a shared
+//! board are in its own database.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use plimsoll::budget::{Budget, Policy};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::similarity::{Kind, Semantic, SemanticOptions};
-use crate::store::Access;
 use crate::store::sqlite::Explain as _;
+use crate::store::{Access, Store};
 
 /// For another program that writes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,12 +29,25 @@ pub(crate) fn open(database: &Path) -> Semantic {
     Semantic::new(folder, options, &Budget::new(u64::MAX >> 1, Policy::Greedy))
 }
 
-/// Of `images`, ascending ids, those without a vector of `dimension` numbers beside the database. O(images);
-/// one read of keys and lengths.
+/// Of `images`, ascending ids, those without a vector of `dimension` numbers. O(images); one read of keys and
+/// lengths.
 ///
 /// # Errors
-/// What SQLite says.
-pub(crate) fn lacking(database: &Path, images: &[u32], dimension: usize) -> Result<Vec<u32>> {
+/// What the database says.
+pub(crate) fn lacking(store: &Store, images: &[u32], dimension: usize) -> Result<Vec<u32>> {
+    match store.file() {
+        Some(database) => lacking_beside(database, images, dimension),
+        None => {
+            let vectors = store.find_vectors()?;
+            let vectors = vectors.filter(|vectors| vectors.dimensions() == dimension);
+            let known = vectors.map_or(Ok(Vec::new()), |vectors| vectors.images())?;
+            let is_lacking = |image: &&u32| known.binary_search(image).is_err();
+            Ok(images.iter().filter(is_lacking).copied().collect())
+        }
+    }
+}
+
+fn lacking_beside(database: &Path, images: &[u32], dimension: usize) -> Result<Vec<u32>> {
     let path = database.with_file_name("similarity.db");
     if !path.exists() {
         return Ok(images.to_vec());

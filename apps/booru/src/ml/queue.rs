@@ -9,8 +9,6 @@
 //! **Cost.** On disk some 100 bytes a job; of those that are done the last [`DONE_KEPT`] stay.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
@@ -485,32 +483,4 @@ pub fn find(store: &Store, kind: Kind, image: u32) -> Result<Option<Job>> {
         Job::read,
     )?;
     Ok(found.flatten())
-}
-
-/// Who works off the queue of a board: one process at a time, by a lock beside the database that ends
-/// with the process.
-#[derive(Debug)]
-pub struct Claim {
-    _lock: File,
-}
-
-impl Claim {
-    /// `None` where another process has it.
-    ///
-    /// # Errors
-    /// A folder that can't be written.
-    pub fn take(database: &Path) -> Result<Option<Claim>> {
-        let mut path = database.as_os_str().to_owned();
-        path.push(".jobs.lock");
-        let path = Path::new(&path);
-        let claiming = || format!("claim the queue of work by {}", path.display());
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(false);
-        let lock = options.open(path).with_context(claiming)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(Claim { _lock: lock })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).with_context(claiming),
-        }
-    }
 }

@@ -4,7 +4,7 @@
 //! The board is locked only to take and to record; while a model runs, others edit.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,8 +14,9 @@ use plimsoll_booru_worker_protocol::{Client, ClientError};
 use serde_json::Value;
 
 use super::answers::{self, NotTagged};
+use super::claim::Claim;
 use super::embeddings;
-use super::queue::{self, Blame, Claim, Job, Kind, TRIES_MAX};
+use super::queue::{self, Blame, Job, Kind, TRIES_MAX};
 use super::service::BATCH_MAX;
 use super::settings::Settings;
 use crate::edit::TaggedJob;
@@ -60,8 +61,6 @@ struct Standing {
 pub(crate) struct Runner {
     board: Arc<dyn Writer>,
     settings: Settings,
-    /// The file of the database.
-    database: PathBuf,
     claim: Option<Claim>,
     embeddings: Option<Semantic>,
     standings: [Standing; Kind::ALL.len()],
@@ -103,12 +102,10 @@ enum Outcome {
 }
 
 impl Runner {
-    /// Of the database in this file.
-    pub(crate) fn new(board: Arc<dyn Writer>, database: PathBuf, settings: Settings) -> Runner {
+    pub(crate) fn new(board: Arc<dyn Writer>, settings: Settings) -> Runner {
         Runner {
             board,
             settings,
-            database,
             claim: None,
             embeddings: None,
             standings: Default::default(),
@@ -147,8 +144,15 @@ impl Runner {
         if !self.with_store(queue::has_work)? {
             return self.rest();
         }
+        if self
+            .claim
+            .as_ref()
+            .is_some_and(|claim| !claim.holds().unwrap_or(false))
+        {
+            self.claim = None;
+        }
         if self.claim.is_none() {
-            let Some(claim) = Claim::take(&self.database)? else {
+            let Some(claim) = self.with_store(Claim::take)? else {
                 return Ok(Step::Idle);
             };
             self.with_store(queue::recover)?;
@@ -407,12 +411,21 @@ impl Runner {
         if !self.with_store(|store| queue::is_under_way(store, job.id))? {
             return Ok(Outcome::Answered(Vec::new()));
         }
-        let database = &self.database;
-        let file = self
+        let file = self.with_store(|store| Ok(store.file().map(Path::to_owned)))?;
+        let Some(file) = file else {
+            self.with_store(|store| {
+                store.write(|| {
+                    store.vectors(numbers.len())?.put(job.image_id, &numbers)?;
+                    queue::finish(store, job.id)
+                })
+            })?;
+            return Ok(Outcome::Answered(Vec::new()));
+        };
+        let beside = self
             .embeddings
-            .get_or_insert_with(|| embeddings::open(database));
+            .get_or_insert_with(|| embeddings::open(&file));
         // Before the job is done: to write it twice is as once.
-        file.add(job.image_id, &numbers)?;
+        beside.add(job.image_id, &numbers)?;
         self.with_store(|store| store.write(|| queue::finish(store, job.id)))?;
         Ok(Outcome::Answered(Vec::new()))
     }

@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -44,7 +43,6 @@ pub struct Service {
 
 struct Shared {
     board: Arc<dyn Writer>,
-    database: PathBuf,
     settings: Settings,
     /// Made when first needed: only then the worker's program has to be there.
     client: Mutex<Option<Arc<Client>>>,
@@ -114,12 +112,11 @@ impl Service {
     /// if they are not there.
     ///
     /// # Errors
-    /// A board that is read-only or at a server, what the database says, no thread left.
+    /// A board that is read-only, what the database says, no thread left.
     pub fn start(settings: Settings, board: Arc<dyn Writer>) -> Result<Service> {
-        let database = with(&*board, tables::ensure)?;
+        with(&*board, tables::ensure)?;
         let shared = Arc::new(Shared {
             board,
-            database,
             settings,
             client: Mutex::default(),
             is_stopping: AtomicBool::new(false),
@@ -312,7 +309,7 @@ impl Shared {
             eprintln!("booru: start the ML worker with the board: {error:#}");
         }
         let board = Arc::clone(&self.board);
-        let mut runner = Runner::new(board, self.database.clone(), self.settings.clone());
+        let mut runner = Runner::new(board, self.settings.clone());
         let mut has_worked = false;
         while !self.is_stopping() {
             let wait = match self.step(&mut runner) {

@@ -1,9 +1,7 @@
 //! Tables that the original does not have, and takes no notice of: what is to be done, and what is to be
 //! looked at. Made where one is first needed.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::board::Board;
 use crate::store::Store;
@@ -48,19 +46,13 @@ const STATEMENTS: [(&str, &str); 7] = [
     ),
 ];
 
-/// Makes what is not there; the file of the database.
+/// Makes what is not there.
 ///
 /// # Errors
-/// A board that is read-only or at a server, and what the database says.
-pub(crate) fn ensure(board: &mut Board) -> Result<PathBuf> {
-    let Some(file) = board.store.file().map(Path::to_owned) else {
-        bail!(
-            "have models work on {}: that is done for boards in a file alone, so far",
-            board.store.path().display()
-        );
-    };
+/// A board that is read-only, and what the database says.
+pub(crate) fn ensure(board: &mut Board) -> Result<()> {
     if are_there(&board.store) && board.store.schema.has_table("booru_job_ids") {
-        return Ok(file);
+        return Ok(());
     }
     board.store.write(|| {
         for (what, sql) in STATEMENTS {
@@ -68,8 +60,7 @@ pub(crate) fn ensure(board: &mut Board) -> Result<PathBuf> {
         }
         Ok(())
     })?;
-    board.store.refresh_schema()?;
-    Ok(file)
+    board.store.refresh_schema()
 }
 
 /// Whether anything was ever queued; where not, there is nothing to be read.

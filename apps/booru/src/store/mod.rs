@@ -198,16 +198,6 @@ impl Store {
         }
     }
 
-    /// What files beside the database are named after: its own file, or one that is not there, in the folder
-    /// of the board, where the database is at a server.
-    #[must_use]
-    pub(crate) fn anchor(&self) -> PathBuf {
-        match &self.place {
-            Place::File(path) => path.clone(),
-            Place::Server { shown, .. } => folder_of(shown).join("booru.db"),
-        }
-    }
-
     /// Where it is, for another connection.
     pub(crate) fn place(&self) -> &Place {
         &self.place

@@ -17,7 +17,7 @@ use crate::catalog::LOCAL_TAGGER;
 use crate::ml::settings::{Residence, Settings};
 use crate::ml::{Kind, Service, queue, tables};
 use crate::refuse;
-use crate::store::{Access, is_address};
+use crate::store::Access;
 
 /// The thread, once it is started.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Default for Models {
 /// # Errors
 /// What the database says.
 pub(super) fn are_wanted(board: &Board, access: Access, settings: &Settings) -> Result<bool> {
-    if access == Access::ReadOnly || board.store().file().is_none() {
+    if access == Access::ReadOnly {
         return Ok(false);
     }
     let has_model = settings.is_set_up(Kind::Tag)
@@ -74,9 +74,6 @@ impl App {
             Some(service) => Ok(service),
             None if self.settings.store.access == Access::ReadOnly => {
                 refuse!("no models work on this board: the server may only read it")
-            }
-            None if is_address(&self.settings.board) => {
-                refuse!("no models work on this board: they do for boards in a file alone, so far")
             }
             None => refuse!(
                 "no models work on this board: put one where LOCAL_TAGGER_MODEL_PATH, SEMANTIC_MODEL_PATH or \
