@@ -320,7 +320,7 @@ fn clipped(reason: &str) -> &str {
     &reason[..end]
 }
 
-/// For whoever holds the [`Claim`]: what is `running` now is of a board that died. It is queued again, or
+/// For whoever holds the [`Claim`](super::claim::Claim): what is `running` now is of a board that died. It is queued again, or
 /// set aside after [`CUT_OFF_MAX`] of these.
 ///
 /// # Errors
@@ -341,7 +341,7 @@ pub fn recover(store: &Store) -> Result<()> {
     })
 }
 
-/// For whoever holds the [`Claim`] and has nothing under way: what is `running` all the same was not put
+/// For whoever holds the [`Claim`](super::claim::Claim) and has nothing under way: what is `running` all the same was not put
 /// back, as the database failed. It is queued again, and counts as never taken.
 ///
 /// # Errors

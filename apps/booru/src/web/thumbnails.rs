@@ -140,9 +140,9 @@ fn make_one(app: &App, stored: &str) -> Result<bool> {
     if app.thumbnails.has_failed(&failed) {
         return Ok(false);
     }
-    let failing = |error| {
+    let failing = |error: anyhow::Error| {
         app.thumbnails.remember(failed);
-        anyhow::Error::from(error).context(making())
+        error.context(making())
     };
     let limits = settings.limits();
     let header = header(Path::new(&path), &limits).map_err(failing)?;
