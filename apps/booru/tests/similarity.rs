@@ -308,7 +308,7 @@ fn ways_of_being_alike_are_asked_for_one_by_one_and_blended() {
     assert_eq!(ids_of(&ask(By::Semantic).unwrap()), ids[1..21]);
     // Of 256 bits: 60 are as many as look alike.
     for (place, bits) in [(0, 0), (3, 8), (70, 60), (71, 61), (72, 4)] {
-        let ones = "f".repeat(bits / 4) + &["", "1", "3", "7"][bits % 4];
+        let ones = "f".repeat(bits / 4) + ["", "1", "3", "7"][bits % 4];
         hash(ids[place], &format!("{ones:0<64}"));
     }
     hash(ids[73], "no hash");
