@@ -10,12 +10,12 @@ use axum::response::Html;
 use serde::{Deserialize, Serialize};
 
 use super::links;
-use super::shell::Shell;
+use super::shell::{EditorShell, Shell};
 use crate::ingest::each_set_aside;
 use crate::query::{Expression, Pattern, Query, Term};
 use crate::web::App;
 use crate::web::error::Failure;
-use crate::web::session::Viewer;
+use crate::web::session::Candidate;
 
 /// Files set aside that are shown.
 const ASIDE_MAX: usize = 200;
@@ -36,7 +36,7 @@ struct Aside {
 
 pub(super) async fn page(
     State(app): State<Arc<App>>,
-    shell: Shell,
+    EditorShell(shell): EditorShell,
 ) -> Result<Html<String>, Failure> {
     let read = app.read(|board| {
         let (mut aside, mut total) = (Vec::new(), 0);
@@ -67,6 +67,11 @@ fn file_name(path: &str) -> String {
     name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
+/// Whether it can be the name of a file in a folder.
+fn is_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', '\0'])
+}
+
 #[derive(Deserialize)]
 pub(super) struct Asked {
     /// As it lies in the folder for new images.
@@ -90,10 +95,11 @@ pub(super) enum Fate {
 
 pub(super) async fn fate(
     State(app): State<Arc<App>>,
-    _: Viewer,
+    candidate: Candidate,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<Json<Fate>, Failure> {
-    if asked.name.is_empty() || asked.name.contains(['/', '\\', '\0']) {
+    candidate.check_may_edit()?;
+    if !is_name(&asked.name) {
         return Err(Failure::invalid("that is no name of a file that was sent"));
     }
     let path = app.settings().folders.ingest.join(&asked.name);

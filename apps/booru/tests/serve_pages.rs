@@ -1,0 +1,161 @@
+//! `booru serve`: the pages as forms and addresses reach them, without a browser.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
+
+mod collection;
+mod server;
+
+use collection::{Era, Folder, SMALL, Size, make};
+use rusqlite::Connection;
+use server::{PASSWORD, Response, Server, set_password};
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+
+fn board(name: &str, fill: &str) -> (Folder, Connection) {
+    board_of(name, SMALL, fill)
+}
+
+fn board_of(name: &str, size: Size, fill: &str) -> (Folder, Connection) {
+    let folder = Folder::new(name);
+    let path = make(&folder, Era::Now, size, 1);
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(fill).unwrap();
+    (folder, connection)
+}
+
+/// What a press of a button sends.
+fn press(server: &Server, path: &str, form: &str) -> Response {
+    let form = format!("csrf_token={}&{form}", server.token(""));
+    server.send("POST", path, FORM, form.as_bytes())
+}
+
+fn texts(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+/// Seventy-five suggestions, five an image, the last of each image the least certain.
+const SUGGESTIONS: &str = "
+    CREATE TABLE booru_jobs (id INTEGER PRIMARY KEY, kind TEXT NOT NULL,
+        image_id INTEGER NOT NULL REFERENCES images(id) ON DELETE CASCADE, state TEXT NOT NULL,
+        tries INTEGER NOT NULL, cut_off INTEGER NOT NULL, reason TEXT, queued_at TEXT NOT NULL, ended_at TEXT,
+        UNIQUE (kind, image_id));
+    CREATE TABLE booru_reviews (image_id INTEGER NOT NULL REFERENCES images(id) ON DELETE CASCADE,
+        tag_name TEXT NOT NULL, category TEXT, confidence REAL NOT NULL, state TEXT NOT NULL,
+        changed_at TEXT NOT NULL, PRIMARY KEY (image_id, tag_name));
+    WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n < 4)
+    INSERT INTO booru_reviews SELECT image.id, 'new_' || n, 'general', 0.9 - 0.1 * n, 'pending', '2026-01-01 00:00:00'
+    FROM number, (SELECT id FROM images ORDER BY id LIMIT 15) AS image;";
+
+#[test]
+fn of_an_image_those_suggestions_are_decided_that_were_shown() {
+    let (folder, connection) = board("shown", SUGGESTIONS);
+    let server = Server::start(folder.root(), &[]);
+    let page = server.get("/review").text();
+    let panel = page
+        .split("<section class=\"panel reviewed\"")
+        .nth(1)
+        .unwrap();
+    let id = panel
+        .split("data-image=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let form = panel.split("<form").last().unwrap();
+    assert!(form.contains("Accept all that are shown"), "{form}");
+    let named: Vec<&str> = form.split("name=\"tag\" value=\"").skip(1).collect();
+    let named: Vec<&str> = named
+        .iter()
+        .map(|one| one.split('"').next().unwrap())
+        .collect();
+    assert_eq!(
+        named,
+        ["new_0", "new_1", "new_2", "new_3"],
+        "the fifth is not among the first 60"
+    );
+    let tags: String = named.iter().map(|one| format!("&tag={one}")).collect();
+    // Somebody else has refused one of them meanwhile.
+    let refuse = format!("action=reject&image={id}&tag=new_1");
+    assert_eq!(press(&server, "/review", &refuse).status, 303);
+    let accept = format!("action=accept&image={id}{tags}");
+    assert_eq!(press(&server, "/review", &accept).status, 303);
+    let states = format!(
+        "SELECT tag_name || ' ' || state FROM booru_reviews WHERE image_id = {id} ORDER BY 1"
+    );
+    assert_eq!(
+        texts(&connection, &states),
+        ["new_1 rejected", "new_4 pending"]
+    );
+    assert_eq!(server.total("new_0 new_2 new_3"), 1);
+    assert_eq!(server.total("new_1") + server.total("new_4"), 0);
+    // A form that names none decides nothing.
+    let none = press(&server, "/review", &format!("action=accept&image={id}"));
+    assert_eq!(none.status, 400, "{}", none.text());
+    let refuse = format!("action=reject&image={id}&tag=new_4");
+    assert_eq!(press(&server, "/review", &refuse).status, 303);
+    assert_eq!(
+        texts(&connection, &states),
+        ["new_1 rejected", "new_4 rejected"]
+    );
+    for wrong in [
+        "action=accept&image=x&tag=new_0",
+        "action=x&image=3&tag=new_0",
+    ] {
+        assert_eq!(press(&server, "/review", wrong).status, 400, "{wrong}");
+    }
+}
+
+#[test]
+fn pages_for_editors_are_for_nobody_else() {
+    let (folder, _) = board("editors", "");
+    set_password(folder.root(), PASSWORD);
+    let pages = ["/upload", "/review", "/duplicates?distance=3"];
+    let mut server = Server::start(folder.root(), &["--public-read"]);
+    for page in pages {
+        let led = server.get(page);
+        let to = led.header("location").unwrap_or_default();
+        let next = page
+            .replace('/', "%2F")
+            .replace('?', "%3F")
+            .replace('=', "%3D");
+        assert_eq!(
+            (led.status, to),
+            (303, format!("/login?next={next}").as_str()),
+            "{page}"
+        );
+    }
+    assert_eq!(server.get("/tags").status, 200);
+    assert_eq!(server.get("/upload/fate?name=a.png").status, 401);
+    let cookie = server.log_in(PASSWORD);
+    for page in pages {
+        assert_eq!(server.send("GET", page, &cookie, b"").status, 200, "{page}");
+    }
+    for (name, status) in [
+        ("a.png", 200),
+        ("..a", 200),
+        (".", 400),
+        ("..", 400),
+        ("a%2Fb", 400),
+        ("", 400),
+    ] {
+        let path = format!("/upload/fate?name={name}");
+        assert_eq!(
+            server.send("GET", &path, &cookie, b"").status,
+            status,
+            "{name}"
+        );
+    }
+    server.signal(libc::SIGTERM);
+    server.wait();
+    // Where nobody can edit, a login would not help.
+    let server = Server::start(folder.root(), &["--public-read", "--read-only"]);
+    let cookie = server.log_in(PASSWORD);
+    for page in pages.iter().chain(&["/upload/fate?name=a.png"]) {
+        let refused = server.send("GET", page, &cookie, b"");
+        assert_eq!(refused.status, 403, "{page}");
+        assert!(refused.text().contains("--read-only"), "{}", refused.text());
+    }
+}
