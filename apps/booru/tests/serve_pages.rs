@@ -159,3 +159,112 @@ fn pages_for_editors_are_for_nobody_else() {
         assert!(refused.text().contains("--read-only"), "{}", refused.text());
     }
 }
+
+#[test]
+fn two_who_change_a_pool_lose_nothing() {
+    let (folder, connection) = board(
+        "two",
+        "DELETE FROM pools; INSERT INTO pools (id, name, description) VALUES (1, 'Old', 'one\r\ntwo'), (2, 'Taken', '')",
+    );
+    let server = Server::start(folder.root(), &[]);
+    let page = server.get("/pool/1").text();
+    for field in [
+        "name=\"before_name\" value=\"Old\"",
+        "name=\"before_description\" value=\"one\r\ntwo\"",
+    ] {
+        assert!(page.contains(field), "{page}");
+    }
+    let before = "action=describe&before_name=Old&before_description=one%0D%0Atwo";
+    let told = || {
+        texts(
+            &connection,
+            "SELECT name || ': ' || description FROM pools WHERE id = 1",
+        )
+    };
+    let change = |fields: &str| press(&server, "/pool/1", &format!("{before}&{fields}")).status;
+    assert_eq!(change("name=New&description=one%0D%0Atwo"), 303);
+    assert_eq!(
+        told(),
+        ["New: one\r\ntwo"],
+        "what was not changed stays as it is"
+    );
+    // Of another page, opened before.
+    assert_eq!(change("name=Old&description=three"), 303);
+    assert_eq!(told(), ["New: three"]);
+    // All or nothing.
+    assert_eq!(change("name=Taken&description=four"), 400);
+    assert_eq!(told(), ["New: three"]);
+    let both = serde_json::json!({"name": "Taken", "description": "five"});
+    assert_eq!(server.post("/api/pools/1/update", "", &both).status, 400);
+    assert_eq!(told(), ["New: three"]);
+    let long = serde_json::json!({"name": "Newer", "description": "x".repeat(65 << 10)});
+    assert_eq!(server.post("/api/pools/1/update", "", &long).status, 400);
+    assert_eq!(told(), ["New: three"]);
+    let both = serde_json::json!({"name": "Newer", "description": "five"});
+    assert_eq!(server.post("/api/pools/1/update", "", &both).status, 200);
+    assert_eq!(told(), ["Newer: five"]);
+    assert_eq!(
+        press(
+            &server,
+            "/pool/99",
+            &format!("{before}&name=Old&description=one%0Atwo")
+        )
+        .status,
+        404
+    );
+}
+
+const MANY_POOLS: &str = "DELETE FROM pools; DELETE FROM pool_images;
+    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 501)
+    INSERT INTO pools (id, name) SELECT n, printf('Pool %04d', n) FROM number;
+    INSERT INTO pool_images (pool_id, image_id, sort_order) SELECT 1, id, id FROM images";
+
+#[test]
+fn pools_beyond_a_page_are_reached_and_no_page_is_beyond_them() {
+    let size = Size {
+        images: 600,
+        ..SMALL
+    };
+    let (folder, _) = board_of("many", size, MANY_POOLS);
+    let server = Server::start(folder.root(), &[]);
+    let names = |offset: usize| {
+        let part = server.json(&format!("/pools/choices?offset={offset}"));
+        let names = part.as_array().unwrap().iter();
+        names
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (names(0).len(), names(500)),
+        (500, vec!["Pool 0501".to_owned()])
+    );
+    assert!(names(501).is_empty());
+    assert_eq!(server.json("/pools/choices").as_array().unwrap().len(), 500);
+    for page in ["0", "1", "9", "18446744073709551615"] {
+        let is_last = page.len() > 1 || page == "9";
+        let pools = server.get(&format!("/pools?page={page}")).text();
+        assert!(
+            pools.contains(if is_last {
+                "Page 9 of 9"
+            } else {
+                "Page 1 of 9"
+            }),
+            "{page}"
+        );
+        assert_eq!(pools.contains("Pool 0501"), is_last, "{page}");
+    }
+    for (page, range) in [
+        ("1", "1 to 500, page 1 of 2"),
+        ("2", "501 to 600, page 2 of 2"),
+        ("3", "501 to 600, page 2 of 2"),
+        ("18446744073709551615", "501 to 600, page 2 of 2"),
+    ] {
+        let pool = server.get(&format!("/pool/1?page={page}")).text();
+        assert!(pool.contains(range), "{page}: {range}");
+    }
+    assert_eq!(
+        server.get("/pool/2?page=7").status,
+        200,
+        "one without images"
+    );
+}
