@@ -268,3 +268,38 @@ fn pools_beyond_a_page_are_reached_and_no_page_is_beyond_them() {
         "one without images"
     );
 }
+
+#[test]
+fn who_has_to_log_in_is_led_there_and_back() {
+    let (folder, _) = board("led", "");
+    set_password(folder.root(), PASSWORD);
+    let server = Server::start(folder.root(), &["--app-name", "Mine & theirs"]);
+    let host = server.address;
+    let from = |headers: &str| {
+        let headers = format!("{FORM}{headers}");
+        let refused = server.send("POST", "/edit/3/favourite", &headers, b"is_favourite=true");
+        assert_eq!(refused.status, 401);
+        refused.text()
+    };
+    let page = from(&format!("Referer: http://{host}/view/3?query=a%20b\r\n"));
+    assert!(
+        page.contains("href=\"/login?next=%2Fview%2F3%3Fquery%3Da%2520b\""),
+        "{page}"
+    );
+    assert!(page.contains("Mine &#38; theirs</title>"), "{page}");
+    for headers in ["", "Referer: \"<script>\r\n"] {
+        assert!(
+            from(headers).contains("href=\"/login?next=%2F\""),
+            "{headers}"
+        );
+    }
+    let part = server.get("/tiles?page=2");
+    assert!(part.status == 401 && part.text().contains("/login?next=%2Ftiles%3Fpage%3D2"));
+    let for_script = server.send("GET", "/tiles", "Accept: application/json\r\n", b"");
+    assert_eq!(for_script.json()["error"], "log in first");
+    // A login is no help where something else is wrong.
+    let cookie = server.log_in(PASSWORD);
+    let missing = server.send("GET", "/nowhere", &cookie, b"");
+    assert!(missing.status == 404 && missing.text().contains("Mine &#38; theirs"));
+    assert!(!missing.text().contains("/login?next"));
+}
