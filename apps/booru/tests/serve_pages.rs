@@ -3,11 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panics, in helpers too")]
 
 mod collection;
+mod gallery;
 mod server;
 
+use std::fs;
+use std::time::{Duration, Instant};
+
 use collection::{Era, Folder, SMALL, Size, make};
+use gallery::picture;
+use plimsoll_booru::store::Store;
 use rusqlite::Connection;
-use server::{PASSWORD, Response, Server, set_password};
+use serde_json::{Value, json};
+use server::{PASSWORD, Response, Server, booru, escaped, set_password};
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
@@ -128,7 +135,7 @@ fn pages_for_editors_are_for_nobody_else() {
         );
     }
     assert_eq!(server.get("/tags").status, 200);
-    assert_eq!(server.get("/upload/fate?name=a.png").status, 401);
+    assert_eq!(server.get("/upload/fates?name=a.png").status, 401);
     let cookie = server.log_in(PASSWORD);
     for page in pages {
         assert_eq!(server.send("GET", page, &cookie, b"").status, 200, "{page}");
@@ -141,7 +148,7 @@ fn pages_for_editors_are_for_nobody_else() {
         ("a%2Fb", 400),
         ("", 400),
     ] {
-        let path = format!("/upload/fate?name={name}");
+        let path = format!("/upload/fates?name={name}");
         assert_eq!(
             server.send("GET", &path, &cookie, b"").status,
             status,
@@ -153,7 +160,7 @@ fn pages_for_editors_are_for_nobody_else() {
     // Where nobody can edit, a login would not help.
     let server = Server::start(folder.root(), &["--public-read", "--read-only"]);
     let cookie = server.log_in(PASSWORD);
-    for page in pages.iter().chain(&["/upload/fate?name=a.png"]) {
+    for page in pages.iter().chain(&["/upload/fates?name=a.png"]) {
         let refused = server.send("GET", page, &cookie, b"");
         assert_eq!(refused.status, 403, "{page}");
         assert!(refused.text().contains("--read-only"), "{}", refused.text());
@@ -269,6 +276,156 @@ fn pools_beyond_a_page_are_reached_and_no_page_is_beyond_them() {
     );
 }
 
+/// A form with files, as a browser sends it.
+fn send_files(server: &Server, path: &str, files: &[(&str, &[u8])]) -> Response {
+    let mut form = format!(
+        "--BORDER\r\nContent-Disposition: form-data; name=\"csrf_token\"\r\n\r\n{}\r\n",
+        server.token("")
+    )
+    .into_bytes();
+    for (name, bytes) in files {
+        let head = format!(
+            "--BORDER\r\nContent-Disposition: form-data; name=\"files\"; filename=\"{name}\"\r\n\r\n"
+        );
+        form.extend([head.as_bytes(), bytes, b"\r\n"].concat());
+    }
+    form.extend(b"--BORDER--\r\n");
+    let kind = "Content-Type: multipart/form-data; boundary=BORDER\r\n";
+    server.send("POST", path, kind, &form)
+}
+
+fn fates(server: &Server, names: &[&str]) -> Vec<Value> {
+    let names: Vec<String> = names
+        .iter()
+        .map(|name| format!("name={}", escaped(name)))
+        .collect();
+    let fates = server.json(&format!("/upload/fates?{}", names.join("&")));
+    fates.as_array().unwrap().clone()
+}
+
+/// What becomes of a file in the end; `look` sees what is said until then.
+fn end_of(server: &Server, name: &str, look: impl Fn(&Value)) -> Value {
+    let begun = Instant::now();
+    loop {
+        let fate = fates(server, &[name]).remove(0);
+        look(&fate);
+        // It is gone for a moment before it is known to be an image.
+        if fate["state"] != "waiting" && fate["state"] != "gone" {
+            return fate;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{name}: {fate}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+const DAMAGED: &[u8] = b"\x89PNG\r\n\x1a\nnothing of a picture";
+
+#[test]
+fn what_became_of_a_file_is_told_as_it_is() {
+    let folder = Folder::new("fates");
+    Store::create(&folder.path("real/data/booru.db")).unwrap();
+    std::os::unix::fs::symlink("real", folder.path("link")).unwrap();
+    // Paths that are relative, and lead over a link.
+    let mut command = booru(&["serve", "link", "--port", "0"]);
+    let server = Server::spawn(command.current_dir(folder.root()));
+    let send = |name: &str, bytes: &[u8]| {
+        let sent = send_files(&server, "/api/upload", &[(name, bytes)]);
+        assert_eq!(sent.status, 200, "{}", sent.text());
+        assert_eq!(sent.json()["files"][0]["stored_as"], name);
+    };
+    send("a.png", &picture(1, 300, 200));
+    send("bad.png", DAMAGED);
+    let first = end_of(&server, "a.png", |_| {});
+    assert_eq!(
+        (&first["state"], &first["is_new"]),
+        (&json!("on_board"), &json!(true))
+    );
+    let id = server.json("/api/images")["images"][0]["id"].clone();
+    assert_eq!(first["href"], format!("/view/{id}"));
+    let bad = end_of(&server, "bad.png", |_| {});
+    assert_eq!(bad["state"], "set_aside", "{bad}");
+    assert!(!bad["reason"].as_str().unwrap().is_empty());
+    let both = fates(&server, &["bad.png", "never.png", "a.png"]);
+    assert_eq!(both, [bad, json!({"state": "gone"}), first.clone()]);
+    // The same picture once more, and another one of the same name.
+    send("b.png", &picture(1, 300, 200));
+    let again = end_of(&server, "b.png", |_| {});
+    let known = json!({"state": "on_board", "href": first["href"], "is_new": false});
+    assert_eq!(again, known);
+    send("a.png", &picture(2, 300, 200));
+    let other = end_of(&server, "a.png", |fate| {
+        assert_ne!(fate["href"], first["href"])
+    });
+    assert_eq!(
+        (&other["state"], &other["is_new"]),
+        (&json!("on_board"), &json!(true))
+    );
+    // What was set aside under a name is no reason of what comes after it.
+    fs::remove_file(folder.path("real/ingest/bad.png")).unwrap();
+    assert_eq!(fates(&server, &["bad.png"]), [json!({"state": "gone"})]);
+    send("bad.png", &picture(3, 300, 200));
+    let good = end_of(&server, "bad.png", |fate| {
+        assert_ne!(fate["state"], "set_aside")
+    });
+    assert_eq!(good["state"], "on_board");
+    // An image that is deleted is on the board no more.
+    let deleted = server.post("/api/delete_image", "", &json!({"id": id}));
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    assert_eq!(fates(&server, &["b.png"]), [json!({"state": "gone"})]);
+    let many = format!("/upload/fates?{}", "name=a.png&".repeat(33));
+    assert_eq!(server.get(&many).status, 400);
+}
+
+#[test]
+fn files_are_sent_without_scripts_too() {
+    let (folder, _) = board("plain", "");
+    let server = Server::start(folder.root(), &[]);
+    let large = [&picture(1, 30, 20)[..], &[0; 3 << 20]].concat();
+    let sent = send_files(
+        &server,
+        "/upload",
+        &[("a.png", &large), ("b.png", &picture(2, 30, 20))],
+    );
+    assert_eq!(
+        (sent.status, sent.header("location")),
+        (303, Some("/upload?sent=2")),
+        "{}",
+        sent.text()
+    );
+    let page = server.get("/upload?sent=2").text();
+    assert!(
+        page.contains("2 files were sent; this server takes no new files in"),
+        "{page}"
+    );
+    assert!(page.contains("action=\"/upload\""));
+    assert_eq!(fates(&server, &["a.png"]), [json!({"state": "left"})]);
+    let some = send_files(
+        &server,
+        "/upload",
+        &[("c.svg", b"<svg/>"), ("d.png", &picture(3, 30, 20))],
+    );
+    assert_eq!(
+        (some.status, some.header("content-type")),
+        (400, Some("text/html; charset=utf-8"))
+    );
+    let text = some.text();
+    assert!(
+        text.contains("c.svg") && text.contains("The others were sent: 1"),
+        "{text}"
+    );
+    assert!(folder.path("ingest/d.png").exists());
+    let none = send_files(&server, "/upload", &[("c.svg", b"<svg/>")]);
+    assert!(
+        none.status == 400 && none.text().contains("c.svg"),
+        "{}",
+        none.text()
+    );
+    let unproven = "Content-Type: multipart/form-data; boundary=BORDER\r\n";
+    let form = b"--BORDER\r\nContent-Disposition: form-data; name=\"f\"; filename=\"e.png\"\r\n\r\nx\r\n--BORDER--\r\n";
+    assert_eq!(server.send("POST", "/upload", unproven, form).status, 403);
+    assert!(!folder.path("ingest/e.png").exists());
+}
+
 #[test]
 fn who_has_to_log_in_is_led_there_and_back() {
     let (folder, _) = board("led", "");
@@ -302,4 +459,44 @@ fn who_has_to_log_in_is_led_there_and_back() {
     let missing = server.send("GET", "/nowhere", &cookie, b"");
     assert!(missing.status == 404 && missing.text().contains("Mine &#38; theirs"));
     assert!(!missing.text().contains("/login?next"));
+}
+
+#[test]
+fn an_image_is_deleted_after_a_question_without_scripts() {
+    let (folder, _) = board("delete", "");
+    let server = Server::start(folder.root(), &[]);
+    let path = "/edit/3/delete?query=order%3Aold";
+    assert!(
+        server
+            .get("/view/3?query=order:old")
+            .text()
+            .contains(&format!("action=\"{path}\""))
+    );
+    let question = press(&server, path, "");
+    let text = question.text();
+    assert!(
+        question.status == 200 && text.contains("Delete this image?"),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("action=\"{path}\""))
+            && text.contains("href=\"/view/3?query=order%3Aold\""),
+        "{text}"
+    );
+    assert_eq!(server.get("/view/3").status, 200, "it is only asked");
+    assert_eq!(
+        server.send("POST", path, FORM, b"confirmed=yes").status,
+        403,
+        "without the token"
+    );
+    let done = press(&server, path, "confirmed=yes");
+    assert_eq!(
+        (done.status, done.header("location")),
+        (303, Some("/?query=order%3Aold")),
+        "{}",
+        done.text()
+    );
+    assert_eq!(server.get("/view/3").status, 404);
+    assert_eq!(press(&server, path, "").status, 404);
+    assert_eq!(press(&server, path, "confirmed=yes").status, 404);
 }

@@ -4,6 +4,7 @@
 //! cache, a file that is sent 128 KiB. Each has a number it does not exceed.
 
 pub mod api;
+mod arrivals;
 mod attempts;
 mod beneath;
 mod boards;
@@ -34,6 +35,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::board::Board;
 use crate::similarity::Similarity;
 use api::upload::UPLOADS_MAX;
+use arrivals::Arrivals;
 use attempts::Attempts;
 use boards::Boards;
 use error::Failure;
@@ -70,6 +72,7 @@ pub struct App {
     /// For files that are sent.
     files: Arc<Semaphore>,
     uploads: Semaphore,
+    arrivals: Arrivals,
     /// For small pictures that are made.
     thumbnails: Semaphore,
     similarity: Arc<Similarity>,
@@ -101,6 +104,7 @@ impl App {
             body_room: Arc::new(Semaphore::new(BODIES_MAX)),
             files: Arc::new(Semaphore::new(FILES_MAX)),
             uploads: Semaphore::new(UPLOADS_MAX),
+            arrivals: Arrivals::default(),
             thumbnails: Semaphore::new(1),
             models: Models::default(),
         })
