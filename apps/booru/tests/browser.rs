@@ -271,7 +271,15 @@ fn a_pool_is_made_filled_and_put_in_order() {
     let Some(driver) = Driver::start("a_pool_is_made_filled_and_put_in_order") else {
         return;
     };
-    let board = Served::start("pool", &Preparation::usual());
+    // More than the server tells of at once.
+    let many =
+        "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 1001)
+        INSERT INTO pools (name) SELECT printf('Many %04d', n) FROM number";
+    let filled = Preparation {
+        fill: &|connection| connection.execute_batch(many).unwrap(),
+        ..Preparation::usual()
+    };
+    let board = Served::start("pool", &filled);
     let browser = driver.open();
     browser.open(&board.at("/pools"));
     browser.click("summary");
@@ -287,6 +295,16 @@ fn a_pool_is_made_filled_and_put_in_order() {
     browser.click(".bulk [data-act=pool]");
     browser.wait(
         "document.querySelector('#pool').open && document.querySelector('#pool select').value",
+    );
+    let offered = browser.number("return document.querySelectorAll('#pool option').length");
+    let pools = "SELECT COUNT(*) FROM pools";
+    let pools: u32 = board
+        .database()
+        .query_row(pools, [], |row| row.get(0))
+        .unwrap();
+    assert!(
+        pools > 1000 && offered == f64::from(pools),
+        "{offered} of {pools}"
     );
     browser.click("#pool [value=yes]");
     browser.wait("document.querySelector('.toasts').innerText.includes('Aaa first')");
