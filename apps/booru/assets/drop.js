@@ -6,7 +6,6 @@ import { tell } from './message.js';
 
 // The server takes four at once from everybody.
 const AT_ONCE = 2;
-const ASK_MS = 1500;
 const waiting = [];
 let running = 0;
 
@@ -102,16 +101,70 @@ async function send({ file, shown }) {
   }
 }
 
-async function follow(name, shown) {
+// What became of the files that were sent: one question for all of them, asked less and less often while there
+// is no news.
+const ASK_MS = 1500;
+const ASK_MS_MAX = 30_000;
+// The server tells of so many at once.
+const FATES_MAX = 32;
+// A file has gone from its folder a moment before it is known to be on the board.
+const GONE_MAX = 4;
+const UNKNOWN = 'Sent; what became of it is not known';
+const followed = new Map();
+let pause = ASK_MS;
+let timer = null;
+let isAsking = false;
+
+function follow(name, shown) {
+  followed.get(name)?.shown.say(UNKNOWN, 'known');
+  followed.set(name, { shown, gone: 0 });
+  pause = ASK_MS;
+  if (!isAsking) askLater();
+}
+
+function askLater() {
+  clearTimeout(timer);
+  if (followed.size > 0) timer = setTimeout(askFates, pause);
+}
+
+async function askFates() {
+  const asked = [...followed].slice(0, FATES_MAX);
+  let isNews = false;
+  isAsking = true;
   try {
-    const fate = await getJson(`/upload/fate?name=${encodeURIComponent(name)}`);
-    if (fate.state === 'on_board') return shown.say('On the board', 'good', fate.href);
-    if (fate.state === 'set_aside') return shown.say(`Set aside: ${fate.reason}`, 'bad');
-    setTimeout(() => follow(name, shown), ASK_MS);
-  } catch {
-    shown.say('Sent; what became of it is not known', 'known');
+    const names = new URLSearchParams(asked.map(([name]) => ['name', name]));
+    const fates = await getJson(`/upload/fates?${names}`);
+    asked.forEach(([name, one], at) => {
+      if (followed.get(name) !== one) return;
+      // The others are asked for first the next time.
+      followed.delete(name);
+      if (isDecided(one, fates[at])) isNews = true;
+      else followed.set(name, one);
+    });
+  } catch (error) {
+    // A server that is busy or starts anew is asked again.
+    const isForNow = error.status === 0 || error.status === 408 || error.status >= 500;
+    if (!isForNow) {
+      for (const { shown } of followed.values()) shown.say(UNKNOWN, 'known');
+      followed.clear();
+    }
   }
-  return undefined;
+  isAsking = false;
+  pause = isNews ? ASK_MS : Math.min(1.5 * pause, ASK_MS_MAX);
+  askLater();
+}
+
+function isDecided(one, fate) {
+  const { shown } = one;
+  if (fate.state === 'on_board') shown.say(fate.is_new ? 'On the board' : 'On the board already', fate.is_new ? 'good' : 'known', fate.href);
+  else if (fate.state === 'set_aside') shown.say(`Set aside: ${fate.reason}`, 'bad');
+  else if (fate.state === 'left') shown.say('Sent; this server takes no new files in', 'known');
+  else if (fate.state === 'gone') {
+    one.gone += 1;
+    if (one.gone < GONE_MAX) return false;
+    shown.say('No longer in the folder for new images', 'known');
+  } else return false;
+  return true;
 }
 
 function next() {

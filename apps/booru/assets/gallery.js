@@ -169,9 +169,18 @@ bar?.querySelector('[data-act="favourite"]')?.addEventListener('click', () => ac
   await sendInPieces('/edit/favourites', ids);
   tell(`${count.format(ids.length)} images are favourites.`);
 }));
+// They come in parts, until there are no more.
+const everyPool = async () => {
+  const pools = [];
+  for (;;) {
+    const part = await getJson(`/pools/choices?offset=${pools.length}`);
+    if (part.length === 0) return pools;
+    pools.push(...part);
+  }
+};
 bar?.querySelector('[data-act="pool"]')?.addEventListener('click', () => act(async (ids) => {
   const dialog = document.querySelector('#pool');
-  const pools = await getJson('/pools/choices');
+  const pools = await everyPool();
   const select = dialog.querySelector('select');
   select.replaceChildren(...pools.map((pool) => new Option(pool.name, pool.id)));
   dialog.querySelector('[value="yes"]').disabled = pools.length === 0;

@@ -24,9 +24,11 @@ async function checked(response) {
   throw new Refused(message, response.status);
 }
 
+// Also where an answer is no JSON a refusal is, so that its reason can be told.
 async function request(path, options) {
+  const headers = { Accept: 'application/json', ...options?.headers };
   try {
-    return await checked(await fetch(path, { credentials: 'same-origin', ...options }));
+    return await checked(await fetch(path, { credentials: 'same-origin', ...options, headers }));
   } catch (error) {
     if (error instanceof Refused || error.name === 'AbortError') throw error;
     throw new Refused('The board does not answer. Is it running?', 0);
@@ -48,7 +50,7 @@ export async function post(path, body = {}) {
 
 // What a form of the page would send, without leaving it.
 export async function send(path, fields) {
-  const headers = { Accept: 'application/json', 'X-CSRF-Token': token };
+  const headers = { 'X-CSRF-Token': token };
   await request(path, { method: 'POST', headers, body: new URLSearchParams(fields) });
 }
 

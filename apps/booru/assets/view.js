@@ -113,7 +113,8 @@ for (const button of ratings) {
   });
 }
 
-document.querySelector('#delete-image')?.addEventListener('click', async () => {
+document.querySelector('#delete-image')?.addEventListener('click', async (event) => {
+  event.preventDefault();
   if (!await ask(document.querySelector('#delete'))) return;
   try {
     await post('/api/delete_image', { id });

@@ -271,7 +271,15 @@ fn a_pool_is_made_filled_and_put_in_order() {
     let Some(driver) = Driver::start("a_pool_is_made_filled_and_put_in_order") else {
         return;
     };
-    let board = Served::start("pool", &Preparation::usual());
+    // More than the server tells of at once.
+    let many =
+        "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 1001)
+        INSERT INTO pools (name) SELECT printf('Many %04d', n) FROM number";
+    let filled = Preparation {
+        fill: &|connection| connection.execute_batch(many).unwrap(),
+        ..Preparation::usual()
+    };
+    let board = Served::start("pool", &filled);
     let browser = driver.open();
     browser.open(&board.at("/pools"));
     browser.click("summary");
@@ -287,6 +295,16 @@ fn a_pool_is_made_filled_and_put_in_order() {
     browser.click(".bulk [data-act=pool]");
     browser.wait(
         "document.querySelector('#pool').open && document.querySelector('#pool select').value",
+    );
+    let offered = browser.number("return document.querySelectorAll('#pool option').length");
+    let pools = "SELECT COUNT(*) FROM pools";
+    let pools: u32 = board
+        .database()
+        .query_row(pools, [], |row| row.get(0))
+        .unwrap();
+    assert!(
+        pools > 1000 && offered == f64::from(pools),
+        "{offered} of {pools}"
     );
     browser.click("#pool [value=yes]");
     browser.wait("document.querySelector('.toasts').innerText.includes('Aaa first')");
@@ -432,6 +450,37 @@ fn suggestions_of_a_model_are_decided_by_keys() {
     browser.open(&board.at("/view/13"));
     browser.click("[aria-label='Accept other_new']");
     browser.wait("document.querySelector('.tags')?.innerText.includes('other_new')");
+    browser.check_console();
+}
+
+#[test]
+fn all_suggestions_of_an_image_that_are_shown_are_decided_at_once() {
+    let test = "all_suggestions_of_an_image_that_are_shown_are_decided_at_once";
+    let Some(driver) = Driver::start(test) else {
+        return;
+    };
+    let filled = Preparation {
+        fill: &have_pairs_and_suggestions,
+        ..Preparation::usual()
+    };
+    let board = Served::start("whole_image", &filled);
+    let browser = driver.open();
+    browser.open(&board.at("/review"));
+    browser.wait("document.querySelectorAll('.reviewed').length === 2");
+    browser.wait(LOADED);
+    // A third one comes after the page.
+    let later = "INSERT INTO booru_reviews VALUES (11, 'later_new', 'general', 0.5, 'pending', '2026-01-01 00:00:00')";
+    board.database().execute(later, []).unwrap();
+    browser.click(".reviewed[data-image='11'] .primary");
+    browser.wait("document.querySelectorAll('.reviewed').length === 1");
+    let total =
+        |query: &str| api(&browser, &format!("/api/images?query={query}"))["total_results"].clone();
+    assert_eq!(
+        (total("surely_new%20hardly_new"), total("later_new")),
+        (json!(1), json!(0))
+    );
+    browser.reload();
+    browser.wait("document.querySelector('[data-tag=later_new]')");
     browser.check_console();
 }
 
@@ -675,6 +724,73 @@ const CONTRAST: &str = r"
     };";
 
 #[test]
+fn files_are_sent_and_followed_to_their_end() {
+    let Some(driver) = Driver::start("files_are_sent_and_followed_to_their_end") else {
+        return;
+    };
+    let board = Served::start("sent", &Preparation::usual());
+    let browser = driver.open();
+    browser.open(&board.at("/upload"));
+    browser.wait(LOADED);
+    // The first question is answered as by a server that has too much to do.
+    browser.run(
+        "const real = fetch;
+        window.asked = [];
+        window.fetch = (path, options) => {
+            if (!path.startsWith('/upload/fates')) return real(path, options);
+            window.asked.push(path);
+            return window.asked.length > 1 ? real(path, options)
+                : Promise.resolve(new Response('', { status: 503, statusText: 'Service Unavailable' }));
+        };
+        const canvas = document.createElement('canvas');
+        canvas.getContext('2d').fillRect(0, 0, 9, 9);
+        return new Promise((done) => canvas.toBlob((blob) => {
+            const files = new DataTransfer();
+            files.items.add(new File([blob], 'drawn.png', { type: 'image/png' }));
+            files.items.add(new File([blob.slice(0, 50)], 'broken.png', { type: 'image/png' }));
+            const field = document.querySelector('#files');
+            field.files = files.files;
+            field.dispatchEvent(new Event('change'));
+            done();
+        }))",
+    );
+    browser.wait(
+        "document.querySelectorAll('#uploads .outcome-good a[href^=\"/view/\"]').length === 1",
+    );
+    browser.wait(
+        "document.querySelector('#uploads .outcome-bad')?.innerText.startsWith('Set aside: ')",
+    );
+    let asked = browser.run("return window.asked");
+    let asked: Vec<String> = serde_json::from_value(asked).unwrap();
+    assert!(asked.len() > 1, "asked again after the 503");
+    assert!(
+        asked
+            .iter()
+            .any(|path| path.contains("drawn.png") && path.contains("broken.png")),
+        "one question for both: {asked:?}"
+    );
+    browser.check_console();
+}
+
+#[test]
+fn a_refusal_is_told_with_its_reason() {
+    let Some(driver) = Driver::start("a_refusal_is_told_with_its_reason") else {
+        return;
+    };
+    let board = Served::start("reason", &Preparation::usual());
+    let browser = driver.open();
+    browser.open(&board.at("/"));
+    browser.wait(LOADED);
+    let reason = browser.text(
+        "const http = new URL('http.js', document.querySelector('script[src$=\"app.js\"]').src).href;
+        return import(http).then((http) => http.getText('/tiles?query=%28a')).then(() => '', (error) => error.message)",
+    );
+    let told = api(&browser, "/api/images?query=%28a");
+    assert_eq!(json!(reason), told["error"]);
+    assert!(!reason.contains("400"), "{reason}");
+}
+
+#[test]
 fn it_works_without_scripts() {
     let Some(driver) = Driver::start("it_works_without_scripts") else {
         return;
@@ -730,6 +846,20 @@ fn it_works_without_scripts() {
             "document.querySelector('#favourite') && document.querySelector('#favourite').value !== '{before}'"
         ),
     );
+    let id = browser.text("return document.querySelector('.view').dataset.id");
+    browser.click("#delete-image");
+    asks(
+        &browser,
+        "document.querySelector('h1').innerText === 'Delete this image?'",
+    );
+    browser.click("main .danger");
+    asks(&browser, "location.search === '?query=solo'");
+    let left = "SELECT COUNT(*) FROM images WHERE id = ?1";
+    let left: u32 = board
+        .database()
+        .query_row(left, [id], |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 0);
     browser.check_console();
 }
 

@@ -34,32 +34,36 @@ impl Board {
     /// # Errors
     /// No such pool, a name that is taken, or none; what the database says.
     pub fn rename_pool(&mut self, pool: i64, name: &str) -> Result<()> {
-        let name = check_pool_name(name)?;
-        self.edit(|edit| {
-            edit.expect_pool(pool)?;
-            edit.check_pool_is_free(name, Some(pool))?;
-            let sql = "UPDATE pools SET name = ?1 WHERE id = ?2";
-            let values = [name.into(), pool.into()];
-            edit.store.execute("rename a pool", sql, &values)?;
-            edit.change_pool(pool, PoolChange::Renamed(name.to_owned()));
-            Ok(())
-        })?;
-        Ok(())
+        self.update_pool(pool, Some(name), None)
     }
 
     /// # Errors
     /// No such pool, a description that is too long; what the database says.
     pub fn describe_pool(&mut self, pool: i64, description: &str) -> Result<()> {
-        check_description(description)?;
+        self.update_pool(pool, None, Some(description))
+    }
+
+    /// Gives a pool another name, another description, or both: all of it or nothing.
+    ///
+    /// # Errors
+    /// Those of [`Board::rename_pool`] and [`Board::describe_pool`].
+    pub fn update_pool(
+        &mut self,
+        pool: i64,
+        name: Option<&str>,
+        description: Option<&str>,
+    ) -> Result<()> {
+        let name = name.map(check_pool_name).transpose()?;
+        description.map(check_description).transpose()?;
         self.edit(|edit| {
             edit.expect_pool(pool)?;
-            if !edit.schema.has("pools", "description") {
-                refuse!("this database has no descriptions of pools: it lacks the column pools.description");
+            if let Some(name) = name {
+                edit.rename_pool(pool, name)?;
             }
-            let sql = "UPDATE pools SET description = ?1 WHERE id = ?2";
-            let values = [description.into(), pool.into()];
-            edit.store.execute("describe a pool", sql, &values)?;
-            Ok(())
+            match description {
+                Some(description) => edit.describe_pool(pool, description),
+                None => Ok(()),
+            }
         })?;
         Ok(())
     }
@@ -177,6 +181,27 @@ impl Edit<'_> {
             Some(other) => refuse!("there is a pool {name:?} already: it is pool {other}"),
             None => Ok(()),
         }
+    }
+
+    fn rename_pool(&mut self, pool: i64, name: &str) -> Result<()> {
+        self.check_pool_is_free(name, Some(pool))?;
+        let sql = "UPDATE pools SET name = ?1 WHERE id = ?2";
+        let values = [name.into(), pool.into()];
+        self.store.execute("rename a pool", sql, &values)?;
+        self.change_pool(pool, PoolChange::Renamed(name.to_owned()));
+        Ok(())
+    }
+
+    fn describe_pool(&self, pool: i64, description: &str) -> Result<()> {
+        if !self.schema.has("pools", "description") {
+            refuse!(
+                "this database has no descriptions of pools: it lacks the column pools.description"
+            );
+        }
+        let sql = "UPDATE pools SET description = ?1 WHERE id = ?2";
+        let values = [description.into(), pool.into()];
+        self.store.execute("describe a pool", sql, &values)?;
+        Ok(())
     }
 
     fn create_pool(&mut self, name: &str, description: &str) -> Result<i64> {

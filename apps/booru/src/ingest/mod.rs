@@ -29,7 +29,7 @@ use serde::Serialize;
 pub use name::thumbnail_path;
 pub use post::Sources;
 pub use run::{Ingest, READY_MAX};
-pub use set_aside::{SetAside, each_set_aside};
+pub use set_aside::{SetAside, each_set_aside, reason_of};
 pub use settings::{IngestArguments, Settings};
 pub use trash::{Deleted, Files, delete, delete_keeping};
 pub use watch::{RETRY, Watcher};

@@ -49,6 +49,24 @@ pub(super) fn is_known(store: &Store, path: &Path, stamp: &Stamp) -> Result<bool
     Ok(known == Some((i64::try_from(stamp.bytes).ok(), Some(stamp.changed))))
 }
 
+/// Why a file is set aside, if it is as it was then. `path` is one without links.
+///
+/// # Errors
+/// What the database says.
+pub fn reason_of(store: &Store, path: &Path) -> Result<Option<String>> {
+    let Ok(stamp) = Stamp::of(path) else {
+        return Ok(None);
+    };
+    if !store.schema.has_table("booru_set_aside") || !is_known(store, path, &stamp)? {
+        return Ok(None);
+    }
+    let sql = "SELECT reason FROM booru_set_aside WHERE path = ?1";
+    let path = path.to_string_lossy();
+    let what = "read why a file is set aside";
+    let reason = store.query_row(what, sql, &[(&*path).into()], |row| row.text(0))?;
+    Ok(reason.flatten())
+}
+
 /// Writes down that a file can't be taken in.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::tables;
 use crate::board::Board;
 use crate::query::moment::now_text;
+use crate::refuse;
 use crate::store::{Store, Value};
 
 /// Tags that are accepted or refused in one transaction.
@@ -166,21 +167,60 @@ pub fn accept(board: &mut Board, which: &Which) -> Result<u64> {
 /// # Errors
 /// What the database says.
 pub fn reject(board: &mut Board, which: &Which) -> Result<u64> {
+    each_chunk(board, which, |board, reviews| refuse(board, reviews))
+}
+
+fn refuse(board: &Board, reviews: &[(u32, String)]) -> Result<u64> {
     let now = now_text();
-    each_chunk(board, which, |board, reviews| {
-        board.store.write(|| {
-            let mut changed = 0;
-            for (image, tag) in reviews {
-                let sql = "UPDATE booru_reviews SET state = 'rejected', changed_at = ?3 \
-                           WHERE image_id = ?1 AND tag_name = ?2 AND state = 'pending'";
-                let values = [(*image).into(), tag.into(), (&now).into()];
-                changed += board
-                    .store
-                    .execute("refuse a tag of a model", sql, &values)?;
-            }
-            Ok(changed)
-        })
+    board.store.write(|| {
+        let mut changed = 0;
+        for (image, tag) in reviews {
+            let sql = "UPDATE booru_reviews SET state = 'rejected', changed_at = ?3 \
+                       WHERE image_id = ?1 AND tag_name = ?2 AND state = 'pending'";
+            let values = [(*image).into(), tag.into(), (&now).into()];
+            changed += board
+                .store
+                .execute("refuse a tag of a model", sql, &values)?;
+        }
+        Ok(changed)
     })
+}
+
+/// As [`accept`], but of these tags of an image those that wait, at once.
+///
+/// # Errors
+/// More than [`CHUNK`] tags; what the database says.
+pub fn accept_tags(board: &mut Board, image: u32, tags: &[String]) -> Result<u64> {
+    let reviews = waiting(board, image, tags)?;
+    board.accept_reviews(&reviews).map(|edited| edited.added)
+}
+
+/// As [`reject`], but of these tags of an image those that wait, at once.
+///
+/// # Errors
+/// More than [`CHUNK`] tags; what the database says.
+pub fn reject_tags(board: &mut Board, image: u32, tags: &[String]) -> Result<u64> {
+    let reviews = waiting(board, image, tags)?;
+    refuse(board, &reviews)
+}
+
+fn waiting(board: &Board, image: u32, tags: &[String]) -> Result<Vec<(u32, String)>> {
+    board.store.check_writable()?;
+    if tags.len() > CHUNK as usize {
+        refuse!("at most {CHUNK} tags of an image are decided on at once");
+    }
+    let mut reviews = Vec::with_capacity(tags.len());
+    for tag in tags {
+        let which = Which {
+            image: Some(image),
+            tag: Some(tag.clone()),
+            confidence_min: None,
+        };
+        if count(&board.store, &which)? > 0 {
+            reviews.push((image, tag.clone()));
+        }
+    }
+    Ok(reviews)
 }
 
 /// Lets an image's refused tags be suggested again; how many.

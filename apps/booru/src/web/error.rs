@@ -1,16 +1,17 @@
 //! Why a request was not done: a status, and a text for who asked. JSON under `/api` and for scripts that
 //! ask for it, a page elsewhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::Request;
-use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, REFERER, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 
-use super::pages;
+use super::{App, pages};
 use crate::query::QueryError;
 use crate::refusal::Refusal;
 use crate::store::is_busy;
@@ -116,13 +117,40 @@ impl IntoResponse for Failure {
 }
 
 /// Gives failures their body: JSON under `/api`, a page elsewhere.
-pub(super) async fn show(request: Request, next: Next) -> Response {
-    let is_api = request.uri().path().starts_with("/api/") || wants_json(&request);
+pub(super) async fn show(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let asked = Asked::of(app, &request);
     let mut response = next.run(request).await;
     let Some(failure) = response.extensions_mut().remove::<Failure>() else {
-        return bare(response, is_api);
+        return bare(response, &asked);
     };
-    body(&failure, is_api)
+    body(&failure, &asked)
+}
+
+/// What a failure's body depends on.
+struct Asked {
+    app: Arc<App>,
+    is_json: bool,
+    /// Where a login leads back to.
+    back: String,
+}
+
+impl Asked {
+    fn of(app: Arc<App>, request: &Request) -> Asked {
+        let is_api = request.uri().path().starts_with("/api/");
+        let is_json = is_api || wants_json(request);
+        // A form is sent again from where it stands.
+        let page = match request.method().is_safe() {
+            true => Some(request.uri().clone()),
+            false => {
+                let page = request.headers().get(REFERER);
+                page.and_then(|page| Uri::try_from(page.as_bytes()).ok())
+            }
+        };
+        let page = page.filter(|_| !is_json);
+        let back = page.as_ref().and_then(Uri::path_and_query);
+        let back = back.map_or("/", |back| back.as_str()).to_owned();
+        Asked { app, is_json, back }
+    }
 }
 
 /// Scripts of pages say so.
@@ -132,7 +160,7 @@ fn wants_json(request: &Request) -> bool {
 }
 
 /// What the server's own parts answer is a status alone, or one with a line of text.
-fn bare(response: Response, is_api: bool) -> Response {
+fn bare(response: Response, asked: &Asked) -> Response {
     let status = response.status();
     let is_text = response
         .headers()
@@ -144,7 +172,7 @@ fn bare(response: Response, is_api: bool) -> Response {
         return response;
     }
     let reason = status.canonical_reason().unwrap_or("it was refused");
-    let mut told = body(&Failure::new(status, reason.to_lowercase()), is_api);
+    let mut told = body(&Failure::new(status, reason.to_lowercase()), asked);
     // What may be done in place of this.
     if let Some(allowed) = response.headers().get(ALLOW) {
         told.headers_mut().insert(ALLOW, allowed.clone());
@@ -152,13 +180,16 @@ fn bare(response: Response, is_api: bool) -> Response {
     told
 }
 
-fn body(failure: &Failure, is_api: bool) -> Response {
-    let mut response = match is_api {
+fn body(failure: &Failure, asked: &Asked) -> Response {
+    let mut response = match asked.is_json {
         true => {
             let reply = serde_json::json!({ "success": false, "error": failure.message });
             (failure.status, Json(reply)).into_response()
         }
-        false => (failure.status, Html(pages::failure(failure))).into_response(),
+        false => {
+            let page = pages::failure(failure, &asked.app.settings().app_name, &asked.back);
+            (failure.status, Html(page)).into_response()
+        }
     };
     if let Some(time) = failure.retry_after {
         let seconds = HeaderValue::from(time.as_secs().max(1));

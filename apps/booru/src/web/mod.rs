@@ -4,6 +4,7 @@
 //! cache, a file that is sent 128 KiB. Each has a number it does not exceed.
 
 pub mod api;
+mod arrivals;
 mod attempts;
 mod beneath;
 mod boards;
@@ -36,6 +37,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::board::Board;
 use crate::similarity::Similarity;
 use api::upload::UPLOADS_MAX;
+use arrivals::Arrivals;
 use attempts::Attempts;
 use boards::Boards;
 use error::Failure;
@@ -75,6 +77,7 @@ pub struct App {
     /// For those that are sent in pieces, as fast as their clients take them.
     streams: Arc<Semaphore>,
     uploads: Semaphore,
+    arrivals: Arrivals,
     thumbnails: Thumbnails,
     similarity: Arc<Similarity>,
     holdings: Arc<Holdings>,
@@ -106,6 +109,7 @@ impl App {
             files: Arc::new(Semaphore::new(FILES_MAX)),
             streams: Arc::new(Semaphore::new(FILES_MAX)),
             uploads: Semaphore::new(UPLOADS_MAX),
+            arrivals: Arrivals::default(),
             thumbnails: Thumbnails::new(),
             models: Models::default(),
         })

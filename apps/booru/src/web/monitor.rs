@@ -60,8 +60,11 @@ fn watch(app: Arc<App>, is_over: &AtomicBool) -> Result<()> {
     let settings = app.settings().ingest.clone();
     let ingest = Ingest::open(settings, Arc::new(ByApp(Arc::clone(&app))), PATIENCE)?;
     let mut watcher = Watcher::new(&ingest)?;
+    let folder = ingest.settings().ingest.canonicalize();
+    let folder = folder.context("find the folder for new images")?;
     let mut on_event = |event: &Event| {
         tell(event);
+        app.arrivals.follow(&folder, event);
         if let Outcome::TakenIn { id, .. } = event.outcome {
             app.models_take(id);
         }

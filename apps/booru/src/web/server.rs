@@ -236,7 +236,7 @@ fn layered(app: &Arc<App>) -> Router {
         .fallback(|| async { Failure::not_found("there is no such page") })
         .layer(from_fn_with_state(Arc::clone(app), check_host))
         .layer(from_fn_with_state(places, bound))
-        .layer(from_fn(show))
+        .layer(from_fn_with_state(Arc::clone(app), show))
         .layer(from_fn(protect))
 }
 

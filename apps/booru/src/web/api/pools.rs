@@ -128,13 +128,8 @@ async fn update(
     body: Body<Update>,
 ) -> Answer<Done> {
     let done = app.write(move |board| {
-        if let Some(name) = &body.value.name {
-            board.rename_pool(pool, name)?;
-        }
-        if let Some(description) = &body.value.description {
-            board.describe_pool(pool, description)?;
-        }
-        Ok(())
+        let asked = &body.value;
+        board.update_pool(pool, asked.name.as_deref(), asked.description.as_deref())
     });
     done.await?;
     Ok(reply(Done {}))

@@ -30,7 +30,7 @@ use crate::web::session::{CSRF_FIELD, Candidate, random};
 /// Uploads at once.
 pub(in crate::web) const UPLOADS_MAX: usize = 4;
 /// Of a whole form: a video of an hour.
-const FORM_BYTES_MAX: usize = 2 << 30;
+pub(in crate::web) const FORM_BYTES_MAX: usize = 2 << 30;
 /// Of a form.
 const FILES_MAX: usize = 200;
 /// Until the next piece arrives.
@@ -53,13 +53,13 @@ pub(super) fn router() -> Router<Arc<App>> {
 }
 
 #[derive(Debug, Default, Serialize)]
-struct Uploaded {
-    files: Vec<Stored>,
-    refused: Vec<Refused>,
+pub(in crate::web) struct Uploaded {
+    pub(in crate::web) files: Vec<Stored>,
+    pub(in crate::web) refused: Vec<Refused>,
 }
 
 #[derive(Debug, Serialize)]
-struct Stored {
+pub(in crate::web) struct Stored {
     /// As it was sent.
     name: String,
     /// As it lies in the folder.
@@ -68,9 +68,9 @@ struct Stored {
 }
 
 #[derive(Debug, Serialize)]
-struct Refused {
-    name: String,
-    error: String,
+pub(in crate::web) struct Refused {
+    pub(in crate::web) name: String,
+    pub(in crate::web) error: String,
 }
 
 async fn upload(
@@ -78,6 +78,18 @@ async fn upload(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Answer<Uploaded> {
+    Ok(reply(receive(candidate, &app, request).await?))
+}
+
+/// Puts the files of a form into the folder for new images; which were, and which are none to be taken.
+///
+/// # Errors
+/// A form without files, or with none to be taken; who may not edit; a full disk.
+pub(in crate::web) async fn receive(
+    candidate: Candidate,
+    app: &Arc<App>,
+    request: Request,
+) -> Result<Uploaded, Failure> {
     candidate.check_may_edit()?;
     let Ok(_turn) = app.uploads.try_acquire() else {
         return Err(Failure::busy());
@@ -86,7 +98,7 @@ async fn upload(
     let gathered = Gathered::default();
     let pace = gathered.clone();
     let request = request.map(|body| Body::new(Paced::new(body, pace)));
-    let form = Multipart::from_request(request, &app).await;
+    let form = Multipart::from_request(request, app).await;
     let mut form = form.map_err(|error| Failure::new(error.status(), error.body_text()))?;
     let mut unproven = Some(candidate);
     let mut uploaded = Uploaded::default();
@@ -112,7 +124,10 @@ async fn upload(
             ));
         }
         match store(&app.settings().folders.ingest, &name, field, &gathered).await? {
-            Ok(stored) => uploaded.files.push(stored),
+            Ok(stored) => {
+                app.arrivals.forget(&stored.stored_as);
+                uploaded.files.push(stored);
+            }
             Err(error) => uploaded.refused.push(Refused { name, error }),
         }
     }
@@ -122,7 +137,7 @@ async fn upload(
             refused.name, refused.error
         ))),
         (true, None) => Err(Failure::invalid("the form has no file")),
-        _ => Ok(reply(uploaded)),
+        _ => Ok(uploaded),
     }
 }
 

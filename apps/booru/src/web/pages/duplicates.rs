@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::links;
 use super::marks::done;
-use super::shell::Shell;
+use super::shell::{EditorShell, Shell};
 use crate::board::Board;
 use crate::duplicates::{Label, QUEUE_DISTANCE, QueueOrder, QueuedPair, STORED_DISTANCE_MAX};
 use crate::edit::Action;
@@ -72,7 +72,7 @@ fn page_href(distance: u32, skip: usize) -> String {
 
 pub(super) async fn page(
     State(app): State<Arc<App>>,
-    shell: Shell,
+    EditorShell(shell): EditorShell,
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Html<String>, Failure> {
     let distance = wanted

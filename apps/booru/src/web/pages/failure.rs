@@ -1,7 +1,9 @@
 //! The page that says why a request was not done.
 
 use askama::Template;
+use axum::http::StatusCode;
 
+use super::links;
 use super::shell::Shell;
 use crate::web::error::Failure;
 
@@ -11,12 +13,15 @@ struct FailurePage {
     shell: Shell,
     title: String,
     message: String,
+    /// Where to log in, if that is what is wanted.
+    login: Option<String>,
 }
 
-pub(in crate::web) fn failure(failure: &Failure) -> String {
+/// `back` is where a login leads back to.
+pub(in crate::web) fn failure(failure: &Failure, app_name: &str, back: &str) -> String {
     let page = FailurePage {
         shell: Shell {
-            app_name: "booru".to_owned(),
+            app_name: app_name.to_owned(),
             ..Shell::default()
         },
         title: failure
@@ -25,6 +30,8 @@ pub(in crate::web) fn failure(failure: &Failure) -> String {
             .unwrap_or("Not done")
             .to_owned(),
         message: failure.message.clone(),
+        login: (failure.status == StatusCode::UNAUTHORIZED)
+            .then(|| format!("/login?next={}", links::encode(back))),
     };
     page.render()
         .unwrap_or_else(|_| "It was not done.".to_owned())

@@ -4,6 +4,7 @@
 //! Memory of a request: a page of tiles, at most 500, and their HTML, some 600 bytes each.
 
 mod assets;
+mod confirm;
 mod duplicates;
 mod failure;
 mod filters;
@@ -30,6 +31,7 @@ use axum::response::Html;
 use axum::routing::{get, post};
 
 use super::App;
+use super::api::upload::FORM_BYTES_MAX as UPLOAD_BYTES_MAX;
 use super::body::{FORM_BYTES_MAX, LOGIN_BYTES_MAX};
 use super::error::Failure;
 
@@ -40,6 +42,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/login", get(login::page).post(login::log_in))
         .route("/logout", post(login::log_out))
         .layer(DefaultBodyLimit::max(LOGIN_BYTES_MAX));
+    let sending = post(upload::send).layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX));
     Router::new()
         .route("/", get(gallery::page))
         .route("/tiles", get(gallery::tiles))
@@ -48,6 +51,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/edit/{image}", post(words::edit))
         .route("/edit/{image}/favourite", post(marks::favourite))
         .route("/edit/{image}/rating", post(marks::rating))
+        .route("/edit/{image}/delete", post(view::delete::delete))
         .route("/edit/{image}/models", post(view::models::ask))
         .route("/edit/favourites", post(marks::favourites))
         .route("/edit/pool", post(marks::add_to_pool))
@@ -66,8 +70,8 @@ pub fn router() -> Router<Arc<App>> {
             get(duplicates::page).post(duplicates::decide),
         )
         .route("/review", get(review::page).post(review::decide))
-        .route("/upload", get(upload::page))
-        .route("/upload/fate", get(upload::fate))
+        .route("/upload", get(upload::page).merge(sending))
+        .route("/upload/fates", get(upload::fates))
         .route("/system", get(system::page))
         .route("/system/memory", get(system::memory))
         .route("/assets/{hash}/{name}", get(assets::asset))

@@ -77,15 +77,21 @@ fn page_href(path: &str, page: usize) -> String {
     }
 }
 
+/// The page that is shown, from 1, where one is asked for, and how many there are.
+fn page_within(wanted: usize, total: u64, each: usize) -> (usize, usize) {
+    let pages = (total as usize).div_ceil(each).max(1);
+    (wanted.clamp(1, pages), pages)
+}
+
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     shell: Shell,
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Html<String>, Failure> {
-    let number = wanted.page.max(1);
     let page = app.read(move |board| {
-        let found = board.pools((number - 1).saturating_mul(PAGE), PAGE)?;
-        let pages = (found.total as usize).div_ceil(PAGE).max(1);
+        let total = board.pools(0, 0)?.total;
+        let (number, pages) = page_within(wanted.page, total, PAGE);
+        let found = board.pools((number - 1) * PAGE, PAGE)?;
         Ok(PoolsPage {
             shell: shell.at("/pools"),
             pools: with_covers(board, found.items)?,
@@ -121,21 +127,21 @@ pub(super) async fn one(
     Path(pool): Path<i64>,
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Html<String>, Failure> {
-    let page = app.read(move |board| PoolPage::read(board, shell, pool, wanted.page.max(1)));
+    let page = app.read(move |board| PoolPage::read(board, shell, pool, wanted.page));
     super::html(&page.await?)
 }
 
 impl PoolPage {
-    fn read(board: &Board, shell: Shell, id: i64, page: usize) -> Result<PoolPage> {
+    fn read(board: &Board, shell: Shell, id: i64, wanted: usize) -> Result<PoolPage> {
         let pool = board.pool(id)?;
-        let offset = (page - 1).saturating_mul(POOL_PAGE_MAX);
+        let (page, pages) = page_within(wanted, pool.images, POOL_PAGE_MAX);
+        let offset = (page - 1) * POOL_PAGE_MAX;
         let found = board.images_of_pool(id, offset, POOL_PAGE_MAX)?;
         let query = Query {
             expression: Expression::Term(Term::Pool(Pattern::literal(&pool.name.to_lowercase()))),
             ..Query::default()
         };
         let path = format!("/pool/{id}");
-        let pages = (found.total as usize).div_ceil(POOL_PAGE_MAX).max(1);
         Ok(PoolPage {
             shell: shell.at("/pools"),
             id,
@@ -176,6 +182,11 @@ pub(super) struct Change {
     name: String,
     #[serde(default)]
     description: String,
+    /// What the form came with: only what differs from it is meant to change.
+    #[serde(default)]
+    before_name: String,
+    #[serde(default)]
+    before_description: String,
     /// Ids with commas between them.
     #[serde(default)]
     images: String,
@@ -198,10 +209,14 @@ pub(super) async fn edit(
 fn change(board: &mut Board, pool: i64, form: &Change) -> Result<()> {
     match form.action.as_str() {
         "describe" => {
-            if board.pool(pool)?.name != form.name.trim() {
-                board.rename_pool(pool, form.name.trim())?;
-            }
-            board.describe_pool(pool, form.description.trim())
+            let (name, description) = (plain(&form.name), plain(&form.description));
+            let is_renamed = name != plain(&form.before_name);
+            let is_described = description != plain(&form.before_description);
+            board.update_pool(
+                pool,
+                is_renamed.then_some(&*name),
+                is_described.then_some(&*description),
+            )
         }
         "order" => board.reorder_pool(pool, &ids(&form.images)?),
         "remove" => board
@@ -210,6 +225,11 @@ fn change(board: &mut Board, pool: i64, form: &Change) -> Result<()> {
         "delete" => board.delete_pool(pool),
         other => refuse!("a form asks for {other:?}, which nothing is"),
     }
+}
+
+/// A text of a form, whose lines browsers end as they like.
+fn plain(text: &str) -> String {
+    text.replace("\r\n", "\n").trim().to_owned()
 }
 
 fn ids(text: &str) -> Result<Vec<u32>> {
@@ -229,12 +249,19 @@ pub(super) struct Choice {
     name: String,
 }
 
-/// Names of pools, to choose one from.
+#[derive(Deserialize)]
+pub(super) struct Part {
+    #[serde(default)]
+    offset: usize,
+}
+
+/// Names of pools, to choose one from: at most [`POOL_PAGE_MAX`] from `offset`.
 pub(super) async fn choices(
     State(app): State<Arc<App>>,
     _: Viewer,
+    Parameters(part): Parameters<Part>,
 ) -> Result<Json<Vec<Choice>>, Failure> {
-    let pools = app.read(|board| board.pools(0, POOL_PAGE_MAX));
+    let pools = app.read(move |board| board.pools(part.offset, POOL_PAGE_MAX));
     let choices = pools.await?.items.into_iter().map(|pool| Choice {
         id: pool.id,
         name: pool.name,

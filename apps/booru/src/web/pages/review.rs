@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::links;
 use super::marks::done;
-use super::shell::Shell;
+use super::shell::{EditorShell, Shell};
 use super::tags::href;
 use super::tiles::{self, Tile};
 use crate::board::Board;
@@ -55,7 +55,7 @@ pub(super) struct Wanted {
 
 pub(super) async fn page(
     State(app): State<Arc<App>>,
-    shell: Shell,
+    EditorShell(shell): EditorShell,
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Html<String>, Failure> {
     let page = app.read(move |board| ReviewPage::read(board, shell.at("/review"), wanted.tag));
@@ -117,38 +117,54 @@ impl Suggestion {
     }
 }
 
-#[derive(Deserialize)]
-pub(super) struct Decision {
+/// The fields of a form. What waits on the image and was not shown is not decided on.
+#[derive(Default)]
+struct Decision {
     action: String,
     image: u32,
-    /// One tag; all that wait on the image where there is none.
-    #[serde(default)]
-    tag: String,
+    tags: Vec<String>,
     /// Where the form was: the page of the image, or the queue.
-    #[serde(default)]
     at_image: bool,
+}
+
+impl Decision {
+    fn of(fields: Vec<(String, String)>) -> Result<Decision, Failure> {
+        let mut decision = Decision::default();
+        for (name, value) in fields {
+            match name.as_str() {
+                "action" => decision.action = value,
+                "tag" => decision.tags.push(value),
+                "at_image" => decision.at_image = value == "true",
+                "image" => match value.parse() {
+                    Ok(image) => decision.image = image,
+                    Err(_) => {
+                        return Err(Failure::invalid(format!("{value:?} is no id of an image")));
+                    }
+                },
+                _ => {}
+            }
+        }
+        match decision.tags.is_empty() {
+            true => Err(Failure::invalid("no tag is given to decide on")),
+            false => Ok(decision),
+        }
+    }
 }
 
 pub(super) async fn decide(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    EditorForm { form, .. }: EditorForm<Decision>,
+    EditorForm { form, .. }: EditorForm<Vec<(String, String)>>,
 ) -> Result<Response, Failure> {
+    let form = Decision::of(form)?;
     let next = match form.at_image {
         true => links::view(form.image, ""),
         false => "/review".to_owned(),
     };
-    app.write(move |board| {
-        let which = Which {
-            image: Some(form.image),
-            tag: (!form.tag.is_empty()).then_some(form.tag),
-            confidence_min: None,
-        };
-        match form.action.as_str() {
-            "accept" => review::accept(board, &which),
-            "reject" => review::reject(board, &which),
-            other => refuse!("a form asks for {other:?}, which nothing is"),
-        }
+    app.write(move |board| match form.action.as_str() {
+        "accept" => review::accept_tags(board, form.image, &form.tags),
+        "reject" => review::reject_tags(board, form.image, &form.tags),
+        other => refuse!("a form asks for {other:?}, which nothing is"),
     })
     .await?;
     Ok(done(&headers, &next))

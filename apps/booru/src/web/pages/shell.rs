@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::{assets, links};
 use crate::web::App;
+use crate::web::error::Failure;
 use crate::web::session::Visitor;
 
 /// Made for each request from who asks.
@@ -93,14 +94,42 @@ impl FromRequestParts<Arc<App>> for Shell {
             .await
             .map_err(IntoResponse::into_response)?;
         if !visitor.may_read {
-            let here = parts.uri.path_and_query();
-            let here = here.filter(|_| parts.method == Method::GET);
-            let next = here.map_or("/", |here| here.as_str());
-            let login = format!("/login?next={}", links::encode(next));
-            return Err(Redirect::to(&login).into_response());
+            return Err(to_login(parts));
         }
         Ok(Shell::of(app, &visitor, &parts.headers))
     }
+}
+
+/// What a page that is for editors alone has around it.
+pub(super) struct EditorShell(pub(super) Shell);
+
+impl FromRequestParts<Arc<App>> for EditorShell {
+    type Rejection = Response;
+
+    /// Who could edit after a login is led to it, and from there back.
+    async fn from_request_parts(
+        parts: &mut Parts,
+        app: &Arc<App>,
+    ) -> Result<EditorShell, Response> {
+        let shell = Shell::from_request_parts(parts, app).await?;
+        if shell.can_edit {
+            return Ok(EditorShell(shell));
+        }
+        if shell.can_log_in {
+            return Err(to_login(parts));
+        }
+        let failure = Failure::forbidden(
+            "this page is to change the board, and the server was started with --read-only",
+        );
+        Err(failure.into_response())
+    }
+}
+
+fn to_login(parts: &Parts) -> Response {
+    let here = parts.uri.path_and_query();
+    let here = here.filter(|_| parts.method == Method::GET);
+    let next = here.map_or("/", |here| here.as_str());
+    Redirect::to(&format!("/login?next={}", links::encode(next))).into_response()
 }
 
 /// What a cookie chooses, if it is one of these.

@@ -3,27 +3,35 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Result;
 use askama::Template;
 use axum::Json;
-use axum::extract::{Query as Parameters, State};
-use axum::response::Html;
+use axum::extract::{Query as Parameters, Request, State};
+use axum::response::{Html, Redirect};
 use serde::{Deserialize, Serialize};
 
 use super::links;
-use super::shell::Shell;
-use crate::ingest::each_set_aside;
-use crate::query::{Expression, Pattern, Query, Term};
+use super::shell::{EditorShell, Shell};
+use crate::board::Board;
+use crate::ingest::{each_set_aside, reason_of};
 use crate::web::App;
+use crate::web::api::upload::receive;
+use crate::web::arrivals::Arrival;
 use crate::web::error::Failure;
-use crate::web::session::Viewer;
+use crate::web::session::Candidate;
 
 /// Files set aside that are shown.
 const ASIDE_MAX: usize = 200;
+/// Files that are asked for at once: their names fit into the head of a request.
+const FATES_MAX: usize = 32;
 
 #[derive(Template)]
 #[template(path = "upload.html")]
 struct UploadPage {
     shell: Shell,
+    /// Files of a form that has just come.
+    sent: usize,
+    is_monitored: bool,
     aside: Vec<Aside>,
     aside_total: usize,
 }
@@ -34,9 +42,16 @@ struct Aside {
     at: String,
 }
 
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    sent: usize,
+}
+
 pub(super) async fn page(
     State(app): State<Arc<App>>,
-    shell: Shell,
+    EditorShell(shell): EditorShell,
+    Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Html<String>, Failure> {
     let read = app.read(|board| {
         let (mut aside, mut total) = (Vec::new(), 0);
@@ -56,6 +71,8 @@ pub(super) async fn page(
     let (aside, aside_total) = read.await?;
     super::html(&UploadPage {
         shell: shell.at("/upload"),
+        sent: wanted.sent,
+        is_monitored: app.settings().is_monitored,
         aside,
         aside_total,
     })
@@ -67,10 +84,9 @@ fn file_name(path: &str) -> String {
     name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
-#[derive(Deserialize)]
-pub(super) struct Asked {
-    /// As it lies in the folder for new images.
-    name: String,
+/// Whether it can be the name of a file in a folder.
+fn is_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', '\0'])
 }
 
 /// What became of a file.
@@ -79,48 +95,87 @@ pub(super) struct Asked {
 pub(super) enum Fate {
     /// It lies there still.
     Waiting,
+    /// It lies there, and this server takes nothing in.
+    Left,
     SetAside {
         reason: String,
     },
-    /// It is on the board: as a new image, or because it was there already.
     OnBoard {
         href: String,
+        /// It was not there already.
+        is_new: bool,
     },
+    /// It lies there no more, and what took it is not known.
+    Gone,
 }
 
-pub(super) async fn fate(
+/// The fates of files, by their names in the folder for new images, in the order in which they are asked for.
+pub(super) async fn fates(
     State(app): State<Arc<App>>,
-    _: Viewer,
-    Parameters(asked): Parameters<Asked>,
-) -> Result<Json<Fate>, Failure> {
-    if asked.name.is_empty() || asked.name.contains(['/', '\\', '\0']) {
-        return Err(Failure::invalid("that is no name of a file that was sent"));
+    candidate: Candidate,
+    Parameters(asked): Parameters<Vec<(String, String)>>,
+) -> Result<Json<Vec<Fate>>, Failure> {
+    candidate.check_may_edit()?;
+    let names = asked.into_iter().filter(|(key, _)| key == "name");
+    let names: Vec<String> = names.map(|(_, name)| name).collect();
+    if names.len() > FATES_MAX || !names.iter().all(|name| is_name(name)) {
+        return Err(Failure::invalid(format!(
+            "names of at most {FATES_MAX} files that were sent are wanted"
+        )));
     }
-    let path = app.settings().folders.ingest.join(&asked.name);
-    let fate = app.read(move |board| {
-        let mut reason = None;
-        each_set_aside(&board.store, |one| {
-            if Path::new(&one.path) == path {
-                reason = Some(one.reason);
-            }
-            Ok(())
-        })?;
-        if let Some(reason) = reason {
+    let shared = Arc::clone(&app);
+    let fates = app.read(move |board| {
+        let folder = &shared.settings().folders.ingest;
+        // An ingest knows files by paths without links.
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        let fates = names.iter();
+        fates
+            .map(|name| Fate::read(board, &shared, &folder, name))
+            .collect()
+    });
+    Ok(Json(fates.await?))
+}
+
+impl Fate {
+    fn read(board: &Board, app: &App, folder: &Path, name: &str) -> Result<Fate> {
+        let path = folder.join(name);
+        if let Some(reason) = reason_of(board.store(), &path)? {
             return Ok(Fate::SetAside { reason });
         }
-        // It is moved when it is taken in, and removed when it is a duplicate.
-        if path.exists() {
-            return Ok(Fate::Waiting);
+        if let Some(Arrival { image, is_new }) = app.arrivals.find(name) {
+            return Ok(match board.find_path(image)? {
+                Some(_) => Fate::OnBoard {
+                    href: links::view(image, ""),
+                    is_new,
+                },
+                None => Fate::Gone,
+            });
         }
-        let stem = Path::new(&asked.name).file_stem().unwrap_or_default();
-        let stem = stem.to_string_lossy().to_lowercase();
-        let query = Query {
-            expression: Expression::Term(Term::Path(Pattern::literal(&stem))),
-            ..Query::default()
-        };
-        Ok(Fate::OnBoard {
-            href: links::results(&query.to_string(), 1),
+        Ok(match (path.exists(), app.settings().is_monitored) {
+            (true, true) => Fate::Waiting,
+            (true, false) => Fate::Left,
+            (false, _) => Fate::Gone,
         })
-    });
-    Ok(Json(fate.await?))
+    }
+}
+
+/// A form that no script has sent. What is refused of it is told; the rest is taken all the same.
+pub(super) async fn send(
+    candidate: Candidate,
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Redirect, Failure> {
+    let uploaded = receive(candidate, &app, request).await?;
+    let sent = uploaded.files.len();
+    if uploaded.refused.is_empty() {
+        return Ok(Redirect::to(&format!("/upload?sent={sent}")));
+    }
+    let refused = uploaded.refused.iter();
+    let refused: Vec<String> = refused
+        .map(|one| format!("{:?}: {}", one.name, one.error))
+        .collect();
+    Err(Failure::invalid(format!(
+        "{}. The others were sent: {sent}.",
+        refused.join("; ")
+    )))
 }

@@ -1,6 +1,7 @@
 //! The page of one image: itself, its tags by category, its place in the search that it was found by.
 
 mod about;
+pub(super) mod delete;
 pub(super) mod models;
 mod predicted;
 
@@ -211,10 +212,7 @@ impl ViewPage {
             },
             previous: neighbour(place.and_then(|place| place.previous))?,
             next: neighbour(place.and_then(|place| place.next))?,
-            behind: match shell.query.is_empty() {
-                true => String::new(),
-                false => format!("?query={}", links::encode(&shell.query)),
-            },
+            behind: behind(&shell.query),
             ratings: RATINGS
                 .iter()
                 .map(|name| Rating {
@@ -234,6 +232,14 @@ impl ViewPage {
             models: Vec::new(),
             shell,
         })
+    }
+}
+
+/// What stands behind addresses to keep the search.
+fn behind(query: &str) -> String {
+    match query.is_empty() {
+        true => String::new(),
+        false => format!("?query={}", links::encode(query)),
     }
 }
 

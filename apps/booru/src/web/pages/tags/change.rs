@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 
+use super::super::confirm::ConfirmPage;
 use super::super::links;
 use super::super::shell::Shell;
 use super::href;
@@ -31,20 +31,6 @@ struct Change {
     category: String,
     keeps_name: bool,
     is_confirmed: bool,
-}
-
-#[derive(Template)]
-#[template(path = "confirm.html")]
-struct ConfirmPage {
-    shell: Shell,
-    question: String,
-    lines: Vec<String>,
-    warning: &'static str,
-    action: &'static str,
-    answer: &'static str,
-    offers_keep: bool,
-    back: String,
-    fields: Vec<(String, String)>,
 }
 
 pub(in crate::web::pages) async fn edit(
@@ -143,7 +129,7 @@ impl Change {
                     "They are taken off all images, and their rules and other names go too. This can't be undone."
                 }
             },
-            action: "/tags/edit",
+            action: "/tags/edit".to_owned(),
             answer: if is_merge { "Merge" } else { "Delete" },
             offers_keep: is_merge,
             back: match self.tags.as_slice() {
