@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::error::Failure;
-use super::files::kind_of;
+use super::kind::kind_of;
 use super::{App, beneath};
 use crate::ingest::thumbnail_path;
 use crate::store::Access;

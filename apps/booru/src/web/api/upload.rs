@@ -22,8 +22,8 @@ use tokio::task::spawn_blocking;
 use super::{Answer, reply};
 use crate::web::App;
 use crate::web::error::Failure;
-use crate::web::files::{is_archive, kind};
 use crate::web::holdings::UPLOAD_BYTES;
+use crate::web::kind::{is_archive, kind};
 use crate::web::paced::{Gathered, Paced};
 use crate::web::session::{CSRF_FIELD, Candidate, random};
 
