@@ -202,7 +202,10 @@ fn the_same_command_takes_up_all_that_was_under_way_when_it_was_killed() {
     first.wait().unwrap();
     fs::write(&go, "").unwrap();
     assert!(end(start()).success());
-    let done = "SELECT COUNT(*) FROM booru_jobs WHERE state = 'done' AND tries = 1 AND cut_off = 1";
+    // The worker that the killed command was about to start may come up beside that of the second, and one of
+    // them goes: that costs a try at the most.
+    let done =
+        "SELECT COUNT(*) FROM booru_jobs WHERE state = 'done' AND tries <= 2 AND cut_off = 1";
     assert_eq!(place.count(done), 3);
 }
 

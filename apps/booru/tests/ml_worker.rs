@@ -651,6 +651,11 @@ fn commands_tell_what_they_did_as_json_too() {
     };
     let board = place.board();
     let board = board.to_str().unwrap();
+    let (code, text, _) = run(&["jobs", board]);
+    assert!(
+        code == Some(0) && text.contains("tag      0 queued"),
+        "{text}"
+    );
     let (code, text, _) = run(&["tag-images", board, "", "--queue-only", "--json"]);
     assert_eq!(code, Some(0));
     let report: Value = serde_json::from_str(&text).unwrap();
