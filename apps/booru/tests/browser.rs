@@ -853,7 +853,10 @@ fn it_works_without_scripts() {
         "document.querySelector('h1').innerText === 'Delete this image?'",
     );
     browser.click("main .danger");
-    asks(&browser, "location.search === '?query=solo'");
+    asks(
+        &browser,
+        "location.pathname === '/' && location.search === '?query=solo'",
+    );
     let left = "SELECT COUNT(*) FROM images WHERE id = ?1";
     let left: u32 = board
         .database()
