@@ -33,6 +33,8 @@ use crate::targets::in_mib;
 #[path = "../../../apps/booru/tests/collection/mod.rs"]
 mod collection;
 
+mod original;
+
 const ACT: &str = "--act-booru";
 const PAGE: Page = Page {
     number: 1,
@@ -75,10 +77,9 @@ fn options() -> StoreOptions {
 fn measure(path: &Path, report: &mut Report) -> anyhow::Result<()> {
     let board = Board::open(path, options())?;
     let images = board.catalog().images().len();
-    let is_large = images > 100_000;
     let what = format!("{images} images, {} tags", board.catalog().tags().len());
     let asked = Asked::all(&board)?;
-    measure_bytes(path, &what, is_large, report)?;
+    measure_bytes(path, &what, images, report)?;
     measure_searches(&board, path, &asked, &what, report)?;
     measure_suggestions(&board, path, &what, report)
 }
@@ -334,6 +335,7 @@ fn measure_searches(
             "plain SQL cpu",
             "wall",
             "cpu ratio",
+            "original p50",
         ],
     );
     let mut worst: Option<Times> = None;
@@ -359,6 +361,7 @@ fn measure_searches(
             cpu_of_sql,
             wall_of_sql,
             short(ratio),
+            original::search(one.what, board.catalog().images().len()),
         ]);
         table.raw(json!({
             "query": one.query,
@@ -374,6 +377,7 @@ fn measure_searches(
         }
     }
     table.note("Each query is parsed anew. Answers are the same; the ratio is of medians.");
+    table.note(original::NOTE);
     report.table(table);
     report.bar(Bar {
         what: format!("booru: p95 of the slowest kind of search, cpu, {what}"),
@@ -393,7 +397,14 @@ fn measure_suggestions(
     let connection = plain_sql(path)?;
     let mut table = Table::new(
         format!("booru: suggestions, milliseconds p50 / p95, {what}"),
-        &["typed", "cpu", "wall", "plain SQL cpu", "wall"],
+        &[
+            "typed",
+            "cpu",
+            "wall",
+            "plain SQL cpu",
+            "wall",
+            "original p50",
+        ],
     );
     let sql = "SELECT name, (SELECT count(*) FROM image_tags WHERE tag_id = tags.id) AS used FROM tags \
                WHERE name LIKE '%' || ? || '%' AND used > 0 ORDER BY used DESC, id LIMIT 20";
@@ -424,8 +435,17 @@ fn measure_suggestions(
         let [cpu, wall] = ours.cells();
         let [cpu_of_sql, wall_of_sql] = theirs.cells();
         worst = worst.max(quantile(&ours.cpu, 0.95));
-        table.row(vec![typed.to_owned(), cpu, wall, cpu_of_sql, wall_of_sql]);
+        let original = original::suggestion(typed, board.catalog().images().len());
+        table.row(vec![
+            typed.to_owned(),
+            cpu,
+            wall,
+            cpu_of_sql,
+            wall_of_sql,
+            original,
+        ]);
     }
+    table.note(original::NOTE);
     report.table(table);
     report.bar(Bar {
         what: format!("booru: p95 of the slowest suggestion, cpu, {what}"),
@@ -440,9 +460,10 @@ fn measure_suggestions(
 fn measure_bytes(
     path: &Path,
     what: &str,
-    is_large: bool,
+    images: usize,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    let is_large = images > 100_000;
     let told = |act: &str| -> anyhow::Result<Value> {
         let output = Command::new(std::env::current_exe()?)
             .args([ACT, act])
@@ -463,7 +484,7 @@ fn measure_bytes(
     };
     let mut table = Table::new(
         format!("booru: memory, MiB, {what}"),
-        &["", "booru", "plain SQL"],
+        &["", "booru", "plain SQL", "original"],
     );
     for part in ours["memory"]["components"]
         .as_array()
@@ -471,11 +492,17 @@ fn measure_bytes(
         .flatten()
     {
         let name = part["name"].as_str().unwrap_or("").to_owned();
-        table.row(vec![name, mib(&part["bytes"]), String::new()]);
+        table.row(vec![
+            name,
+            mib(&part["bytes"]),
+            String::new(),
+            String::new(),
+        ]);
     }
     table.row(vec![
         "what is of tags".to_owned(),
         mib(&ours["memory"]["tags_bytes"]),
+        String::new(),
         String::new(),
     ]);
     for (name, key) in [
@@ -485,10 +512,17 @@ fn measure_bytes(
         ("all kinds of queries add at their peak", "queries"),
         ("RSS behind them", "rss_behind"),
     ] {
-        table.row(vec![name.to_owned(), mib(&ours[key]), mib(&theirs[key])]);
+        let original = original::memory(name, images);
+        table.row(vec![
+            name.to_owned(),
+            mib(&ours[key]),
+            mib(&theirs[key]),
+            original,
+        ]);
     }
     let seconds = ours["load_seconds"].as_f64().unwrap_or(0.0);
     table.note(format!("Loaded in {} s of processor time.", short(seconds)));
+    table.note(original::NOTE);
     table.raw(json!({ "booru": ours, "sql": theirs }));
     report.table(table);
     let bars = [
