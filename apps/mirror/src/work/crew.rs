@@ -6,12 +6,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{PAUSE, Trouble, Work};
-use crate::ftp::Connection;
+use crate::ftp::{Connection, Fault};
 
 /// How long a pause goes on after the run is to end.
 const SLICE: Duration = Duration::from_millis(50);
 /// Longest time between two looks for room at the destination.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
+/// A server counts a connection for a moment after its end: so often one that has no others is asked again.
+const TRIES_ALONE_MAX: u32 = 4;
 
 /// What the workers of a phase know of each other.
 pub(super) struct Crew<'a> {
@@ -86,7 +88,7 @@ impl Work<'_> {
     /// A connection, once there is room for it: a server that takes fewer than there are workers is served
     /// by those that it takes, and the others wait for one of them to end.
     pub(super) fn connect<'c>(&self, crew: &'c Crew<'_>) -> Result<Place<'c>, Trouble> {
-        let mut wait = PAUSE;
+        let (mut wait, mut tries_alone) = (PAUSE, 0);
         loop {
             // One after the other, so that it is known how many others have one when it is refused.
             let opening = crew.opening.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,6 +101,13 @@ impl Work<'_> {
             };
             let connected = crew.connected.load(Ordering::Relaxed);
             drop(opening);
+            let has_no_room = matches!(fault, Fault::Refused(421, _));
+            if connected == 0 && has_no_room && tries_alone < TRIES_ALONE_MAX {
+                tries_alone += 1;
+                self.pause(wait, crew);
+                wait = (2 * wait).min(ROOM_WAIT_MAX);
+                continue;
+            }
             if connected == 0 {
                 let text = format!("open the destination: {fault}");
                 return Err(Trouble::Unreachable(text));
