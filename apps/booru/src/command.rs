@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use crate::board::Board;
@@ -93,7 +93,11 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             similarity,
             form,
         } => {
-            if let (EmbeddingsAct::Copy, Some(from)) = (act, from) {
+            if let Some(from) = from {
+                ensure!(
+                    act == EmbeddingsAct::Copy,
+                    "--from says where vectors are copied from: `booru embeddings BOARD copy --from BOARD`"
+                );
                 similar::copy_embeddings(from, &board, &similarity, &form)?;
                 return Ok(ExitCode::SUCCESS);
             }

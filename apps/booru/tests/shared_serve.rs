@@ -198,10 +198,17 @@ fn embeddings_of_a_board_at_a_server_answer_as_those_of_a_file() {
     let copied = told(&["embeddings", back, "copy", "--from", &address], root);
     assert_eq!(copied, json!({ "vectors": 79, "without_image": 0 }));
     assert_eq!(told(&["embeddings", back, "status"], root)["vectors"], 79);
-    let output = shared(&["embeddings", back, "copy"], root)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2), "without --from");
+    for wrong in [
+        &["embeddings", back, "copy"][..],
+        &["embeddings", back, "status", "--from", here],
+    ] {
+        let output = shared(wrong, root).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.code() == Some(2) && said.contains("--from"),
+            "{said}"
+        );
+    }
 }
 
 fn embed_more(folder: &Path, id: u32) {

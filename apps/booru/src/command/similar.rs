@@ -1,7 +1,6 @@
 //! `booru similar` and `booru embeddings`.
 
 use std::fmt::Write as _;
-
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};

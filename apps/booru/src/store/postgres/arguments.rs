@@ -49,8 +49,13 @@ fn hide(argument: &mut [u8]) {
     }
 }
 
+/// It, or what a flag has behind its `=`.
 fn is_address(argument: &[u8]) -> bool {
-    let begins = argument
+    let value = match argument.starts_with(b"--") {
+        true => find(argument, b"=").map_or(argument, |equals| &argument[equals + 1..]),
+        false => argument,
+    };
+    let begins = value
         .get(..8)
         .is_some_and(|begin| begin.eq_ignore_ascii_case(b"postgres"));
     begins || find(argument, b"password=").is_some()
@@ -85,6 +90,11 @@ mod tests {
             "host=/run password=abc user=me",
             "host=/run password=xxx user=me",
         );
+        check(
+            "--from=postgres://me:abc@host/b",
+            "--from=postgres://me:xxx@host/b",
+        );
+        check("--from=a://b:c@d", "--from=a://b:c@d");
         check("a:b@c", "a:b@c");
         check("postgres", "postgres");
     }
