@@ -206,10 +206,14 @@ document.addEventListener('drop', (event) => {
   if (files.length === 0) tell('There is no file in what was dropped.', 'bad');
   upload(files);
 });
-document.querySelector('#files')?.addEventListener('change', (event) => {
-  upload([...event.target.files]);
-  event.target.value = '';
-});
+const field = document.querySelector('#files');
+const takeChosen = () => {
+  upload([...field.files]);
+  field.value = '';
+};
+field?.addEventListener('change', takeChosen);
+// A quick hand chose files before this script was here.
+if (field) takeChosen();
 addEventListener('beforeunload', (event) => {
   if (running > 0 || waiting.length > 0) event.preventDefault();
 });

@@ -25,7 +25,9 @@ fn api(browser: &Browser<'_>, path: &str) -> serde_json::Value {
     ))
 }
 
-const LOADED: &str = "document.documentElement.classList.contains('js')";
+/// Every script of the page has run, and none of what it asks for is left to wait for but what is loaded on demand.
+const LOADED: &str =
+    "document.readyState === 'complete' && document.documentElement.classList.contains('js')";
 
 #[test]
 fn a_search_is_typed_with_suggestions_by_keys_alone() {
@@ -770,6 +772,32 @@ fn files_are_sent_and_followed_to_their_end() {
         "one question for both: {asked:?}"
     );
     browser.check_console();
+}
+
+#[test]
+fn a_file_chosen_before_the_script_has_come_is_sent() {
+    let Some(driver) = Driver::start("a_file_chosen_before_the_script_has_come_is_sent") else {
+        return;
+    };
+    let board = Served::start("early", &Preparation::usual());
+    let browser = driver.open();
+    browser.open(&board.at("/upload"));
+    browser.wait(LOADED);
+    // The script comes a second time, as one that was slow would, and finds a file in the field.
+    browser.run(
+        "const late = new URL('drop.js?late', document.querySelector('script[src$=\"app.js\"]').src).href;
+        const files = new DataTransfer();
+        files.items.add(new File(['no picture'], 'early.png', { type: 'image/png' }));
+        const field = document.querySelector('#files');
+        field.files = files.files;
+        return import(late).then(() => {})",
+    );
+    // What is in it is no picture, and the board says so: it has been sent.
+    browser.wait("document.querySelectorAll('#uploads .outcome-bad').length === 1");
+    assert_eq!(
+        browser.number("return document.querySelector('#files').files.length"),
+        0.0
+    );
 }
 
 #[test]
