@@ -67,6 +67,13 @@ struct Server {
 /// # Errors
 /// Where the socket can't be had.
 pub fn serve(config: &Config, lifeline: Lifeline) -> Result<End> {
+    // One that came up too late must not take the socket and die under the next board's first request.
+    if lifeline == Lifeline::Stdin {
+        let [is_readable] = poll([libc::STDIN_FILENO], Some(Duration::ZERO))?;
+        if is_readable && has_ended(libc::STDIN_FILENO) {
+            return Ok(End::Orphaned);
+        }
+    }
     let Some(listener) = Listener::bind(&config.socket)? else {
         return Ok(End::Superfluous);
     };

@@ -339,6 +339,13 @@ fn it_ends_with_its_parent_by_sigterm_and_where_it_is_one_too_many() {
     std::fs::write(folder.socket(), "mine").unwrap();
     assert!(!folder.start(&[]).wait().unwrap().success());
     assert_eq!(std::fs::read(folder.socket()).unwrap(), b"mine");
+    // One whose board has gone already does not even look at it.
+    let late = Command::new(PROGRAM)
+        .args(["serve", "--end-with-stdin"])
+        .env("ML_WORKER_SOCKET", folder.socket())
+        .stdin(Stdio::null())
+        .status();
+    assert!(late.unwrap().success());
     std::fs::remove_file(folder.socket()).unwrap();
     // A folder in which others may replace it.
     std::fs::set_permissions(&folder.0, PermissionsExt::from_mode(0o777)).unwrap();
