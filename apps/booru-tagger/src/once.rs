@@ -23,6 +23,8 @@ struct Entry {
     id: String,
     request: UpscaleImage,
     progress: Option<Progress>,
+    /// How often progress was told.
+    told: u64,
     done: Option<Value>,
 }
 
@@ -40,15 +42,20 @@ impl Once {
     ) -> Result<Value, E> {
         let is_it = |entry: &Entry| entry.id == id && entry.request == *request;
         let mut entries = self.lock();
+        let mut heard = 0;
         while let Some(entry) = entries.iter().find(|entry| is_it(entry)) {
             if let Some(done) = &entry.done {
                 return Ok(done.clone());
             }
-            if let Some(so_far) = entry.progress.clone() {
-                // Also a sign of life for who waits here.
+            if let Some(so_far) = entry.progress.clone()
+                && entry.told != heard
+            {
+                heard = entry.told;
+                // Also a sign of life for who waits here. Meanwhile all may have changed, and nobody is woken for it.
                 drop(entries);
                 progress(&so_far);
                 entries = self.lock();
+                continue;
             }
             let woken = self.changed.wait(entries);
             entries = woken.unwrap_or_else(PoisonError::into_inner);
@@ -63,6 +70,7 @@ impl Once {
             id: id.to_owned(),
             request: request.clone(),
             progress: None,
+            told: 0,
             done: None,
         });
         drop(entries);
@@ -72,7 +80,10 @@ impl Once {
             request,
         };
         let outcome = act(&mut |so_far| {
-            running.note(|entry| entry.progress = Some(so_far.clone()));
+            running.note(|entry| {
+                entry.progress = Some(so_far.clone());
+                entry.told += 1;
+            });
             progress(so_far);
         });
         if let Ok(result) = &outcome {
@@ -158,6 +169,10 @@ mod tests {
                 |progress| {
                     heard += progress.current;
                     let _ = go.send(());
+                    // The first may well end while this one is told, which must not be slept through.
+                    while once.lock().iter().any(|entry| entry.done.is_none()) {
+                        thread::yield_now();
+                    }
                 },
                 |_| -> Result<Value, ()> { panic!("done twice") },
             );
