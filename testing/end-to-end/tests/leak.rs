@@ -187,8 +187,9 @@ fn lines_of_output_are_units_of_work() {
     let cycles = subject("cycles");
     let command = [&cycles, "--count", "{i}", "--shape", "leak", "--lines"];
     let flags = ["--work-from-log", r"^cycle (\d+)", "--iterations", "3000"];
-    // The command does not wait for its lines to be read, so that some are read together.
-    let json = leak(&flags, &command).verdict(1);
+    // The command does not wait for its lines to be read, so that some are read together; it leaves room for most.
+    let paced = [&command[..], &["--pause-us", "500"]].concat();
+    let json = leak(&flags, &paced).verdict(1);
     assert_eq!(text(&json, "/drive"), "log");
     assert_eq!(text(&json, "/unit"), "unit");
     between(

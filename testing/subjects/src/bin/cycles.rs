@@ -20,10 +20,11 @@
 //! | `doubling` | a buffer that doubles its capacity | not flat, not bounded |
 //!
 //! At its end it prints one line `{"cycles":N}`. Without `PLIMSOLL_MARKS` it does the same unmarked;
-//! with `--lines` it writes a line `cycle K` for each instead of marking.
+//! with `--lines` it writes a line `cycle K` for each instead of marking. After each it sleeps `--pause-us` (0).
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use plimsoll_subjects::arguments::Arguments;
 use plimsoll_subjects::children::Children;
@@ -38,8 +39,9 @@ const WORK: usize = 512 * KIB;
 const CHILD_EVERY: usize = 8;
 
 fn main() -> Outcome {
-    let arguments =
-        Arguments::from_environment(&["count", "shape", "step-kib", "period", "lines"])?;
+    let arguments = Arguments::from_environment(&[
+        "count", "shape", "step-kib", "period", "lines", "pause-us",
+    ])?;
     let count = arguments.number("count", 200)?;
     let mut work = Work {
         step: arguments.number("step-kib", 64)? * KIB,
@@ -49,6 +51,7 @@ fn main() -> Outcome {
         ..Work::default()
     };
     let shape = arguments.text("shape", "flat").to_owned();
+    let pause = Duration::from_micros(arguments.number("pause-us", 0)? as u64);
     let mut marks = Marks::connect()?;
     for cycle in 0..count {
         work.cycle(&shape, cycle)?;
@@ -57,6 +60,7 @@ fn main() -> Outcome {
         } else {
             marks.mark("cycle")?;
         }
+        std::thread::sleep(pause);
     }
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{{\"cycles\":{count}}}")?;
