@@ -67,7 +67,7 @@ pub struct Totals {
     /// Sum of VmRSS as /proc/PID/status says it, for comparison: for a tree it counts shared
     /// pages once per process.
     pub status_rss: Bytes,
-    /// Sum of VmHWM.
+    /// Sum of VmHWM, or of what is resident now where that is more: the kernel's count may lag.
     pub rss_peak: Bytes,
     pub virtual_size: Bytes,
     /// Page tables, kernel memory beside RSS.

@@ -168,6 +168,19 @@ impl Pages {
         unsafe { self.start.add(page * page_length()).read_volatile() }
     }
 
+    /// Has processors look at the page tables again: withdrawing a right flushes them.
+    fn forget_translations(&self) -> io::Result<()> {
+        for rights in [libc::PROT_NONE, libc::PROT_READ | libc::PROT_WRITE] {
+            // SAFETY: the mapping made in `map`, to which there is no reference.
+            let result =
+                unsafe { libc::mprotect(self.start.cast(), self.count * page_length(), rights) };
+            if result < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    }
+
     fn address(&self, page: usize) -> u64 {
         (self.start as usize + page * page_length()) as u64
     }
@@ -384,6 +397,8 @@ fn referenced_follows() -> io::Result<bool> {
     let before = referenced(&pages);
     std::fs::write("/proc/self/clear_refs", "1")?;
     let cleared = referenced(&pages);
+    // A processor that still has the translation cached sets no bit, and clear_refs does not flush it.
+    pages.forget_translations()?;
     pages.write(0);
     let after = referenced(&pages);
     let page = page_size().0;
