@@ -149,7 +149,7 @@ pub(crate) fn classify_name(
 ) -> Backing {
     match name.first() {
         None => Backing::Anonymous,
-        Some(b'[') => classify_bracketed(name),
+        Some(b'[') => classify_bracketed(name, permissions),
         Some(b'/') => classify_path(name, permissions, file),
         // Devices and anonymous inodes without a mount: "anon_inode:[perf_event]", "socket:[1]",
         // "dmabuf:…"; and paths outside the reader's root: "(unreachable)/…".
@@ -157,12 +157,14 @@ pub(crate) fn classify_name(
     }
 }
 
-fn classify_bracketed(name: &[u8]) -> Backing {
+fn classify_bracketed(name: &[u8], permissions: Permissions) -> Backing {
     let inner = name
         .strip_prefix(b"[")
         .and_then(|name| name.strip_suffix(b"]"));
     match inner {
-        Some(b"heap") => Backing::Heap,
+        // Before Linux 6.6 a mapping that begins just where brk ends is called so too, such as V8's code.
+        Some(b"heap") if permissions.write && !permissions.execute => Backing::Heap,
+        Some(b"heap") => Backing::Anonymous,
         // "[stack:TID]" was printed by kernels 3.4 to 4.4 for threads: there it is a guess of the
         // kernel, so it stays a name we do not know.
         Some(b"stack") => Backing::Stack,
@@ -315,6 +317,8 @@ mod tests {
         };
         check("rw-p", "00:00 0", "", Backing::Anonymous);
         check("rw-p", "00:00 0", "[heap]", Backing::Heap);
+        check("---p", "00:00 0", "[heap]", Backing::Anonymous);
+        check("rwxp", "00:00 0", "[heap]", Backing::Anonymous);
         check("rw-p", "00:00 0", "[stack]", Backing::Stack);
         let other = Backing::Other("[stack:42]".into());
         check("rw-p", "00:00 0", "[stack:42]", other);

@@ -141,7 +141,7 @@ fn walk_heap(ground: &Ground<'_>, heap: &ArenaHeap) -> Option<Used> {
     let end = heap.range.start + heap.size;
     starts.into_iter().find_map(|start| {
         match walk(ground, heap.range, start.next_multiple_of(16), end) {
-            Walked::Chunks(used) => used,
+            Walked::Chunks { used, .. } => used,
             Walked::NotGlibc => None,
         }
     })

@@ -35,12 +35,15 @@ const STRIDE: u64 = 256 * 1024;
 const TRIES: u32 = 5;
 
 pub(super) enum Walked {
-    /// Chunk headers are there; occupancy when the whole walk fitted.
-    Chunks(Option<Used>),
+    /// Chunk headers are there, up to fence posts or the end that was given; occupancy when the whole walk fitted.
+    Chunks {
+        end: u64,
+        used: Option<Used>,
+    },
     NotGlibc,
 }
 
-/// Walks the chunks of `range` from `first` to `end`.
+/// Walks the chunks of `range` from `first` to `end`, or to fence posts before it: what lies behind them is another's.
 pub(super) fn walk(ground: &Ground<'_>, range: AddressRange, first: u64, end: u64) -> Walked {
     let resident: Bytes = ground.resident(range).iter().map(|run| run.size()).sum();
     let mut walk = ChunkWalk::new(ground, range, first, End::Known(end));
@@ -51,17 +54,20 @@ pub(super) fn walk(ground: &Ground<'_>, range: AddressRange, first: u64, end: u6
         }
         let detail = format!("{resident} resident, heaps are walked up to {WALK_LIMIT}");
         note(ground, range, GapReason::Bounded, detail);
-        return Walked::Chunks(None);
+        return Walked::Chunks { end, used: None };
     }
     if walk.go_to_end() {
-        return Walked::Chunks(Some(walk.used()));
+        return Walked::Chunks {
+            end: walk.place.at,
+            used: Some(walk.used()),
+        };
     }
     if walk.chunks() < CONVINCING {
         return Walked::NotGlibc;
     }
     let detail = format!("the chunk walk lost its way after {} chunks", walk.chunks());
     note(ground, range, GapReason::Changed, detail);
-    Walked::Chunks(None)
+    Walked::Chunks { end, used: None }
 }
 
 /// Walks the extension of a main arena that starts where `within` does, and tells where it ends: at
@@ -89,7 +95,7 @@ fn note(ground: &Ground<'_>, range: AddressRange, reason: GapReason, detail: Str
 /// Where the chunks end.
 #[derive(Clone, Copy)]
 enum End {
-    /// At this address, which the fence posts or the top reach up to.
+    /// At this address, which the top reaches up to, or at fence posts before.
     Known(u64),
     /// At the end of a page, by fence posts or by the chunk that the pointer leads to.
     Extension { top_pointer: u64 },
@@ -239,11 +245,10 @@ impl<'a> ChunkWalk<'a> {
     }
 
     fn is_fence(&mut self, at: u64) -> bool {
-        let is_at_end = match self.end {
-            End::Known(end) => at + FENCE == end,
-            End::Extension { .. } => self.is_page_end(at + FENCE),
-        };
-        is_at_end && self.size_at(at) == Some(16) && matches!(self.size_at(at + 16), Some(0 | 16))
+        // No chunk is as small, so that within a heap nothing passes for them.
+        self.is_page_end(at + FENCE)
+            && self.size_at(at) == Some(16)
+            && matches!(self.size_at(at + 16), Some(0 | 16))
     }
 
     fn is_page_end(&self, address: u64) -> bool {

@@ -37,22 +37,26 @@ pub(super) fn claim_brk(ground: &Ground<'_>, territory: &mut Territory) {
     let Some(range) = brk_area(ground) else {
         return;
     };
-    if let Walked::Chunks(used) = walk(ground, range, range.start, range.end) {
+    if let Walked::Chunks { end, used } = walk(ground, range, range.start, range.end) {
+        let range = AddressRange::new(range.start, end);
         let owner = owner(PART.to_owned(), "chunk headers of the brk area");
         territory.claim_with(Claim { range, owner, used });
     }
 }
 
+/// The brk area, and what lies right behind it: the kernel joins memory from mmap to it, and before Linux 6.6 calls it
+/// `[heap]` too.
 fn brk_area(ground: &Ground<'_>) -> Option<AddressRange> {
-    let mut mappings = ground
-        .snapshot
-        .mappings
-        .iter()
-        .filter(|mapping| mapping.backing == Backing::Heap)
-        .map(|mapping| mapping.range);
-    let first = mappings.next()?;
-    let last = mappings.next_back().unwrap_or(first);
-    Some(AddressRange::new(first.start, last.end))
+    let mappings = ground.snapshot.mappings.iter();
+    let mut found: Option<AddressRange> = None;
+    for mapping in mappings.filter(|mapping| mapping.backing == Backing::Heap) {
+        match &mut found {
+            None => found = Some(mapping.range),
+            Some(area) if area.end == mapping.range.start => area.end = mapping.range.end,
+            Some(_) => break,
+        }
+    }
+    found
 }
 
 /// Claims the extensions among what no other rule has claimed.
@@ -60,7 +64,10 @@ pub(super) fn claim_extensions(ground: &Ground<'_>, territory: &mut Territory) {
     let Some(arena) = MainArena::find(ground) else {
         return;
     };
-    let brk = brk_area(ground).map_or(0, |range| range.size().0);
+    let brk = brk_area(ground).map_or(0, |range| {
+        let arena = territory.overlapping(range).next();
+        arena.map_or(range, |claim| claim.range).size().0
+    });
     let mut search = Search {
         ground,
         top_pointer: arena.top_pointer,

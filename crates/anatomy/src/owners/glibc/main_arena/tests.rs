@@ -69,11 +69,17 @@ struct Found {
 }
 
 fn claim(target: &dyn Target) -> Found {
-    let heap = Mapping {
+    claim_in(target, &[BRK])
+}
+
+/// With these mappings called `[heap]`.
+fn claim_in(target: &dyn Target, heaps: &[AddressRange]) -> Found {
+    let heaps = heaps.iter().map(|range| Mapping {
         backing: Backing::Heap,
-        ..fake::anonymous(BRK, BRK.size())
-    };
-    let mut snapshot = fake::snapshot(vec![heap, fake::anonymous(MAPPED, MAPPED.size())]);
+        ..fake::anonymous(*range, range.size())
+    });
+    let mapped = fake::anonymous(MAPPED, MAPPED.size());
+    let mut snapshot = fake::snapshot(heaps.chain([mapped]).collect());
     let data = AddressRange::sized(DATA, 0x2000);
     add_image(&mut snapshot, "/usr/lib/libc.so.6", data, &[]);
     let ground = Ground::new(&snapshot, target);
@@ -107,6 +113,26 @@ fn a_main_arena_goes_on_where_brk_is_blocked() {
     ];
     assert_eq!(found.claims, expected);
     assert_eq!(found.gaps, []);
+}
+
+/// What blocks brk is another's, also where the kernel has joined it to the brk area, or calls it `[heap]`.
+#[test]
+fn what_lies_behind_the_brk_area_is_not_its_own() {
+    let behind = AddressRange::sized(BRK.end, 0x10_0000);
+    let mut target = blocked_brk();
+    target.touch(behind);
+    target.words(behind.start, &[0, 0x71, 0x4141]);
+    let expected = claim(&blocked_brk());
+    let joined = AddressRange::new(BRK.start, behind.end);
+    for heaps in [
+        &[joined][..],
+        &[BRK, behind],
+        &[BRK, AddressRange::sized(behind.end, 0x1000)],
+    ] {
+        let found = claim_in(&target, heaps);
+        assert_eq!(found.claims, expected.claims, "{heaps:?}");
+        assert_eq!(found.gaps, [], "{heaps:?}");
+    }
 }
 
 /// Whatever keeps an extension from being proved leaves it to nobody.
