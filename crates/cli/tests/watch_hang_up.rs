@@ -218,7 +218,12 @@ fn a_command_ends_with_the_terminal() {
         );
         let mut watch = Watch::start(&["--", "sh", "-c", &script], terminal);
         watch.wait_for("must stay");
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "started\n");
+        // The view may be there before its command has come so far.
+        let since = Instant::now();
+        while std::fs::read_to_string(&file).unwrap_or_default() != "started\n" {
+            assert!(since.elapsed() < PATIENCE, "the command has not started");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         assert_ends_well(watch);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "ended\n");
         std::fs::remove_file(&file).unwrap();
