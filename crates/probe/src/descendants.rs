@@ -22,6 +22,16 @@ const BUFFER_BYTES: usize = 4096;
 /// its exec it would count that memory twice.
 #[must_use]
 pub fn descendants(pid: u32) -> Vec<u32> {
+    find(pid, |parent, child| !share_memory(parent, child))
+}
+
+/// The same with those that still use their parent's memory: for who ends them all.
+#[must_use]
+pub fn all_descendants(pid: u32) -> Vec<u32> {
+    find(pid, |_, _| true)
+}
+
+fn find(pid: u32, counts: impl Fn(u32, u32) -> bool) -> Vec<u32> {
     // CONFIG_PROC_CHILDREN: proc_tid_children(5).
     static KERNEL_LISTS_CHILDREN: LazyLock<bool> =
         LazyLock::new(|| Path::new("/proc/thread-self/children").exists());
@@ -32,7 +42,7 @@ pub fn descendants(pid: u32) -> Vec<u32> {
             Some(by_parent) => by_parent.get(&parent).cloned().unwrap_or_default(),
             None => children_of_threads(parent, &mut buffer).unwrap_or_default(),
         };
-        children.retain(|child| !share_memory(parent, *child));
+        children.retain(|child| counts(parent, *child));
         children
     })
 }

@@ -36,7 +36,7 @@ pub use cgroup::{
     has_memory_controller, memory_group, read_cgroup, read_cgroup_under, read_group_figures,
     read_group_limit,
 };
-pub use descendants::descendants;
+pub use descendants::{all_descendants, descendants};
 pub use elf::read_image;
 pub use error::ProbeError;
 pub use facilities::{Facilities, Facility};

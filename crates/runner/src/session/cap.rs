@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use plimsoll_model::CapRecord;
+use plimsoll_probe::all_descendants;
 
 use super::Session;
 use crate::child;
@@ -15,10 +16,14 @@ impl Session<'_> {
         if self.end.is_some() || timeout.is_none_or(|timeout| now < timeout) {
             return;
         }
-        // The root last: with it the run ends.
-        for id in self.tree.ids().iter().rev() {
-            if id.pid != self.start.pid {
-                child::send(id.pid, libc::SIGKILL);
+        // It starts no more while it is looked for what it has started since the last look, and is killed last: what
+        // it leaves behind is nobody's child.
+        child::send(self.start.pid, libc::SIGSTOP);
+        let known = self.tree.ids().iter().map(|id| id.pid).collect::<Vec<_>>();
+        let found = all_descendants(self.start.pid);
+        for pid in known.into_iter().chain(found).rev() {
+            if pid != self.start.pid {
+                child::send(pid, libc::SIGKILL);
             }
         }
         child::send(self.start.pid, libc::SIGKILL);
