@@ -10,6 +10,9 @@ use crate::error::ClientError;
 
 /// How often the socket is looked for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// How often one is started that ends well before it is reached: another had the socket and has gone since, or it was
+/// idle for as long as it may be.
+const STARTS_MAX: u32 = 5;
 
 /// A worker that this process started. Its standard input is a pipe that only this process holds:
 /// when this ends, however, the worker sees the end of it and ends too. (A death signal would be
@@ -32,35 +35,40 @@ impl Started {
             program: PathBuf::from(program),
             reason,
         };
-        let mut process = Command::new(program)
-            .args(args)
-            .envs(env.iter().map(|(key, value)| (key, value)))
-            .env("ML_WORKER_SOCKET", socket)
-            .stdin(Stdio::piped())
-            // Standard error is the board's own: its log.
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|error| {
-                failed(format!(
-                    "{error}; is it installed, and ML_WORKER_PROGRAM right?"
-                ))
-            })?;
-        let lifeline = process.stdin.take();
-        let mut started = Started {
-            process,
-            _lifeline: lifeline,
+        let spawn = || {
+            let mut process = Command::new(program)
+                .args(args)
+                .envs(env.iter().map(|(key, value)| (key, value)))
+                .env("ML_WORKER_SOCKET", socket)
+                .stdin(Stdio::piped())
+                // Standard error is the board's own: its log.
+                .stdout(Stdio::null())
+                .spawn()
+                .map_err(|error| {
+                    failed(format!(
+                        "{error}; is it installed, and ML_WORKER_PROGRAM right?"
+                    ))
+                })?;
+            let lifeline = process.stdin.take();
+            Ok(Started {
+                process,
+                _lifeline: lifeline,
+            })
         };
         let begun = Instant::now();
+        let mut started = spawn()?;
+        let mut starts = 1;
         loop {
+            // Another process's client may have been faster; its worker serves as well.
             if UnixStream::connect(socket).is_ok() {
                 return Ok(started);
             }
             if let Ok(Some(status)) = started.process.try_wait() {
-                // Another process's client may have been faster; its worker serves as well.
-                if status.success() && UnixStream::connect(socket).is_ok() {
-                    return Ok(started);
+                if !status.success() || starts == STARTS_MAX {
+                    return Err(failed(format!("it ended with {status}; its log says why")));
                 }
-                return Err(failed(format!("it ended with {status}; its log says why")));
+                starts += 1;
+                started = spawn()?;
             }
             if begun.elapsed() >= ready {
                 // Dropping it kills it.
