@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use crate::MIB;
 use crate::command::Plimsoll;
 
 /// Readings of one process tried until nothing moved between the kernel's figures and ours.
@@ -44,6 +45,36 @@ impl Resident {
             rollup_rss: field("smaps_rollup", "Rss:"),
             status_rss: field("status", "VmRSS:"),
         }
+    }
+}
+
+impl Resident {
+    /// Asserts that a process has so many resident bytes, by both figures.
+    ///
+    /// # Panics
+    /// Where one says otherwise.
+    pub fn assert_is(self, bytes: u64, context: &str) {
+        assert_eq!(self.rollup_rss, bytes, "{context}");
+        let apart = self.status_rss.abs_diff(bytes);
+        assert!(
+            apart <= counters_lag(),
+            "VmRSS: {self:?}, not {bytes}: {context}"
+        );
+    }
+}
+
+/// How far VmRSS may be from the truth: until Linux 6.16 it comes from counters that lag, by up to 64 pages for each
+/// thread, or from 6.2 on by 32 or more for each core.
+fn counters_lag() -> u64 {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map(|part| part.parse().unwrap_or(0_u32));
+    let version = (numbers.next(), numbers.next());
+    if version >= (Some(6), Some(16)) {
+        0
+    } else {
+        MIB
     }
 }
 

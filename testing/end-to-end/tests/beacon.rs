@@ -143,7 +143,7 @@ fn a_forged_page_does_no_harm() {
     let check = |with: &str, expected: Option<&str>| {
         let subject = Subject::start("forged_beacon", &["--with", with]);
         let (report, kernel) = Report::of_quiet(subject.pid);
-        assert_eq!(report.resident(), kernel.status_rss, "{with}");
+        kernel.assert_is(report.resident(), with);
         match expected {
             Some(words) => {
                 let detail = gap_of(&report);

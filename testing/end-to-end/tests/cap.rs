@@ -12,8 +12,6 @@ use plimsoll_end_to_end::{Call, MIB, Plimsoll, Scratch, is_root, skip, until};
 use plimsoll_subjects::Subject;
 use serde_json::Value;
 
-const V1_MOUNT: &str = "/sys/fs/cgroup/memory";
-
 fn subject(name: &str) -> String {
     let path = Subject::executable(name);
     path.to_str()
@@ -47,85 +45,127 @@ fn words(command: &[&str]) -> Vec<String> {
     command.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// Whether caps by cgroup version 1 work here; says so aloud where not.
-fn can_cap(test: &str) -> bool {
-    if !is_root() {
-        skip(test, "only root makes memory groups here");
-        return false;
-    }
-    let flags = ["--limit", "1GiB", "--mechanism", "cgroup-v1"];
-    let call = run(&flags, &words(&["true"]));
-    if call.code != Some(0) {
-        skip(test, call.stderr.trim());
-    }
-    call.code == Some(0)
+/// The memory groups of this machine, of version 1 or 2.
+#[derive(Clone, Copy)]
+struct Groups {
+    mechanism: &'static str,
+    words: &'static str,
+    mount: &'static str,
+    /// What the line of /proc/self/cgroup begins with, behind the number.
+    controllers: &'static str,
 }
 
-/// The folder of the group that a call named.
-fn group(call: &Call) -> PathBuf {
-    let (_, rest) = call.stderr.split_once("by cgroup v1 (/").unwrap();
-    let path = rest.split([',', ')']).next().unwrap();
-    Path::new(V1_MOUNT).join(path)
-}
+const V1: Groups = Groups {
+    mechanism: "cgroup-v1",
+    words: "cgroup v1",
+    mount: "/sys/fs/cgroup/memory",
+    controllers: ":memory:",
+};
+const V2: Groups = Groups {
+    mechanism: "cgroup-v2",
+    words: "cgroup v2",
+    mount: "/sys/fs/cgroup",
+    controllers: "0::",
+};
 
-/// Groups of ours beside this process's own that nobody is in: leftovers of a process that ended.
-fn leftovers_of(pid: u32) -> Vec<PathBuf> {
-    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap();
-    let mut lines = text.lines().filter_map(|line| line.split_once(":memory:"));
-    let (_, path) = lines.next().unwrap();
-    let folder = Path::new(V1_MOUNT).join(path.trim_start_matches('/'));
-    let start = format!("plimsoll-{pid}-");
-    let entries = folder.read_dir().into_iter().flatten();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths
-        .filter(|path| {
-            let name = path.file_name().unwrap().to_string_lossy();
-            name.starts_with(&start)
-        })
-        .collect()
+impl Groups {
+    /// The version by which caps work here; says aloud where none does.
+    fn here(test: &str) -> Option<Groups> {
+        if !is_root() {
+            skip(test, "only root makes memory groups here");
+            return None;
+        }
+        let attempt = |groups: Groups| {
+            let flags = ["--limit", "1GiB", "--mechanism", groups.mechanism];
+            run(&flags, &words(&["true"]))
+        };
+        let found = [V1, V2]
+            .into_iter()
+            .find(|groups| attempt(*groups).code == Some(0));
+        if found.is_none() {
+            skip(test, attempt(V2).stderr.trim());
+        }
+        found
+    }
+
+    /// The folder of the group that a call named.
+    fn of(self, call: &Call) -> PathBuf {
+        let start = format!("by {} (/", self.words);
+        let (_, rest) = call.stderr.split_once(&start).unwrap();
+        let path = rest.split([',', ')']).next().unwrap();
+        Path::new(self.mount).join(path)
+    }
+
+    /// Groups of ours beside this process's own that nobody is in: leftovers of a process that ended.
+    fn leftovers_of(self, pid: u32) -> Vec<PathBuf> {
+        let text = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+        let mut lines = text
+            .lines()
+            .filter_map(|line| line.split_once(self.controllers));
+        let (_, path) = lines.next().unwrap();
+        let folder = Path::new(self.mount).join(path.trim_start_matches('/'));
+        let start = format!("plimsoll-{pid}-");
+        let entries = folder.read_dir().into_iter().flatten();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths
+            .filter(|path| {
+                let name = path.file_name().unwrap().to_string_lossy();
+                name.starts_with(&start)
+            })
+            .collect()
+    }
 }
 
 #[test]
 fn a_command_that_fits_runs_and_the_group_is_gone_afterwards() {
-    if !can_cap("a command that fits") {
+    let Some(groups) = Groups::here("a command that fits") else {
         return;
-    }
+    };
     let call = run(&["--limit", "128MiB"], &touches_64_mib());
     assert_eq!(call.code, Some(0), "{call:?}");
-    let line = "plimsoll: limit 128 MiB by cgroup v1 (/";
-    assert!(call.stderr.contains(line), "{}", call.stderr);
+    let line = format!("plimsoll: limit 128 MiB by {} (/", groups.words);
+    assert!(call.stderr.contains(&line), "{}", call.stderr);
     assert!(!call.stderr.contains("killed by"), "{}", call.stderr);
-    assert!(group(&call).parent().unwrap().is_dir());
-    assert!(!group(&call).exists());
+    assert!(groups.of(&call).parent().unwrap().is_dir());
+    assert!(!groups.of(&call).exists());
 }
 
 #[test]
 fn a_command_that_does_not_fit_is_killed_and_told_why() {
-    if !can_cap("a command that does not fit") {
+    let Some(groups) = Groups::here("a command that does not fit") else {
         return;
-    }
+    };
     let call = run(&["--limit", "32MiB"], &touches_64_mib());
     assert_eq!(call.code, Some(137), "{call:?}");
-    let line = "1 process killed by the kernel for the limit of 32.0 MiB (cgroup v1); charged at \
-                most 32.0 MiB";
-    assert!(call.stderr.contains(line), "{}", call.stderr);
+    let line = format!(
+        "1 process killed by the kernel for the limit of 32.0 MiB ({})",
+        groups.words
+    );
+    assert!(call.stderr.contains(&line), "{}", call.stderr);
+    // The peak of a group of version 2 is there since Linux 5.19 only.
+    let is_charged = call.stderr.contains("; charged at most 32.0 MiB");
+    assert!(
+        is_charged || groups.mechanism == V2.mechanism,
+        "{}",
+        call.stderr
+    );
     // And so does the report, with who held what.
     for part in [
-        "Cap: 32.0 MiB by cgroup v1",
+        &format!("Cap: 32.0 MiB by {}", groups.words),
         "The kernel killed 1 process for it.",
         "Just before the end",
     ] {
         let report: Vec<&str> = call.stderr.split_whitespace().collect();
         assert!(report.join(" ").contains(part), "{}", call.stderr);
     }
-    assert!(!group(&call).exists());
+    assert!(!groups.of(&call).exists());
 }
 
 #[test]
 fn a_cap_below_the_loader_is_told_as_that() {
-    if !can_cap("a cap below the loader") {
+    let Some(groups) = Groups::here("a cap below the loader") else {
         return;
-    }
+    };
     let call = run(&["--limit", "64KiB"], &touches_64_mib());
     assert_eq!(call.code, Some(137), "{call:?}");
     assert!(
@@ -133,25 +173,25 @@ fn a_cap_below_the_loader_is_told_as_that() {
         "{}",
         call.stderr
     );
-    assert!(!group(&call).exists());
+    assert!(!groups.of(&call).exists());
 }
 
 #[test]
 fn a_command_that_can_t_be_started_leaves_no_group() {
-    if !can_cap("no group is left") {
+    let Some(groups) = Groups::here("no group is left") else {
         return;
-    }
+    };
     let call = run(&["--limit", "64MiB"], &words(&["/nonexistent/program"]));
     assert_eq!(call.code, Some(127), "{call:?}");
-    assert!(!group(&call).exists());
+    assert!(!groups.of(&call).exists());
 }
 
 /// No process of it holds more than 32 MiB; together they hold 96 MiB.
 #[test]
 fn a_tree_is_capped_together() {
-    if !can_cap("a tree is capped together") {
+    let Some(groups) = Groups::here("a tree is capped together") else {
         return;
-    }
+    };
     let program = subject("forked_copy_on_write");
     let flags = ["--mib", "24", "--children", "3", "--rewrite-mib", "24"];
     let command: Vec<String> = std::iter::once(program).chain(words(&flags)).collect();
@@ -161,18 +201,18 @@ fn a_tree_is_capped_together() {
     assert_ne!(call.code, Some(0), "{call:?}");
     let line = "killed by the kernel for the limit of 64.0 MiB";
     assert!(call.stderr.contains(line), "{}", call.stderr);
-    assert!(!group(&call).exists());
+    assert!(!groups.of(&call).exists());
 }
 
 #[test]
 fn what_a_command_leaves_behind_keeps_its_group_and_that_is_said() {
-    if !can_cap("leftovers keep their group") {
+    let Some(groups) = Groups::here("leftovers keep their group") else {
         return;
-    }
+    };
     let script = "sleep 600 >/dev/null 2>&1 </dev/null & echo $!";
     let call = run(&["--limit", "64MiB"], &words(&["sh", "-c", script]));
     assert_eq!(call.code, Some(0), "{call:?}");
-    let group = group(&call);
+    let group = groups.of(&call);
     assert!(group.is_dir());
     let said: String = call.stderr.split_whitespace().collect();
     assert!(
@@ -200,11 +240,15 @@ fn the_weakest_mechanism_needs_no_privileges_and_says_what_it_counts() {
 
 #[test]
 fn a_mechanism_that_does_not_work_here_is_refused_with_its_reason() {
-    if !can_cap("version 1 rules out version 2") {
+    let Some(groups) = Groups::here("one version rules out the other") else {
         return;
-    }
-    let flags = ["--limit", "32MiB", "--mechanism", "cgroup-v2"];
-    run(&flags, &words(&["true"])).refused(&["32.0 MiB", "cgroup v2", "version 1 hierarchy"]);
+    };
+    let (other, reason) = match groups.mechanism == V1.mechanism {
+        true => (V2, "version 1 hierarchy"),
+        false => (V1, "version 2 hierarchy"),
+    };
+    let flags = ["--limit", "32MiB", "--mechanism", other.mechanism];
+    run(&flags, &words(&["true"])).refused(&["32.0 MiB", other.words, reason]);
 }
 
 #[test]
@@ -222,13 +266,13 @@ fn sizes_that_make_no_sense_are_refused() {
 
 #[test]
 fn fit_finds_what_a_command_needs() {
-    if !can_cap("fit") {
+    let Some(groups) = Groups::here("fit") else {
         return;
-    }
+    };
     let document: Value = fit(&["--format", "json"], &touches_64_mib()).call().json();
     assert_eq!(document["kind"], "fit");
     assert_eq!(document["end"], "found", "{document}");
-    assert_eq!(document["mechanism"], "cgroup_v1");
+    assert_eq!(document["mechanism"], groups.mechanism.replace('-', "_"));
     let minimum = document["minimum_bytes"].as_u64().unwrap();
     let failed = document["failed_bytes"].as_u64().unwrap();
     assert!((64 * MIB..80 * MIB).contains(&minimum), "{minimum}");
@@ -269,21 +313,24 @@ fn a_run_that_takes_too_long_is_ended_with_all_it_started() {
 
 #[test]
 fn fit_says_when_the_largest_cap_is_too_small() {
-    if !can_cap("the largest cap is too small") {
+    let Some(groups) = Groups::here("the largest cap is too small") else {
         return;
-    }
+    };
     let flags = ["--to", "32MiB", "--repeat", "1"];
     let call = fit(&flags, &touches_64_mib()).call();
     assert_eq!(call.code, Some(3), "{call:?}");
-    let verdict = "needs more than 32.0 MiB, the largest cap tried (cgroup v1)";
-    assert!(call.stdout.starts_with(verdict), "{}", call.stdout);
+    let verdict = format!(
+        "needs more than 32.0 MiB, the largest cap tried ({})",
+        groups.words
+    );
+    assert!(call.stdout.starts_with(&verdict), "{}", call.stdout);
 }
 
 #[test]
 fn an_interrupted_fit_keeps_what_it_knows_and_leaves_nothing() {
-    if !can_cap("an interrupted fit") {
+    let Some(groups) = Groups::here("an interrupted fit") else {
         return;
-    }
+    };
     let folder = Scratch::new("interrupted-fit");
     let runs = folder.file("runs");
     // Each run leaves a process behind, which goes with its group.
@@ -302,5 +349,5 @@ fn an_interrupted_fit_keeps_what_it_knows_and_leaves_nothing() {
     let verdict = call.stdout.lines().next().unwrap();
     assert!(verdict.starts_with("needs "), "{verdict}");
     assert!(verdict.contains("interrupted"), "{verdict}");
-    assert_eq!(leftovers_of(pid), [] as [PathBuf; 0]);
+    assert_eq!(groups.leftovers_of(pid), [] as [PathBuf; 0]);
 }

@@ -52,10 +52,7 @@ fn owners(report: &Report) -> Vec<(String, u64)> {
 
 fn check(report: &Report, kernel: Resident) {
     // Report::new has checked that the components sum to the total.
-    assert_eq!(report.resident(), kernel.rollup_rss, "{}", report.outline());
-    // The kernel's quick counter is per CPU until 6.2 and may be some pages behind.
-    let apart = report.resident().abs_diff(kernel.status_rss);
-    assert_eq!(apart, 0, "VmRSS: {kernel:?}");
+    kernel.assert_is(report.resident(), &report.outline());
     assert_named(report);
 }
 
