@@ -22,6 +22,7 @@ use super::sidecar::Sidecars;
 use super::{Mode, Outcome};
 use crate::board::Board;
 use crate::edit::{Added, NewImage};
+use crate::ml::Intake;
 
 /// Held while files get their place, by whoever does so: other importers, and who deletes.
 const LOCK: &str = ".booru.lock";
@@ -78,7 +79,7 @@ impl<'a> Places<'a> {
         })
     }
 
-    /// Takes in files in one transaction; what came of each.
+    /// Takes in files, and queues what models are to do with them, in one transaction; what came of each.
     ///
     /// # Errors
     /// The database, and folders that can't be written: then no row is made.
@@ -86,6 +87,7 @@ impl<'a> Places<'a> {
         &self,
         board: &mut Board,
         batch: Vec<(Found, Box<Ready>)>,
+        intake: Intake,
     ) -> Result<Vec<(Found, u64, Outcome)>> {
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut placed: Vec<(Found, Box<Ready>)> = Vec::with_capacity(batch.len());
@@ -116,15 +118,17 @@ impl<'a> Places<'a> {
             }
         }
         self.sync()?;
-        let added = board.add_images(&images, self.settings.implied)?;
+        let added = board.add_images_for(&images, self.settings.implied, intake)?;
         for (((found, ready), image), added) in placed.into_iter().zip(images).zip(added) {
             let outcome = match added {
                 Added::New(id) => {
                     self.remove_moved(&found, &ready.stamp, &image.path, &ready.sidecars)?;
+                    let queued = intake.kinds(image.has_source());
                     Outcome::TakenIn {
                         id,
                         path: image.path,
                         note: ready.note,
+                        queued,
                     }
                 }
                 // Whoever was first keeps no lock; the file stays for the next scan to judge.

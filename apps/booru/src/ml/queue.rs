@@ -159,34 +159,46 @@ pub struct Submitted {
 /// # Errors
 /// An image that is not there, and what the database says.
 pub fn submit(store: &Store, kind: Kind, images: &[u32]) -> Result<Submitted> {
+    store.write(|| submit_within(store, kind, images))
+}
+
+/// The same within a transaction of the caller's.
+///
+/// # Errors
+/// As [`submit`].
+pub(crate) fn submit_within(store: &Store, kind: Kind, images: &[u32]) -> Result<Submitted> {
     let what = "queue work";
     let now = moment::now_text();
-    store.write(|| {
-        // Ids are given once, also where a job is gone: a late answer must not meet another job.
-        let sql = "SELECT last FROM booru_job_ids";
-        let last = store.query_row(what, sql, &[], |row| row.integer(0))?.flatten();
-        let mut last = last.context("queue work: the table booru_job_ids is empty")?;
-        let mut submitted = Submitted::default();
-        for image in images {
-            let sql = "INSERT INTO booru_jobs (id, kind, image_id, state, tries, cut_off, queued_at) \
-                       VALUES (?1, ?2, ?3, 'queued', 0, 0, ?4) ON CONFLICT (kind, image_id) DO UPDATE SET \
-                       id = excluded.id, state = 'queued', tries = 0, cut_off = 0, reason = NULL, \
-                       queued_at = excluded.queued_at, ended_at = NULL \
-                       WHERE booru_jobs.state NOT IN ('queued', 'running')";
-            let id = last + 1;
-            let values = [id.into(), kind.name().into(), (*image).into(), (&now).into()];
-            match store.execute(what, sql, &values)? {
-                0 => submitted.already += 1,
-                _ => {
-                    submitted.queued += 1;
-                    last = id;
-                }
+    // Ids are given once, also where a job is gone: a late answer must not meet another job.
+    let sql = "SELECT last FROM booru_job_ids";
+    let last = store.query_row(what, sql, &[], |row| row.integer(0))?;
+    let last = last.flatten();
+    let mut last = last.context("queue work: the table booru_job_ids is empty")?;
+    let mut submitted = Submitted::default();
+    for image in images {
+        let sql = "INSERT INTO booru_jobs (id, kind, image_id, state, tries, cut_off, queued_at) \
+                   VALUES (?1, ?2, ?3, 'queued', 0, 0, ?4) ON CONFLICT (kind, image_id) DO UPDATE SET \
+                   id = excluded.id, state = 'queued', tries = 0, cut_off = 0, reason = NULL, \
+                   queued_at = excluded.queued_at, ended_at = NULL \
+                   WHERE booru_jobs.state NOT IN ('queued', 'running')";
+        let id = last + 1;
+        let values = [
+            id.into(),
+            kind.name().into(),
+            (*image).into(),
+            (&now).into(),
+        ];
+        match store.execute(what, sql, &values)? {
+            0 => submitted.already += 1,
+            _ => {
+                submitted.queued += 1;
+                last = id;
             }
         }
-        let sql = "UPDATE booru_job_ids SET last = ?1";
-        store.execute(what, sql, &[last.into()])?;
-        Ok(submitted)
-    })
+    }
+    let sql = "UPDATE booru_job_ids SET last = ?1";
+    store.execute(what, sql, &[last.into()])?;
+    Ok(submitted)
 }
 
 /// Takes up to `limit` queued jobs of a kind, the oldest first, and counts a try of each. One that was
