@@ -17,6 +17,7 @@ pub mod read;
 pub mod resize;
 pub mod thumbnail;
 mod transform;
+mod vp8file;
 mod webpfile;
 
 pub use header::{Format, Header, Limits, header};
