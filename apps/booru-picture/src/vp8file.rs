@@ -7,19 +7,13 @@ use anyhow::{Result, bail};
 
 use crate::header::pixels;
 
-pub(crate) struct Frame {
-    pub(crate) pixels: u64,
-    /// Of the file, for all its parts.
-    pub(crate) bytes: u64,
-}
-
 /// What stands before the first part.
 const HEAD_BYTES: usize = 10;
 /// Of the first part, more than there are before the number of the others: 180 bits that are as likely 0 as 1.
 const START_BYTES: u64 = 64;
 
-/// The frame that begins here, of which `bytes` are in the file.
-pub(crate) fn look(file: &mut impl BufRead, bytes: u64) -> Result<Frame> {
+/// Pixels of the frame that begins here, of which `bytes` are in the file.
+pub(crate) fn look(file: &mut impl BufRead, bytes: u64) -> Result<u64> {
     let mut head = [0; HEAD_BYTES];
     file.read_exact(&mut head)?;
     let tag = u64::from(u32::from_le_bytes([head[0], head[1], head[2], 0]));
@@ -45,10 +39,7 @@ pub(crate) fn look(file: &mut impl BufRead, bytes: u64) -> Result<Frame> {
         bail!("the parts of its frame have {claimed} bytes, and there are {bytes}");
     }
     let side = |at: usize| u32::from(u16::from_le_bytes([head[at], head[at + 1]]) & 0x3FFF);
-    Ok(Frame {
-        pixels: pixels(side(6), side(8)),
-        bytes,
-    })
+    Ok(pixels(side(6), side(8)))
 }
 
 /// How many parts follow the first one, whose beginning this is (19.2).
@@ -180,8 +171,7 @@ mod tests {
                 "{segments} segments"
             );
             let bytes = frame.len() as u64;
-            let found = look(&mut &frame[..], bytes).unwrap();
-            assert_eq!((found.pixels, found.bytes), (64 * 160, bytes));
+            assert_eq!(look(&mut &frame[..], bytes).unwrap(), 64 * 160);
         }
     }
 
