@@ -17,6 +17,8 @@ pub mod read;
 pub mod resize;
 pub mod thumbnail;
 mod transform;
+mod vp8file;
+mod vp8lfile;
 mod webpfile;
 
 pub use header::{Format, Header, Limits, header};

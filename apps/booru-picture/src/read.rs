@@ -6,7 +6,7 @@
 //!
 //! **Cost.** 3 bytes a pixel (4 with transparency) once it is read, [`Header::memory_bytes`] while it is.
 
-use std::io::{BufReader, Cursor, Read, Seek};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -77,11 +77,7 @@ pub fn read(path: &Path, limits: &Limits) -> Result<Picture> {
 /// # Errors
 /// As [`read`], without a name.
 pub fn read_bytes(bytes: &[u8], limits: &Limits) -> Result<Picture> {
-    let (length, most) = (bytes.len() as u64, limits.file_bytes_max);
-    if length > most {
-        bail!("it has {length} bytes, the limit is {most}");
-    }
-    read_from(&mut BufReader::new(Cursor::new(bytes)), limits)
+    read_from(&mut header::in_memory(bytes, limits)?, limits)
 }
 
 fn read_from<R: Read + Seek>(file: &mut BufReader<R>, limits: &Limits) -> Result<Picture> {

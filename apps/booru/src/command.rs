@@ -1,10 +1,12 @@
 //! What each command does and prints. Output is data; it ends where its reader has gone.
 
+mod doctor;
 pub(crate) mod images;
 mod ingest;
 pub(crate) mod pool;
 mod progress;
 pub(crate) mod rules;
+mod search;
 mod similar;
 pub(crate) mod tags;
 
@@ -12,20 +14,19 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use crate::board::Board;
 use crate::config::{BoardArguments, CACHE_MIB, Command, EmbeddingsAct, FormArguments, TagCommand};
-use crate::doctor::{Depth, Diagnosis, diagnose};
 use crate::duplicates;
 use crate::edit::{Edited, OldName, check_category};
 use crate::ingest::{Files, Mode};
 use crate::memory::{Component, Memory};
 use crate::ml;
-use crate::query::{Order, Query};
+use crate::query::Query;
 use crate::search::Page;
 use crate::stats::Stats;
 use crate::store::{self, Access, CopiedTable, Store, StoreOptions};
@@ -33,8 +34,6 @@ use crate::web;
 
 /// `booru` could not do what it was asked.
 pub const FAILED: u8 = 2;
-/// `booru doctor` has found a fault.
-const UNHEALTHY: u8 = 1;
 
 /// # Errors
 /// Whatever keeps a command from being done.
@@ -59,16 +58,16 @@ pub fn execute(command: Command) -> Result<ExitCode> {
                 number: page as usize,
                 images: board.images_per_page(images_per_page)?,
             };
-            search(&open(&board, Access::ReadOnly)?, &query, page, &form)?;
+            search::search(&open(&board, Access::ReadOnly)?, &query, page, &form)?;
         }
         Command::Suggest {
             board, text, form, ..
         } => {
-            suggest(&open(&board, Access::ReadOnly)?, &text, &form)?;
+            search::suggest(&open(&board, Access::ReadOnly)?, &text, &form)?;
         }
         Command::Stats { board, form } => stats(&open(&board, Access::ReadOnly)?, &form)?,
         Command::Memory { board, form } => memory(&open(&board, Access::ReadOnly)?, &form)?,
-        Command::Doctor { board, deep, form } => return doctor(&board, deep, &form),
+        Command::Doctor { board, deep, form } => return doctor::doctor(&board, deep, &form),
         Command::Duplicates { board, act } => {
             duplicates::execute(&mut open(&board, act.access())?, &board, act)?;
         }
@@ -228,86 +227,6 @@ pub(crate) fn say_json(value: &impl Serialize) -> Result<()> {
     say(&format!("{text}\n"))
 }
 
-#[derive(Serialize)]
-struct FoundImage {
-    id: u32,
-    path: String,
-}
-
-/// Keys of the original's answer where it has them.
-#[derive(Serialize)]
-struct FoundPage {
-    query: String,
-    images: Vec<FoundImage>,
-    page: usize,
-    total_pages: usize,
-    total_results: usize,
-    has_more: bool,
-}
-
-fn search(board: &Board, query: &Query, page: Page, form: &FormArguments) -> Result<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let seed = now.map_or(0, |now| now.subsec_nanos().into());
-    let found = board.search(query, page, seed)?;
-    let mut images = Vec::with_capacity(found.ids.len());
-    for id in &found.ids {
-        images.push(FoundImage {
-            id: *id,
-            path: board.path_of(*id)?,
-        });
-    }
-    // With the seed of a random order: the next page is asked for by this.
-    let query = Query {
-        expression: query.expression.clone(),
-        order: found.order,
-    };
-    if form.json {
-        return say_json(&FoundPage {
-            query: query.to_string(),
-            images,
-            page: page.number,
-            total_pages: found.pages,
-            total_results: found.total,
-            has_more: page.number < found.pages,
-        });
-    }
-    let mut text = String::new();
-    for image in &images {
-        writeln!(text, "{:>10}  {}", image.id, shown(&image.path))?;
-    }
-    let pages = found.pages.max(1);
-    writeln!(
-        text,
-        "{} images, page {} of {pages}",
-        found.total, page.number
-    )?;
-    if matches!(found.order, Order::Random(_)) {
-        writeln!(text, "more of this order: {}", shown(&query.to_string()))?;
-    }
-    say(&text)
-}
-
-fn suggest(board: &Board, text: &str, form: &FormArguments) -> Result<()> {
-    let groups = board.suggest(text);
-    if form.json {
-        return say_json(&serde_json::json!({ "groups": groups }));
-    }
-    let mut lines = String::new();
-    for group in groups {
-        writeln!(lines, "{}", group.name)?;
-        for item in group.items {
-            let count = item.count.map_or(String::new(), |count| count.to_string());
-            let category = item.category.unwrap_or("");
-            writeln!(
-                lines,
-                "{count:>10}  {category:<9}  {}",
-                shown(&item.display)
-            )?;
-        }
-    }
-    say(&lines)
-}
-
 fn stats(board: &Board, form: &FormArguments) -> Result<()> {
     let stats = Stats::of(&board.catalog());
     if form.json {
@@ -376,87 +295,6 @@ fn memory(board: &Board, form: &FormArguments) -> Result<()> {
 
 pub(crate) fn mib(bytes: u64) -> String {
     format!("{:.2} MiB", bytes as f64 / (1 << 20) as f64)
-}
-
-fn doctor(board: &BoardArguments, deep: bool, form: &FormArguments) -> Result<ExitCode> {
-    let options = board.store_options(Access::ReadOnly)?;
-    let store = Store::open(&store::find(&board.board)?, options)?;
-    let depth = match deep {
-        true => Depth::File,
-        false => Depth::Tables,
-    };
-    let diagnosis = diagnose(&store, depth)?;
-    match form.json {
-        true => say_json(&diagnosis)?,
-        false => say(&diagnosis_text(&diagnosis)?)?,
-    }
-    Ok(match diagnosis.is_healthy() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(UNHEALTHY),
-    })
-}
-
-/// The first three lines are the original's.
-fn diagnosis_text(diagnosis: &Diagnosis) -> Result<String> {
-    let mut text = String::new();
-    writeln!(text, "Total tags: {}", diagnosis.tags)?;
-    writeln!(text, "Valid IDs: {}", diagnosis.valid_ids)?;
-    writeln!(text, "Duplicate names: {}", diagnosis.duplicate_names)?;
-    writeln!(text, "Names alike but for case: {}", diagnosis.names_alike)?;
-    let counted = [
-        (
-            "Tags of images that lead nowhere",
-            diagnosis.pairs_without_end,
-        ),
-        (
-            "Other rows that lead nowhere",
-            diagnosis.other_rows_without_end,
-        ),
-    ];
-    for (what, rows) in counted {
-        match rows {
-            Some(rows) => writeln!(text, "{what}: {rows}")?,
-            None => writeln!(text, "{what}: not known, the board can't be loaded")?,
-        }
-    }
-    writeln!(text, "Images: {}", diagnosis.images)?;
-    match diagnosis.full_text_rows {
-        Some(rows) => writeln!(text, "Rows of the full-text table: {rows}")?,
-        None => writeln!(text, "Rows of the full-text table: there is no such table")?,
-    }
-    if let Some(bytes) = diagnosis.tag_structures_bytes {
-        writeln!(text, "Tag structures in memory: {}", mib(bytes))?;
-    }
-    if let Some(deep) = &diagnosis.deep {
-        match &deep.problems {
-            Some(problems) => {
-                writeln!(text, "Problems of the file: {}", problems.len())?;
-                let mut problems = problems.iter();
-                problems.try_for_each(|line| writeln!(text, "  {}", shown(line)))?;
-            }
-            None => writeln!(
-                text,
-                "Problems of the files: not known, this database can't be asked"
-            )?,
-        }
-        if let (Some(lacking), Some(other)) =
-            (deep.images_lacking_words, deep.images_with_other_words)
-        {
-            writeln!(text, "Images with a tag that no text column has: {lacking}")?;
-            writeln!(
-                text,
-                "Images with a text column that has another word: {other}"
-            )?;
-        }
-    }
-    if let Some(error) = &diagnosis.load_error {
-        writeln!(text, "Can't be loaded: {}", shown(error))?;
-    }
-    match diagnosis.is_healthy() {
-        true => writeln!(text, "All is well.")?,
-        false => writeln!(text, "Not all is well.")?,
-    }
-    Ok(text)
 }
 
 fn edit(board: &mut Board, act: TagCommand) -> Result<Edited> {

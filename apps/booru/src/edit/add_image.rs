@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use super::rules::IMPLIED;
 use super::{CategorizedTags, Edit, check_name};
 use crate::board::Board;
-use crate::catalog::{Change, ImageAdded, Kind, Numbers};
+use crate::catalog::{Change, ImageAdded, Kind, LOCAL_TAGGER, Numbers};
+use crate::ml::{Intake, tables};
 use crate::post_ids::keep_post_ids;
 use crate::query::{Category, moment};
 use crate::refuse;
@@ -42,6 +43,14 @@ pub struct NewImage {
     pub ingested: Option<i64>,
     /// JSON, with the posts as the sites returned them.
     pub raw_metadata: Option<String>,
+}
+
+impl NewImage {
+    /// Whether a site knows it, which gave its tags, and not a model.
+    #[must_use]
+    pub fn has_source(&self) -> bool {
+        self.sources.iter().any(|source| source != LOCAL_TAGGER)
+    }
 }
 
 /// Whether an image gets the tags that its tags imply.
@@ -82,6 +91,22 @@ impl Board {
     /// # Errors
     /// A path that is there, a name that is none; what the database says.
     pub fn add_images(&mut self, images: &[NewImage], implied: Implied) -> Result<Vec<Added>> {
+        self.add_images_for(images, implied, Intake::default())
+    }
+
+    /// The same, and in the same transaction those that are new are queued for models.
+    ///
+    /// # Errors
+    /// As [`Board::add_images`].
+    pub(crate) fn add_images_for(
+        &mut self,
+        images: &[NewImage],
+        implied: Implied,
+        intake: Intake,
+    ) -> Result<Vec<Added>> {
+        if intake != Intake::default() {
+            tables::ensure(self)?;
+        }
         let checked = images.iter().map(|image| {
             let taking = || format!("take in {}", image.path);
             checked_tags(&image.tags).with_context(taking)
@@ -97,7 +122,13 @@ impl Board {
                     .borrow_mut()
                     .push(one.with_context(|| format!("take in {}", image.path))?);
             }
-            Ok(())
+            let added = added.borrow();
+            let new = images.iter().zip(added.iter());
+            let new = new.filter_map(|(image, added)| match added {
+                Added::New(id) => Some((*id, image.has_source())),
+                Added::Known(_) => None,
+            });
+            intake.submit(edit.store, &new.collect::<Vec<_>>())
         })?;
         Ok(added.into_inner())
     }

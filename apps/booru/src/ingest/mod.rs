@@ -26,6 +26,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::ml::Kind;
+
 pub use name::thumbnail_path;
 pub use post::Sources;
 pub use run::{Ingest, READY_MAX};
@@ -50,6 +52,8 @@ pub enum Outcome {
         id: u32,
         path: String,
         note: Option<String>,
+        /// What models are to do with it.
+        queued: Vec<Kind>,
     },
     Duplicate {
         of: u32,

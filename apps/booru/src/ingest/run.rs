@@ -21,6 +21,7 @@ use super::trash::{finish_deletions, prepare_deletions};
 use super::walk::walk;
 use super::{Event, Mode, Outcome, Totals, set_aside};
 use crate::board::Board;
+use crate::ml::{self, Intake};
 use crate::query::moment;
 use crate::store::{Access, Place, Store, StoreOptions};
 use crate::writer::Writer;
@@ -46,6 +47,8 @@ pub struct Ingest {
     patience: Duration,
     budget: Budget,
     retries: bool,
+    /// What new images are queued by for models; `None` where they are not.
+    models: Option<ml::Settings>,
 }
 
 impl std::fmt::Debug for Ingest {
@@ -94,6 +97,7 @@ impl Ingest {
             database: database.context("the writer has not called back")?,
             patience,
             retries: false,
+            models: None,
         })
     }
 
@@ -102,6 +106,13 @@ impl Ingest {
     #[must_use]
     pub fn retrying(self, retries: bool) -> Ingest {
         Ingest { retries, ..self }
+    }
+
+    /// By which settings images that come in are queued for models, where they are: in the transaction that takes
+    /// them in.
+    #[must_use]
+    pub fn queueing(self, models: Option<ml::Settings>) -> Ingest {
+        Ingest { models, ..self }
     }
 
     /// Does what a killed deletion has left to do.
@@ -370,13 +381,14 @@ impl Ingest {
         }
         let mut outcomes = Vec::new();
         let mut work = Some((ready, duplicates));
+        let intake = self.models.as_ref().map(Intake::of).unwrap_or_default();
         self.writer.lend(&mut |board| {
             // Asked once; a second time there is nothing left to do.
             let Some((ready, duplicates)) = work.take() else {
                 return Ok(());
             };
             let places = Places::lock(&self.settings, &self.incoming, &self.images)?;
-            outcomes.extend(places.take_in(board, ready)?);
+            outcomes.extend(places.take_in(board, ready, intake)?);
             for (found, stamp, digest) in duplicates {
                 let outcome = places.duplicate(board, &found, &stamp, &digest)?;
                 if let Outcome::SetAside { reason } = &outcome {

@@ -13,6 +13,7 @@ pub mod arguments;
 pub mod claim;
 mod commands;
 mod embeddings;
+mod intake;
 pub mod queue;
 pub mod review;
 mod run;
@@ -22,6 +23,7 @@ pub(crate) mod tables;
 pub mod worker;
 
 pub use commands::execute;
+pub(crate) use intake::Intake;
 pub use queue::{Counts, Job, Kind, State};
 pub use service::{Service, Status};
 pub use settings::Settings;

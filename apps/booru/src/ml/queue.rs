@@ -8,14 +8,18 @@
 //!
 //! **Cost.** On disk some 100 bytes a job; of those that are done the last [`DONE_KEPT`] stay.
 
-use std::fmt;
-use std::str::FromStr;
+mod job;
+mod tell;
 
-use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use job::COLUMNS;
+pub use job::{Job, Kind, State};
+pub use tell::{Counts, counts, find, has_work, list};
 
 use crate::query::moment;
-use crate::store::{Row, Store, Value};
+use crate::store::{Store, Value};
 
 /// Deaths of a worker in which a job was under way until it is set aside.
 pub const TRIES_MAX: u32 = 3;
@@ -25,126 +29,6 @@ pub const CUT_OFF_MAX: u32 = 10;
 pub const DONE_KEPT: u32 = 1000;
 /// The longest reason that is kept; a worker's words may be long.
 const REASON_BYTES_MAX: usize = 2000;
-
-/// What is done with an image. First those that somebody waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    Upscale,
-    Tag,
-    Embed,
-}
-
-impl Kind {
-    pub const ALL: [Kind; 3] = [Kind::Upscale, Kind::Tag, Kind::Embed];
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Upscale => "upscale",
-            Kind::Tag => "tag",
-            Kind::Embed => "embed",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Kind {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Kind> {
-        match Kind::ALL.into_iter().find(|kind| kind.name() == text) {
-            Some(kind) => Ok(kind),
-            None => bail!("{text:?} is no kind of job; there are upscale, tag and embed"),
-        }
-    }
-}
-
-/// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    Queued,
-    Running,
-    Done,
-    /// Set aside.
-    Failed,
-}
-
-impl State {
-    const ALL: [State; 4] = [State::Queued, State::Running, State::Done, State::Failed];
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Queued => "queued",
-            State::Running => "running",
-            State::Done => "done",
-            State::Failed => "failed",
-        }
-    }
-
-    fn of(text: &str) -> Option<State> {
-        State::ALL.into_iter().find(|state| state.name() == text)
-    }
-}
-
-/// One job.
-#[derive(Clone, Debug, Serialize)]
-pub struct Job {
-    pub id: u32,
-    pub kind: Kind,
-    pub image_id: u32,
-    /// Of the image, relative to the folder of images.
-    pub path: String,
-    pub state: State,
-    /// Times that it was taken and not given back.
-    pub tries: u32,
-    /// Times that the board died meanwhile.
-    pub cut_off: u32,
-    pub reason: Option<String>,
-    pub queued_at: String,
-    pub ended_at: Option<String>,
-}
-
-const COLUMNS: &str = "job.id, job.kind, job.image_id, image.filepath, job.state, job.tries, job.reason, \
-                       job.queued_at, job.ended_at, job.cut_off FROM booru_jobs AS job \
-                       JOIN images AS image ON image.id = job.image_id";
-
-impl Job {
-    fn read(row: &Row<'_>) -> Result<Option<Job>> {
-        let (Some(id), Some(image_id)) = (row.id(0)?, row.id(2)?) else {
-            return Ok(None);
-        };
-        let text = |column| Ok::<_, anyhow::Error>(row.text(column)?.unwrap_or_default());
-        let number = |column| {
-            let number = row
-                .integer(column)?
-                .and_then(|number| u32::try_from(number).ok());
-            Ok::<_, anyhow::Error>(number.unwrap_or(0))
-        };
-        let (Ok(kind), Some(state)) = (text(1)?.parse(), State::of(&text(4)?)) else {
-            return Ok(None);
-        };
-        Ok(Some(Job {
-            id,
-            kind,
-            image_id,
-            path: text(3)?,
-            state,
-            tries: number(5)?,
-            cut_off: number(9)?,
-            reason: row.text(6)?,
-            queued_at: text(7)?,
-            ended_at: row.text(8)?,
-        }))
-    }
-}
 
 /// What came of asking for work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -159,34 +43,46 @@ pub struct Submitted {
 /// # Errors
 /// An image that is not there, and what the database says.
 pub fn submit(store: &Store, kind: Kind, images: &[u32]) -> Result<Submitted> {
+    store.write(|| submit_within(store, kind, images))
+}
+
+/// The same within a transaction of the caller's.
+///
+/// # Errors
+/// As [`submit`].
+pub(crate) fn submit_within(store: &Store, kind: Kind, images: &[u32]) -> Result<Submitted> {
     let what = "queue work";
     let now = moment::now_text();
-    store.write(|| {
-        // Ids are given once, also where a job is gone: a late answer must not meet another job.
-        let sql = "SELECT last FROM booru_job_ids";
-        let last = store.query_row(what, sql, &[], |row| row.integer(0))?.flatten();
-        let mut last = last.context("queue work: the table booru_job_ids is empty")?;
-        let mut submitted = Submitted::default();
-        for image in images {
-            let sql = "INSERT INTO booru_jobs (id, kind, image_id, state, tries, cut_off, queued_at) \
-                       VALUES (?1, ?2, ?3, 'queued', 0, 0, ?4) ON CONFLICT (kind, image_id) DO UPDATE SET \
-                       id = excluded.id, state = 'queued', tries = 0, cut_off = 0, reason = NULL, \
-                       queued_at = excluded.queued_at, ended_at = NULL \
-                       WHERE booru_jobs.state NOT IN ('queued', 'running')";
-            let id = last + 1;
-            let values = [id.into(), kind.name().into(), (*image).into(), (&now).into()];
-            match store.execute(what, sql, &values)? {
-                0 => submitted.already += 1,
-                _ => {
-                    submitted.queued += 1;
-                    last = id;
-                }
+    // Ids are given once, also where a job is gone: a late answer must not meet another job.
+    let sql = "SELECT last FROM booru_job_ids";
+    let last = store.query_row(what, sql, &[], |row| row.integer(0))?;
+    let last = last.flatten();
+    let mut last = last.context("queue work: the table booru_job_ids is empty")?;
+    let mut submitted = Submitted::default();
+    for image in images {
+        let sql = "INSERT INTO booru_jobs (id, kind, image_id, state, tries, cut_off, queued_at) \
+                   VALUES (?1, ?2, ?3, 'queued', 0, 0, ?4) ON CONFLICT (kind, image_id) DO UPDATE SET \
+                   id = excluded.id, state = 'queued', tries = 0, cut_off = 0, reason = NULL, \
+                   queued_at = excluded.queued_at, ended_at = NULL \
+                   WHERE booru_jobs.state NOT IN ('queued', 'running')";
+        let id = last + 1;
+        let values = [
+            id.into(),
+            kind.name().into(),
+            (*image).into(),
+            (&now).into(),
+        ];
+        match store.execute(what, sql, &values)? {
+            0 => submitted.already += 1,
+            _ => {
+                submitted.queued += 1;
+                last = id;
             }
         }
-        let sql = "UPDATE booru_job_ids SET last = ?1";
-        store.execute(what, sql, &[last.into()])?;
-        Ok(submitted)
-    })
+    }
+    let sql = "UPDATE booru_job_ids SET last = ?1";
+    store.execute(what, sql, &[last.into()])?;
+    Ok(submitted)
 }
 
 /// Takes up to `limit` queued jobs of a kind, the oldest first, and counts a try of each. One that was
@@ -388,99 +284,4 @@ pub fn retry(store: &Store, kind: Option<Kind>) -> Result<u64> {
                WHERE state = 'failed' AND (?1 IS NULL OR kind = ?1)";
     let kind = kind.map(Kind::name);
     store.write(|| store.execute("queue again what was set aside", sql, &[kind.into()]))
-}
-
-/// How many jobs of one kind stand where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    pub queued: u64,
-    pub running: u64,
-    pub done: u64,
-    pub failed: u64,
-}
-
-impl Counts {
-    /// Jobs that have not ended.
-    #[must_use]
-    pub fn open(&self) -> u64 {
-        self.queued + self.running
-    }
-}
-
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, other: Counts) {
-        self.queued += other.queued;
-        self.running += other.running;
-        self.done += other.done;
-        self.failed += other.failed;
-    }
-}
-
-/// # Errors
-/// What the database says.
-pub fn counts(store: &Store, kind: Kind) -> Result<Counts> {
-    let mut counts = Counts::default();
-    let sql = "SELECT state, COUNT(*) FROM booru_jobs WHERE kind = ?1 GROUP BY state";
-    store.each_row("count the work", sql, &[kind.name().into()], |row| {
-        let count = row
-            .integer(1)?
-            .and_then(|count| u64::try_from(count).ok())
-            .unwrap_or(0);
-        match State::of(&row.text(0)?.unwrap_or_default()) {
-            Some(State::Queued) => counts.queued = count,
-            Some(State::Running) => counts.running = count,
-            Some(State::Done) => counts.done = count,
-            Some(State::Failed) => counts.failed = count,
-            None => {}
-        }
-        Ok(())
-    })?;
-    Ok(counts)
-}
-
-/// Whether any job has not ended: queued, under way, or left so by a board that died. O(log n).
-///
-/// # Errors
-/// What the database says.
-pub fn has_work(store: &Store) -> Result<bool> {
-    let sql = "SELECT 1 FROM booru_jobs WHERE state IN ('queued', 'running') LIMIT 1";
-    let found = store.query_row("look for work", sql, &[], |_| Ok(()))?;
-    Ok(found.is_some())
-}
-
-/// Jobs in one state, of one kind or all, the last queued first.
-///
-/// # Errors
-/// What the database says.
-pub fn list(store: &Store, state: State, kind: Option<Kind>, limit: u32) -> Result<Vec<Job>> {
-    let mut jobs = Vec::new();
-    let sql = format!(
-        "SELECT {COLUMNS} WHERE job.state = ?1 AND (?2 IS NULL OR job.kind = ?2) \
-         ORDER BY job.id DESC LIMIT ?3"
-    );
-    let values = [
-        state.name().into(),
-        kind.map(Kind::name).into(),
-        limit.into(),
-    ];
-    store.each_row("list the work", &sql, &values, |row| {
-        jobs.extend(Job::read(row)?);
-        Ok(())
-    })?;
-    Ok(jobs)
-}
-
-/// The job of an image.
-///
-/// # Errors
-/// What the database says.
-pub fn find(store: &Store, kind: Kind, image: u32) -> Result<Option<Job>> {
-    let sql = format!("SELECT {COLUMNS} WHERE job.kind = ?1 AND job.image_id = ?2");
-    let found = store.query_row(
-        "look for work",
-        &sql,
-        &[kind.name().into(), image.into()],
-        Job::read,
-    )?;
-    Ok(found.flatten())
 }

@@ -157,20 +157,6 @@ impl Service {
         Ok(submitted)
     }
 
-    /// Whether an image that comes in is to be tagged: without tags of a source always, with them where
-    /// `LOCAL_TAGGER_ALWAYS_RUN` says so.
-    #[must_use]
-    pub fn wants_tags(&self, has_source: bool) -> bool {
-        let settings = &self.shared.settings;
-        settings.is_set_up(Kind::Tag) && (!has_source || settings.tagger.always_run)
-    }
-
-    /// Whether an image that comes in is to get a vector.
-    #[must_use]
-    pub fn wants_embedding(&self) -> bool {
-        self.shared.settings.is_set_up(Kind::Embed)
-    }
-
     /// Takes queued jobs out, of one kind or all; how many. A request under way ends as it would; an
     /// upscale, which may take an hour, is broken off and taken out too.
     ///
@@ -196,7 +182,9 @@ impl Service {
         Ok(again)
     }
 
-    fn wake(&self, kind: Option<Kind>) {
+    /// Has the thread look into the queue, where somebody has put jobs of this kind, or of all; what it waited
+    /// for may be there now.
+    pub fn wake(&self, kind: Option<Kind>) {
         let mut state = self.shared.state();
         for one in Kind::ALL {
             if kind.is_none_or(|kind| kind == one) {

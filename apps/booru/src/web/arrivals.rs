@@ -78,6 +78,7 @@ mod tests {
             id,
             path: "0ab/a.png".to_owned(),
             note: None,
+            queued: Vec::new(),
         };
         follow("/in/a.png", taken_in(1));
         follow("/in/below/b.png", taken_in(2));

@@ -13,7 +13,6 @@ use super::App;
 use super::boards::ByApp;
 use super::error::Failure;
 use crate::board::Board;
-use crate::catalog::LOCAL_TAGGER;
 use crate::ml::settings::{Residence, Settings};
 use crate::ml::{Kind, Service, queue, tables};
 use crate::refuse;
@@ -110,43 +109,16 @@ impl App {
         kinds.filter(|kind| settings.is_set_up(*kind)).collect()
     }
 
-    /// Queues what is to be done with an image that has come in.
-    pub(super) fn models_take(&self, image: u32) {
-        if let Some(service) = self.models.service.get()
-            && let Err(error) = self.queue(service, image)
-        {
-            eprintln!("booru: queue image {image} for models: {error:#}");
-        }
+    /// What images that come in are queued by; `None` where no models work on this board.
+    pub(super) fn models_for_new(&self) -> Option<Settings> {
+        let service = self.models.service.get();
+        service.map(|_| self.settings.models.clone())
     }
 
-    fn queue(&self, service: &Service, image: u32) -> Result<()> {
-        let mut has_source = false;
-        self.boards.write_waiting(&mut |board| {
-            has_source = has_tags_of_a_source(board, image)?;
-            Ok(())
-        })?;
-        let wanted = [
-            (Kind::Tag, service.wants_tags(has_source)),
-            (Kind::Embed, service.wants_embedding()),
-        ];
-        for (kind, _) in wanted.into_iter().filter(|(_, is)| *is) {
-            service.submit(kind, &[image])?;
+    /// Tells the thread that jobs of these kinds have come in with an image.
+    pub(super) fn wake_models(&self, kinds: &[Kind]) {
+        if let Some(service) = self.models.service.get() {
+            kinds.iter().for_each(|kind| service.wake(Some(*kind)));
         }
-        Ok(())
     }
-}
-
-/// Tags that a site gave, and not a model.
-fn has_tags_of_a_source(board: &Board, image: u32) -> Result<bool> {
-    let schema = &board.store().schema;
-    if !schema.has_table("sources") || !schema.has_table("image_sources") {
-        return Ok(false);
-    }
-    let sql = "SELECT 1 FROM image_sources AS pair JOIN sources AS source ON source.id = pair.source_id \
-               WHERE pair.image_id = ?1 AND source.name <> ?2 LIMIT 1";
-    let values = [image.into(), LOCAL_TAGGER.into()];
-    let found = board
-        .store()
-        .query_row("look for a source", sql, &values, |_| Ok(()))?;
-    Ok(found.is_some())
 }

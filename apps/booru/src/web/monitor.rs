@@ -59,14 +59,15 @@ impl Monitor {
 fn watch(app: Arc<App>, is_over: &AtomicBool) -> Result<()> {
     let settings = app.settings().ingest.clone();
     let ingest = Ingest::open(settings, Arc::new(ByApp(Arc::clone(&app))), PATIENCE)?;
+    let ingest = ingest.queueing(app.models_for_new());
     let mut watcher = Watcher::new(&ingest)?;
     let folder = ingest.settings().ingest.canonicalize();
     let folder = folder.context("find the folder for new images")?;
     let mut on_event = |event: &Event| {
         tell(event);
         app.arrivals.follow(&folder, event);
-        if let Outcome::TakenIn { id, .. } = event.outcome {
-            app.models_take(id);
+        if let Outcome::TakenIn { queued, .. } = &event.outcome {
+            app.wake_models(queued);
         }
     };
     let mut on_error = |error: anyhow::Error| {

@@ -16,6 +16,8 @@ mod dialect;
 mod password;
 mod rows;
 mod said;
+mod session;
+mod tables;
 mod target;
 mod values;
 
@@ -25,10 +27,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
+use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::Severity;
-use tokio_postgres::types::Type;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage, Statement};
 
 pub(crate) use address::{Address, is_address};
 pub use arguments::hide_passwords;
@@ -37,19 +37,9 @@ pub(super) use target::PostgresTarget;
 pub(super) use values::value_of;
 
 use super::database::{Act, Database, Doing, Purpose, Shape};
-use super::table::Class;
 use super::{Access, Schema, StoreOptions, Value, table};
 use rows::Answers;
-
-/// Of prepared statements that are kept, some KiB each here and at the server.
-const STATEMENTS_MAX: usize = 32;
-
-/// A statement that takes longer is ended by the server, unless the address has `options` with its own
-/// `statement_timeout`: it is to outlast the reading of a large board over a slow network.
-const STATEMENT_PATIENCE: Duration = Duration::from_secs(600);
-
-/// A change that goes on no further is undone by the server, so that one that hangs does not hold up all others.
-const IDLE_PATIENCE: Duration = Duration::from_secs(120);
+use session::{IDLE_PATIENCE, Session};
 
 pub(super) struct Postgres {
     address: Address,
@@ -69,13 +59,6 @@ pub(super) struct Postgres {
     own: Cell<i64>,
     /// How many times it was connected.
     sessions: Cell<i64>,
-}
-
-struct Session {
-    client: Client,
-    connection: JoinHandle<()>,
-    /// The latest used last.
-    statements: Vec<(String, Vec<Option<Type>>, Statement)>,
 }
 
 impl fmt::Debug for Postgres {
@@ -179,42 +162,13 @@ impl Postgres {
                 doing()
             );
         }
-        let opened = self.runtime().block_on(self.open_session());
+        let opened = self
+            .runtime()
+            .block_on(Session::open(&self.address, self.options));
         let session = opened.map_err(|error| Said::from(error).explain(doing, &self.address))?;
         *slot = Some(session);
         self.sessions.set(self.sessions.get() + 1);
         Ok(())
-    }
-
-    async fn open_session(&self) -> Result<Session, tokio_postgres::Error> {
-        let (client, connection) = self.address.config().connect(NoTls).await?;
-        let connection = tokio::spawn(async move {
-            // What it fails with is told by the call that waits for it.
-            let _ = connection.await;
-        });
-        let is_read_only = match self.options.access {
-            Access::ReadOnly => "on",
-            Access::InPlace => "off",
-        };
-        // 0 would be no limit.
-        let patience = self.options.patience.as_millis().max(1);
-        let mut settings = format!(
-            "SET client_min_messages = warning; SET default_transaction_read_only = {is_read_only}; \
-             SET lock_timeout = {patience}; SET booru.counts = 'itself'; \
-             SET idle_in_transaction_session_timeout = {};",
-            IDLE_PATIENCE.as_millis()
-        );
-        let options = self.address.config().get_options().unwrap_or_default();
-        if !options.contains("statement_timeout") {
-            let patience = STATEMENT_PATIENCE.as_millis();
-            settings.push_str(&format!("SET statement_timeout = {patience}"));
-        }
-        client.batch_execute(&settings).await?;
-        Ok(Session {
-            client,
-            connection,
-            statements: Vec::new(),
-        })
     }
 
     /// Asks the server, once all rows that are on their way have come.
@@ -277,36 +231,6 @@ impl Postgres {
                 Err(error)
             }
         }
-    }
-}
-
-impl Session {
-    async fn prepare(
-        &mut self,
-        sql: &str,
-        values: &[Value<'_>],
-    ) -> Result<Statement, tokio_postgres::Error> {
-        let kind = |value| match value {
-            &Value::Null => None,
-            value => Some(values::type_of(value)),
-        };
-        let types: Vec<Option<Type>> = values.iter().map(kind).collect();
-        let mut known = self.statements.iter();
-        let statement = match known.position(|one| one.0 == sql && one.1 == types) {
-            Some(place) => self.statements.remove(place).2,
-            None => {
-                let placed = dialect::with_places(sql, values);
-                let types: Vec<Type> = values.iter().map(values::type_of).collect();
-                let statement = self.client.prepare_typed(&placed, &types).await?;
-                if self.statements.len() == STATEMENTS_MAX {
-                    self.statements.remove(0);
-                }
-                statement
-            }
-        };
-        let kept = (sql.to_owned(), types, statement.clone());
-        self.statements.push(kept);
-        Ok(statement)
     }
 }
 
@@ -442,61 +366,11 @@ impl Database for Postgres {
     }
 
     fn shapes(&self, doing: Doing<'_>) -> Result<Vec<Shape>> {
-        let sql = "SELECT c.relname, obj_description(c.oid, 'pg_class'), a.attname, format_type(a.atttypid, NULL), \
-                   CASE WHEN a.attidentity <> '' THEN pg_sequence_last_value(pg_get_serial_sequence( \
-                   quote_ident(c.relname), a.attname)::regclass) END FROM pg_class AS c \
-                   JOIN pg_namespace AS n ON n.oid = c.relnamespace \
-                   JOIN pg_attribute AS a ON a.attrelid = c.oid \
-                   WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY (current_schemas(false)) \
-                   AND pg_table_is_visible(c.oid) AND a.attnum > 0 AND NOT a.attisdropped \
-                   AND c.relname NOT IN ('booru_revision', 'booru_embeddings') ORDER BY c.oid, a.attnum";
-        let rows = self.ask(doing, async |session| session.client.query(sql, &[]).await)?;
-        let mut shapes: Vec<Shape> = Vec::new();
-        for row in rows {
-            let name: String = row.get(0);
-            let written: Option<String> = row.get(1);
-            if shapes.last().is_none_or(|last| last.name != name) {
-                shapes.push(Shape {
-                    name,
-                    written: written.filter(|text| text.starts_with("CREATE TABLE ")),
-                    columns: Vec::new(),
-                    indexes: Vec::new(),
-                    counter: None,
-                });
-            }
-            if let Some(last) = shapes.last_mut() {
-                last.columns.push((row.get(2), Class::of(row.get(3))));
-                last.counter = last.counter.or(row.get(4));
-            }
-        }
-        // Those that a key has come with it.
-        let sql = "SELECT c.relname, replace(replace(pg_get_indexdef(i.indexrelid), ' USING btree', ''), \
-                   ' ON ' || quote_ident(n.nspname) || '.', ' ON ') FROM pg_index AS i \
-                   JOIN pg_class AS c ON c.oid = i.indrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace \
-                   WHERE n.nspname = ANY (current_schemas(false)) AND pg_table_is_visible(c.oid) \
-                   AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = i.indexrelid)";
-        let rows = self.ask(doing, async |session| session.client.query(sql, &[]).await)?;
-        for row in rows {
-            let name: String = row.get(0);
-            if let Some(shape) = shapes.iter_mut().find(|shape| shape.name == name) {
-                shape.indexes.push(row.get(1));
-            }
-        }
-        Ok(shapes)
+        tables::shapes(self, doing)
     }
 
     fn read_schema(&self, doing: Doing<'_>) -> Result<Schema> {
-        let sql = "SELECT lower(c.relname), lower(a.attname) FROM pg_class AS c \
-                   JOIN pg_namespace AS n ON n.oid = c.relnamespace \
-                   JOIN pg_attribute AS a ON a.attrelid = c.oid \
-                   WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY (current_schemas(false)) \
-                   AND pg_table_is_visible(c.oid) AND a.attnum > 0 AND NOT a.attisdropped";
-        let rows = self.ask(doing, async |session| session.client.query(sql, &[]).await)?;
-        let mut schema = Schema::default();
-        for row in rows {
-            schema.add_column(row.get(0), row.get(1));
-        }
-        Ok(schema)
+        tables::read_schema(self, doing)
     }
 
     fn data_version(&self, doing: Doing<'_>) -> Result<i64> {
