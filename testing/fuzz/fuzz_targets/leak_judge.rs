@@ -31,7 +31,10 @@ fuzz_target!(|bytes: &[u8]| {
     let limit = growth.detection_limit.unwrap_or_default();
     assert!(limit.is_finite() && limit >= 0.0, "{growth:?}");
     for slope in growth.slope.iter().chain(growth.halves.iter().flatten()) {
-        assert!(slope.low <= slope.value && slope.value <= slope.high, "{slope:?}");
+        assert!(
+            slope.low <= slope.value && slope.value <= slope.high,
+            "{slope:?}"
+        );
         assert!(slope.low.is_finite() && slope.high.is_finite(), "{slope:?}");
     }
     match growth.class {
@@ -39,7 +42,10 @@ fuzz_target!(|bytes: &[u8]| {
         GrowthClass::Inconclusive => assert!(!growth.reasons.is_empty()),
         GrowthClass::Bounded | GrowthClass::Flat => assert!(growth.budget_at.is_none()),
     }
-    assert_eq!(growth.class == GrowthClass::Inconclusive, !growth.reasons.is_empty());
+    assert_eq!(
+        growth.class == GrowthClass::Inconclusive,
+        !growth.reasons.is_empty()
+    );
     assert!(growth.warm_up <= series.len());
 });
 
