@@ -6,37 +6,22 @@
     reason = "in tests a panic is the report; clippy exempts only functions marked as tests"
 )]
 
+mod chunk_sum;
+mod peak;
+
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use chunk_sum::crc32;
 use image::{DynamicImage, ImageFormat};
-use plimsoll::ledger::Ledger;
-use plimsoll::stage::Stage;
+use peak::{alone, peak_bytes};
 use plimsoll_booru_picture::read::read_bytes;
 use plimsoll_booru_picture::thumbnail::{ThumbnailOptions, thumbnail, write_thumbnail};
 use plimsoll_booru_picture::{Format, Limits, header, read};
 
-#[global_allocator]
-static LEDGER: Ledger = Ledger::system();
-
-/// Peaks are of the process, so one test runs at a time.
-static MEASURING: Mutex<()> = Mutex::new(());
-
 /// What lists, readers and error texts take.
 const SLACK_BYTES: u64 = 64 << 10;
-
-fn alone() -> MutexGuard<'static, ()> {
-    MEASURING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, u64) {
-    let stage = Stage::begin("work");
-    let result = work();
-    let live = stage.end().live.unwrap();
-    (result, live.peak_bytes.unwrap() - live.begin_bytes)
-}
 
 fn fixtures() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -449,19 +434,4 @@ fn a_thumbnail_takes_little_beside_its_picture() {
         )
     });
     assert!(peak <= 512 << 10, "{peak} bytes");
-}
-
-/// Of a PNG chunk.
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut sum = u32::MAX;
-    for byte in bytes {
-        sum ^= u32::from(*byte);
-        for _ in 0..8 {
-            sum = match sum & 1 {
-                1 => (sum >> 1) ^ 0xEDB8_8320,
-                _ => sum >> 1,
-            };
-        }
-    }
-    !sum
 }

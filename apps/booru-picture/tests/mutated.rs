@@ -7,10 +7,12 @@
 )]
 
 mod any_bytes;
+mod chunk_sum;
 
 use std::io::Cursor;
 
 use any_bytes::{LIMITS, check};
+use chunk_sum::crc32;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use plimsoll::ledger::Ledger;
 
@@ -35,21 +37,6 @@ impl Random {
     fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
-}
-
-/// Of a PNG chunk.
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut sum = u32::MAX;
-    for byte in bytes {
-        sum ^= u32::from(*byte);
-        for _ in 0..8 {
-            sum = match sum & 1 {
-                1 => (sum >> 1) ^ 0xEDB8_8320,
-                _ => sum >> 1,
-            };
-        }
-    }
-    !sum
 }
 
 /// Makes the sums of a PNG file's chunks right: else no change would reach what is behind them.

@@ -7,31 +7,17 @@
 )]
 
 mod generated;
+mod peak;
 
 use std::io::Cursor;
-use std::sync::Mutex;
 
 use image::{DynamicImage, ImageFormat};
-use plimsoll::ledger::Ledger;
-use plimsoll::stage::Stage;
+use peak::{alone, peak_bytes};
 use plimsoll_booru_picture::Limits;
 use plimsoll_booru_picture::header::header_of_bytes;
 use plimsoll_booru_picture::read::read_bytes;
 
-#[global_allocator]
-static LEDGER: Ledger = Ledger::system();
-
-/// Peaks are of the process, so one test runs at a time.
-static MEASURING: Mutex<()> = Mutex::new(());
-
 const SLACK_BYTES: u64 = 64 << 10;
-
-fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, u64) {
-    let stage = Stage::begin("work");
-    let result = work();
-    let live = stage.end().live.unwrap();
-    (result, live.peak_bytes.unwrap() - live.begin_bytes)
-}
 
 /// Writes bits, the lowest of each byte first.
 #[derive(Default)]
@@ -118,7 +104,7 @@ fn webp(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
 
 #[test]
 fn many_groups_of_codes_are_told_before_they_are_read() {
-    let _alone = MEASURING.lock();
+    let _alone = alone();
     let without_limit = Limits {
         memory_bytes_max: u64::MAX,
         ..Limits::BOARD
@@ -147,7 +133,7 @@ fn many_groups_of_codes_are_told_before_they_are_read() {
 
 #[test]
 fn what_encoders_make_is_read() {
-    let _alone = MEASURING.lock();
+    let _alone = alone();
     let limits = &Limits::BOARD;
     for seed in 0..120 {
         let image = generated::picture(seed);
