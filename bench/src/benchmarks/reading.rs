@@ -12,7 +12,7 @@ use crate::cost::Cost;
 use crate::peers::plain::PlainReader;
 use crate::peers::programs::{self, pmap, psutil_script, python_start, smem};
 use crate::peers::psutil::{Psutil, PsutilMethod};
-use crate::peers::{kernel, own, procfs};
+use crate::peers::{own, procfs};
 use crate::race::{Clock, Contestant, Measured, Turn, find, race};
 use crate::report::{Bar, Limit, Report};
 use crate::table::Table;
@@ -28,7 +28,6 @@ const TOOLS_RATIO_MIN: f64 = 7.0;
 
 const PROCFS: &str = "procfs smaps()";
 const PSUTIL_MAPS: &str = "psutil memory_maps";
-const KERNEL: &str = "the kernel's own part";
 const COMMAND: &str = "plimsoll inspect --format json";
 
 pub(crate) fn run(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
@@ -61,8 +60,7 @@ fn read_shape(plan: &Plan, report: &mut Report, vmas: usize, gib: usize) -> anyh
     );
     table.note(
         "Ratios are to the first row. smaps and smaps_rollup are read and not parsed; procfs and \
-         psutil parse smaps and attribute nothing. The kernel's own part is the list of mappings and one look at \
-         each page, in one go: what any reader of PSS that does not read smaps has to have.",
+         psutil parse smaps and attribute nothing.",
     );
     report.table(table);
     let pages = gib * GIB / 4096 / vmas;
@@ -103,10 +101,6 @@ fn in_process(pid: u32, auto: Method, rounds: usize) -> Vec<Measured> {
         Contestant::new(name(second), own(second)),
         Contestant::new("plain read of smaps", plain("smaps")),
         Contestant::new("plain read of smaps_rollup", plain("smaps_rollup")),
-        Contestant::new(KERNEL, || {
-            let (read, cost) = Cost::of(|| kernel::read(pid));
-            read.map(|_| Turn::from(cost))
-        }),
         Contestant::new(PROCFS, || procfs::read(pid)),
     ];
     for (name, method) in [
