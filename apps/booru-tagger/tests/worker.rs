@@ -222,6 +222,35 @@ fn no_request_is_lost_to_idle_exits() {
 }
 
 #[test]
+fn one_that_ends_well_before_it_is_reached_is_started_again() {
+    let folder = Folder::new();
+    let script = |name: &str, text: &str| {
+        let file = folder.0.join(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o700)).unwrap();
+        file
+    };
+    let once = folder.0.join("once");
+    let text = format!(
+        "[ -e {0} ] || {{ : >{0}; exit 0; }}\nexec {PROGRAM} \"$@\"",
+        once.display()
+    );
+    let mut options = ClientOptions::new(script("late", &text), folder.socket());
+    options.ready_timeout = PATIENCE;
+    Client::new(options).call(&Task::HealthCheck).unwrap();
+    assert!(once.exists());
+    // Not without end.
+    let count = folder.0.join("count");
+    let text = format!("echo >>{}", count.display());
+    let mut options = ClientOptions::new(script("never", &text), folder.0.join("other.sock"));
+    options.ready_timeout = PATIENCE;
+    let error = Client::new(options).call(&Task::HealthCheck).unwrap_err();
+    assert!(error.to_string().contains("exit status: 0"), "{error}");
+    let starts = std::fs::read_to_string(&count).unwrap().lines().count();
+    assert!((2..=20).contains(&starts), "{starts}");
+}
+
+#[test]
 fn a_killed_or_hung_worker_is_replaced() {
     let folder = Folder::new();
     let client = folder.client("300");

@@ -94,8 +94,8 @@ fn note_drift(ground: &Ground<'_>, held: &[Holding<'_>]) {
             "agreement with VmRSS",
             GapReason::Changed,
             format!(
-                "the components sum to {sum}, /proc/PID/status said {status}; on kernels before 6.16 that \
-                 count may also lag by some pages for each thread or core, with nothing changed (proc(5))"
+                "the components sum to {sum}, /proc/PID/status said {status}; on older kernels that count \
+                 may also lag by some pages for each thread or core, with nothing changed (proc(5))"
             ),
         ));
     }
@@ -174,8 +174,8 @@ fn totals(
     }
 }
 
-/// The kernel's high-water mark comes from counters that lag on kernels before 6.16: what is resident now was
-/// reached.
+/// The kernel's high-water mark comes from counters that lag (get_mm_counter in include/linux/mm.h): what is resident now
+/// was reached.
 fn rss_peak(snapshot: &Snapshot) -> Bytes {
     let mapped: Bytes = snapshot
         .mappings

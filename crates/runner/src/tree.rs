@@ -130,6 +130,10 @@ impl Tree {
     }
 
     /// Those that have memory.
+    pub(crate) fn anchor(&self) -> u32 {
+        self.anchor
+    }
+
     pub(crate) fn ids(&self) -> Vec<ProcessId> {
         let live = self.live.iter().filter(|live| live.counts());
         live.map(Live::id).collect()

@@ -63,8 +63,8 @@ impl Resident {
     }
 }
 
-/// How far VmRSS may be from the truth: until Linux 6.16 it comes from counters that lag, by up to 64 pages for each
-/// thread, or from 6.2 on by 32 or more for each core.
+/// How far VmRSS may be from the truth: until Linux 6.16 (commit 82241a83cd15, which stable branches have as well) it comes
+/// from counters that lag, by up to 64 pages for each thread, or from 6.2 on by 32 or more for each core.
 fn counters_lag() -> u64 {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release

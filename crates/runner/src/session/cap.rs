@@ -9,6 +9,8 @@ use super::Session;
 use crate::child;
 use crate::launch::Leftovers;
 
+const LOOKS_FOR_LEFTOVERS: u32 = 3;
+
 impl Session<'_> {
     /// Kills a subject that has used up its time; again at each tick, for what it forks meanwhile.
     pub(super) fn end_if_overdue(&mut self, now: Duration) {
@@ -31,10 +33,15 @@ impl Session<'_> {
 
     /// Kills what the subject left behind, where that is asked for.
     pub(super) fn end_leftovers(&mut self) {
-        if self.leftovers() == Leftovers::Killed && self.end.is_some() {
-            for id in self.tree.ids() {
-                if id.pid != self.start.pid {
-                    child::send(id.pid, libc::SIGKILL);
+        if self.leftovers() != Leftovers::Killed || self.end.is_none() {
+            return;
+        }
+        // Orphans come to us. One that was forked while others were looked for is found the next time.
+        for _ in 0..LOOKS_FOR_LEFTOVERS {
+            let known = self.tree.ids().into_iter().map(|id| id.pid);
+            for pid in known.chain(all_descendants(self.tree.anchor())) {
+                if pid != self.start.pid {
+                    child::send(pid, libc::SIGKILL);
                 }
             }
         }
