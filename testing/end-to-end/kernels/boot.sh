@@ -10,6 +10,10 @@
 # -cpu host' says otherwise: KVM within a virtual machine may hang instead of failing.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+if [ ! -e "${1:-}/vmlinuz" ]; then
+    echo "boot.sh: ${1:-no folder given}: there is no kernel in it; fetch.sh SUITE FOLDER makes one" >&2
+    exit 2
+fi
 kernel=$(cd "$1" && pwd)
 shift
 work=$(mktemp -d)

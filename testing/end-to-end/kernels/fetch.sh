@@ -5,6 +5,10 @@
 #
 # FOLDER gets vmlinuz and modules/, numbered in the order in which they are loaded. Needs curl, xz, dpkg-deb, kmod.
 set -euo pipefail
+if [ $# != 2 ]; then
+    echo "fetch.sh: give a suite of Debian and a folder" >&2
+    exit 2
+fi
 suite=$1
 folder=$2
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
@@ -12,7 +16,12 @@ mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-curl --fail --silent --show-error "$mirror/dists/$suite/main/binary-amd64/Packages.xz" | xz -dc >"$work/Packages"
+list=$mirror/dists/$suite/main/binary-amd64/Packages.xz
+if ! curl --fail --silent --show-error --output "$work/Packages.xz" "$list"; then
+    echo "fetch.sh: $suite: its list of packages, $list, can't be had; is it a suite of Debian?" >&2
+    exit 1
+fi
+xz -d "$work/Packages.xz"
 file_of() { # of the newest package of which the name matches
     awk -v wanted="$1" '/^Package: /{name = $2} /^Filename: /{file = $2} /^$/{if (name ~ wanted) print file}' \
         "$work/Packages" | sort -V | tail -1
