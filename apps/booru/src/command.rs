@@ -72,6 +72,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
             duplicates::execute(&mut open(&board, act.access())?, &board, act)?;
         }
         Command::Serve(arguments) => web::serve(&arguments)?,
+        Command::Thumbnailer(arguments) => web::serve_thumbnails(&arguments)?,
         Command::Passwd { board, remove } => web::password::set(&board, remove)?,
         Command::Similar {
             board,

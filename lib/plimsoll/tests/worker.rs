@@ -116,6 +116,7 @@ fn handle(request: &[u8], context: &Context) -> Result<Vec<u8>, String> {
     let die = || signal(std::process::id(), libc::SIGKILL);
     match verb {
         "pid" => return Ok(std::process::id().to_string().into()),
+        "name" => return Ok(std::env::args().next().unwrap().into()),
         "fail" => return Err(format!("no {rest}")),
         "die" => _ = die(),
         "panic" => panic!("as asked"),
@@ -176,6 +177,18 @@ fn starts_on_demand_and_answers() {
     assert_eq!(error.kind(), ErrorKind::Failed);
     assert!(error.to_string().ends_with("no bread"), "{error}");
     assert_eq!(worker.figures().started_total, 1);
+}
+
+#[test]
+fn a_program_that_starts_itself_has_a_name() {
+    let itself = || {
+        let itself = Worker::builder("/proc/self/exe").args(arguments("worker_process"));
+        itself.call_timeout(PATIENCE)
+    };
+    let worker = itself().build().unwrap();
+    assert_eq!(call(&worker, "name").unwrap(), "/proc/self/exe");
+    let worker = itself().arg0("carrier").build().unwrap();
+    assert_eq!(call(&worker, "name").unwrap(), "carrier");
 }
 
 #[test]

@@ -109,6 +109,9 @@ pub enum Command {
     },
     /// Serve a board to browsers until it is told to end.
     Serve(crate::web::ServeArguments),
+    /// Make small pictures for a server, which starts this itself.
+    #[command(hide = true)]
+    Thumbnailer(crate::web::ThumbnailerArguments),
     /// Set the password of a board that is served, asked for or read from the first line of the input.
     Passwd {
         /// The folder of the board.

@@ -32,7 +32,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use plimsoll::budget::{Budget, Reservation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -51,6 +51,7 @@ use session::Sessions;
 use thumbnails::Thumbnails;
 
 pub use settings::{Folders, PublicUrl, ServeArguments, Settings};
+pub use thumbnails::{ThumbnailerArguments, serve_thumbnails};
 
 /// Bodies that are read at once, those of a few KiB apart.
 const BODIES_MAX: usize = 2;
@@ -89,6 +90,7 @@ pub struct App {
 impl App {
     fn new(settings: Settings, password: Option<Password>, board: Board) -> Result<App> {
         let holdings = Arc::new(Holdings::new(&settings, &board.catalog())?);
+        let thumbnails = Thumbnails::new(&settings.ingest).context("set up small pictures")?;
         // Embeddings lie beside it, or in it.
         let database = board.store().file().map(std::path::Path::to_owned);
         let folder = database.as_ref().map(|database| {
@@ -112,7 +114,7 @@ impl App {
             streams: Arc::new(Semaphore::new(FILES_MAX)),
             uploads: Semaphore::new(UPLOADS_MAX),
             arrivals: Arrivals::default(),
-            thumbnails: Thumbnails::new(),
+            thumbnails,
             models: Models::default(),
         })
     }

@@ -97,7 +97,7 @@ pub(super) fn run(settings: Settings, password: Option<Password>) -> Result<()> 
 }
 
 /// glibc would keep an arena for each thread, and larger and larger blocks that were freed.
-fn bound_malloc() {
+pub(super) fn bound_malloc() {
     // SAFETY: it sets numbers, before any thread is started.
     #[cfg(target_env = "gnu")]
     unsafe {

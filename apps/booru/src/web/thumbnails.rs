@@ -1,75 +1,96 @@
-//! Small pictures that are not there are made when they are asked for, one at a time.
+//! Small pictures that are not there are made when they are asked for, one at a time, by a process of its own
+//! (`child`) that is started for the first and ends when none is asked for any more.
 //!
-//! Memory: what the picture takes to be read, which its head says, and what making a small one takes at most, from
-//! the budget of the server: some 60 MiB for a photograph of 12 megapixels. That of a video or an archive is made when it is taken in.
+//! Memory: the server's own is what a call takes, a few KiB. The other process has what the picture takes to be
+//! read, which its head says, and what making a small one takes at most: some 60 MiB for a photograph of 12
+//! megapixels, reserved from the budget of the server. A small picture of a video or an archive is made when that is taken in.
+
+mod child;
+mod request;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use plimsoll_booru_picture::thumbnail::{self, write_thumbnail};
-use plimsoll_booru_picture::{header, read};
+use anyhow::{Context, Result, anyhow};
+use plimsoll::ErrorKind;
+use plimsoll::worker::Worker;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::error::Failure;
 use super::kind::kind_of;
 use super::{App, beneath};
-use crate::ingest::thumbnail_path;
+use crate::ingest::{self, thumbnail_path};
 use crate::store::Access;
+use request::{Reply, Request, Step, Version};
+
+pub use child::{ThumbnailerArguments, serve as serve_thumbnails};
 
 /// How long a request waits for its turn; browsers ask for what is in sight, again where they got nothing.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Until the process ends that nobody asks any more; its start takes some 10 ms.
+const IDLE_TIME: Duration = Duration::from_secs(5);
+
+/// The process itself: code and libraries as far as they are touched, and what malloc keeps.
+const PROCESS_BYTES: u64 = 8 << 20;
+
+/// What it may have kept when a picture is done.
+const KEPT_BYTES_MAX: u64 = 32 << 20;
+
 /// Pictures that could not be read, remembered until there are so many.
 const FAILED_MAX: usize = 1024;
 
-/// Whose turn it is, and what need not be tried.
+/// Whose turn it is, who does it, and what need not be tried.
 #[derive(Debug)]
 pub(super) struct Thumbnails {
     turn: Arc<Semaphore>,
-    failed: Mutex<BTreeSet<Failed>>,
-}
-
-/// A file as it was when it could not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Failed {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    changed: (i64, i64),
-}
-
-impl Failed {
-    fn of(file: &File) -> std::io::Result<Failed> {
-        let metadata = file.metadata()?;
-        Ok(Failed {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
+    worker: Worker,
+    failed: Mutex<BTreeSet<Version>>,
 }
 
 impl Thumbnails {
-    pub(super) fn new() -> Thumbnails {
-        Thumbnails {
+    /// Starts nothing.
+    ///
+    /// # Errors
+    /// A system that has no more descriptors.
+    pub(super) fn new(settings: &ingest::Settings) -> Result<Thumbnails> {
+        // This very program, also where another one has taken its place meanwhile.
+        let worker = Worker::builder("/proc/self/exe")
+            .arg0("booru")
+            .arg("thumbnailer")
+            .args(ThumbnailerArguments::of(settings).words())
+            .idle_timeout(IDLE_TIME)
+            .memory_max_bytes(KEPT_BYTES_MAX);
+        Ok(Thumbnails {
             turn: Arc::new(Semaphore::new(1)),
+            worker: worker.build()?,
             failed: Mutex::default(),
+        })
+    }
+
+    /// # Errors
+    /// The process is not to be started, died of it twice, was too late, or could not write.
+    fn ask(&self, request: &Request) -> Result<Reply> {
+        let bytes = serde_json::to_vec(request)?;
+        match self.worker.call(&bytes) {
+            Ok(reply) => serde_json::from_slice(&reply).context("read what the thumbnailer says"),
+            // It would be so again.
+            Err(error) if error.kind() == ErrorKind::Poisoned => Ok(Reply::Unreadable {
+                reason: error.to_string(),
+            }),
+            Err(error) => Err(error.into()),
         }
     }
 
-    fn has_failed(&self, file: &Failed) -> bool {
+    fn has_failed(&self, file: &Version) -> bool {
         self.failed().contains(file)
     }
 
-    fn remember(&self, file: Failed) {
+    fn remember(&self, file: Version) {
         let mut failed = self.failed();
         if failed.len() >= FAILED_MAX {
             failed.clear();
@@ -77,7 +98,7 @@ impl Thumbnails {
         failed.insert(file);
     }
 
-    fn failed(&self) -> MutexGuard<'_, BTreeSet<Failed>> {
+    fn failed(&self) -> MutexGuard<'_, BTreeSet<Version>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -98,7 +119,7 @@ pub(super) async fn make(app: &Arc<App>, stored: &str) -> Result<bool, Failure> 
     let made = spawn_blocking(move || {
         // To the end of the work, also where who asks has gone.
         let _turn = turn;
-        make_one(&app, &stored)
+        make_one(&app, &stored).with_context(|| format!("make the small picture of {stored:?}"))
     })
     .await;
     match made {
@@ -115,41 +136,47 @@ pub(super) async fn make(app: &Arc<App>, stored: &str) -> Result<bool, Failure> 
 }
 
 fn make_one(app: &App, stored: &str) -> Result<bool> {
-    let making = || format!("make the small picture of {stored:?}");
     let settings = &app.settings().ingest;
     let is_plain = |part| matches!(part, Component::Normal(_));
     if !Path::new(stored).components().all(is_plain) {
         return Ok(false);
     }
-    let to = settings.thumbnails.join(thumbnail_path(stored));
     // The one before may have made it.
-    if to.exists() {
+    if settings.thumbnails.join(thumbnail_path(stored)).exists() {
         return Ok(true);
     }
     let file: File = match beneath::open(&settings.images, stored) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error).with_context(making),
+        Err(error) => return Err(error.into()),
     };
     if !kind_of(&file)?.is_some_and(|kind| kind.starts_with("image/")) {
         return Ok(false);
     }
-    // The very file that was opened, whatever its path leads to by now.
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let failed = Failed::of(&file).with_context(making)?;
-    if app.thumbnails.has_failed(&failed) {
+    let thumbnails = &app.thumbnails;
+    let version = Version::of(&file)?;
+    if thumbnails.has_failed(&version) {
         return Ok(false);
     }
-    let failing = |error: anyhow::Error| {
-        app.thumbnails.remember(failed);
-        error.context(making())
+    let ask = |step| {
+        thumbnails.ask(&Request {
+            stored: stored.to_owned(),
+            file: version,
+            step,
+        })
     };
-    let limits = settings.limits();
-    let header = header(Path::new(&path), &limits).map_err(failing)?;
-    let pixels = u64::from(header.width) * u64::from(header.height);
-    let bytes = header.memory_bytes + thumbnail::memory_bytes(pixels, &settings.thumbnail);
-    let _reserved = app.holdings.reserve_thumbnail(bytes).with_context(making)?;
-    let picture = read(Path::new(&path), &limits).map_err(failing)?;
-    write_thumbnail(&picture, &to, &settings.thumbnail).with_context(making)?;
-    Ok(true)
+    let mut reply = ask(Step::Measure)?;
+    if let Reply::Takes { memory_bytes } = reply {
+        let bytes = PROCESS_BYTES + memory_bytes;
+        let _reserved = app.holdings.reserve_thumbnail(bytes)?;
+        reply = ask(Step::Make { memory_bytes })?;
+    }
+    match reply {
+        Reply::Made => Ok(true),
+        Reply::Unreadable { reason } => {
+            thumbnails.remember(version);
+            Err(anyhow!(reason))
+        }
+        Reply::Takes { .. } => Err(anyhow!("the thumbnailer measured where it was to make one")),
+    }
 }

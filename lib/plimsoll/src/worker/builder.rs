@@ -12,6 +12,7 @@ use crate::worker::state::Inner;
 #[derive(Clone, Debug)]
 pub(super) struct Options {
     program: OsString,
+    pub(super) arg0: Option<OsString>,
     pub(super) args: Vec<OsString>,
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) call_timeout: Duration,
@@ -44,6 +45,7 @@ impl WorkerBuilder {
         WorkerBuilder {
             options: Options {
                 program,
+                arg0: None,
                 args: Vec::new(),
                 env: Vec::new(),
                 call_timeout: Duration::from_secs(60),
@@ -54,6 +56,14 @@ impl WorkerBuilder {
                 terminate_wait: Duration::from_secs(2),
             },
         }
+    }
+
+    /// The name that the child is told it has, and that `ps` shows; the program as it is started by
+    /// default. For programs that start themselves as `/proc/self/exe`.
+    #[must_use]
+    pub fn arg0(mut self, name: impl Into<OsString>) -> WorkerBuilder {
+        self.options.arg0 = Some(name.into());
+        self
     }
 
     /// One more argument.

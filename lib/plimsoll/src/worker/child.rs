@@ -34,6 +34,9 @@ impl Child {
             .env(SOCKET_VARIABLE, number.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null());
+        if let Some(name) = &options.arg0 {
+            command.arg0(name);
+        }
         // SAFETY: between fork and exec only system calls that are safe there: prctl, getppid, fcntl.
         unsafe {
             command.pre_exec(move || {
