@@ -83,8 +83,8 @@ impl ThumbnailerArguments {
 /// Where no server started this process.
 pub fn serve(arguments: &ThumbnailerArguments) -> Result<()> {
     bound_malloc();
-    // The name for `ps`, which has that of a link else; and what is typed to end the server is no word to its
-    // children: requests that are being done are done to their end.
+    // `ps` would show the name of the link that this was started by. And what is typed to end the server is no
+    // word to its children: requests that are being done are done to their end.
     // SAFETY: prctl reads a string that ends with a zero; signal sets no handler, only that they are ignored.
     unsafe {
         libc::prctl(libc::PR_SET_NAME, c"thumbnailer".as_ptr());
@@ -158,8 +158,11 @@ fn bound(bytes: u64) -> Result<()> {
     // SAFETY: takes an integer.
     let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.unsigned_abs();
     let most = pages * page_bytes + bytes + ROOM_BYTES;
-    // SAFETY: rlimit is plain numbers, for which zero is a value; getrlimit writes one to where one is.
-    let mut limit: libc::rlimit = unsafe { std::mem::zeroed() };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both are given the structure, which lives on this stack.
     let is_set = unsafe {
         libc::getrlimit(libc::RLIMIT_DATA, &raw mut limit) == 0 && {
             limit.rlim_cur = limit.rlim_max.min(most);
