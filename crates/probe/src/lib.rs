@@ -21,6 +21,7 @@ mod proc_file;
 mod processes;
 mod quick;
 mod reader;
+mod relatives;
 mod smaps;
 mod stat;
 mod status;

@@ -71,6 +71,16 @@ pub(crate) fn pids_in(directory: &str) -> io::Result<Vec<u32>> {
     Ok(pids)
 }
 
+/// The inode of the initial PID namespace (`PROC_PID_INIT_INO` in include/linux/proc_ns.h). In any
+/// other, processes outside of it are not to be seen.
+const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// Whether no process is outside of the PID namespace that is seen here.
+pub(crate) fn in_initial_namespace() -> bool {
+    std::fs::read_link("/proc/self/ns/pid")
+        .is_ok_and(|namespace| namespace.as_os_str() == INITIAL_PID_NAMESPACE)
+}
+
 /// /proc, held open, and one buffer for everything read below it.
 #[derive(Debug)]
 pub(crate) struct ProcDirectory {
@@ -200,7 +210,12 @@ impl ProcDirectory {
     }
 
     pub(crate) fn read_stat(&mut self, process: &ProcessDirectory) -> Option<Stat> {
-        parse_stat(self.read(process, c"stat").ok()?)
+        self.try_read_stat(process).ok()?
+    }
+
+    /// `None` when it makes no sense.
+    pub(crate) fn try_read_stat(&mut self, process: &ProcessDirectory) -> io::Result<Option<Stat>> {
+        self.read(process, c"stat").map(parse_stat)
     }
 
     /// The directory and state of a thread with memory, when the first thread of a process has

@@ -24,6 +24,7 @@ use crate::pagemap::{Pagemap, ScanMeans};
 use crate::proc_file::ProcDir;
 use crate::processes::ProcDirectory;
 use crate::quick::status_of;
+use crate::relatives;
 use crate::smaps::{Rollup, SmapsParser, parse_rollup};
 use crate::stat::Stat;
 use crate::status::Status;
@@ -88,7 +89,7 @@ pub fn read_snapshot(
     let process = ProcDir::open(pid)?;
     for _ in 0..ATTEMPTS_MAX {
         let before = process.stat_with_memory()?;
-        let read = Reading::start(&process, options).read();
+        let read = Reading::start(&process, &before, options).read();
         let after = match process.stat_with_memory() {
             Ok(after) => after,
             Err(ProbeError::Zombie { .. } | ProbeError::LeaderGone { .. }) => {
@@ -141,6 +142,7 @@ enum Way {
 /// One attempt.
 struct Reading<'a> {
     process: &'a ProcDir,
+    stat: &'a Stat,
     options: &'a ReadOptions,
     meter: HoldMeter,
     /// Anonymous pages that a walk has seen.
@@ -149,9 +151,10 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn start(process: &'a ProcDir, options: &'a ReadOptions) -> Reading<'a> {
+    fn start(process: &'a ProcDir, stat: &'a Stat, options: &'a ReadOptions) -> Reading<'a> {
         Reading {
             process,
+            stat,
             options,
             meter: HoldMeter::start(),
             walked: None,
@@ -337,6 +340,7 @@ impl<'a> Reading<'a> {
             page: page_size().0,
             counts: counts.as_ref(),
             zero_frame: facilities.zero_frame,
+            alone: self.is_alone(status),
             swap_used: !status.figures.swap.is_zero(),
         };
         let meter = &mut self.meter;
@@ -346,6 +350,16 @@ impl<'a> Reading<'a> {
         self.walked = walked.anonymous;
         self.tell_walk_limits(pss);
         Ok((mappings, CountersSource::Walk { pss }))
+    }
+
+    /// Whether anonymous pages need not be looked at to know that nobody else maps them.
+    fn is_alone(&self, status: &Status) -> bool {
+        let pages = match self.options.method {
+            MethodChoice::Walk => u64::MAX,
+            _ => status.figures.anon.0 / page_size().0,
+        };
+        let can_scan = matches!(WalkFacilities::get().means, ScanMeans::Scan { .. });
+        can_scan && relatives::has_none(self.stat, status.text, pages)
     }
 
     /// What a walk can't tell, so that no zero stands for it unsaid.

@@ -20,6 +20,8 @@ pub struct Stat {
     pub threads: u32,
     /// Clock ticks after boot.
     pub start_time: u64,
+    /// Of address space; 0 without one.
+    pub virtual_bytes: u64,
     /// Bottom of the first stack: another one after execve(2). 0 without permission.
     pub stack_start: u64,
 }
@@ -51,6 +53,7 @@ pub fn parse_stat(text: &[u8]) -> Option<Stat> {
     let major_faults = decimal(field(12)?)?;
     let threads = number(field(20)?)?;
     let start_time = decimal(field(22)?)?;
+    let virtual_bytes = decimal(field(23)?)?;
     let stack_start = decimal(field(28)?)?;
     Some(Stat {
         pid,
@@ -65,6 +68,7 @@ pub fn parse_stat(text: &[u8]) -> Option<Stat> {
         major_faults,
         threads,
         start_time,
+        virtual_bytes,
         stack_start,
     })
 }
@@ -106,6 +110,7 @@ mod tests {
             assert_eq!((parsed.pid, parsed.parent), (42, 7));
             assert_eq!((parsed.minor_faults, parsed.major_faults), (100, 3));
             assert_eq!((parsed.threads, parsed.start_time), (5, 987_654));
+            assert_eq!(parsed.virtual_bytes, 1_000_000);
             assert_eq!(parsed.stack_start, 140_737_488_347_136);
             assert_eq!(parsed.state, ProcessState::Sleeping);
         }

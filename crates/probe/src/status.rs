@@ -12,6 +12,8 @@ pub struct Status {
     pub has_memory: bool,
     /// Whether RSS is given in three parts (kernel 4.5 and later).
     pub has_rss_parts: bool,
+    /// Of the code of the program, without libraries: what execve(2) found in it.
+    pub text: Option<Bytes>,
     /// Real user id.
     pub uid: u32,
     pub state: ProcessState,
@@ -24,6 +26,7 @@ pub fn parse_status(text: &[u8]) -> Status {
         figures: StatusFigures::default(),
         has_memory: false,
         has_rss_parts: false,
+        text: None,
         uid: 0,
         state: ProcessState::Other,
     };
@@ -53,6 +56,7 @@ fn read_line(status: &mut Status, key: &[u8], value: &[u8]) {
         b"RssFile" => figures.file = kilobytes(value),
         b"RssShmem" => figures.shmem = kilobytes(value),
         b"VmSwap" => figures.swap = kilobytes(value),
+        b"VmExe" => status.text = Some(kilobytes(value)),
         b"VmLck" => figures.locked = kilobytes(value),
         // VmPMD was a line of its own from 4.0 to 4.14.
         b"VmPTE" | b"VmPMD" => {
@@ -107,6 +111,7 @@ mod tests {
         let figures = status.figures;
         assert_eq!(figures.rss, figures.anon + figures.file + figures.shmem);
         assert!(figures.rss_peak >= figures.rss && figures.virtual_size > figures.rss);
+        assert_eq!(status.text, Some(Bytes::kib(4)));
         assert!(figures.threads >= 1 && !figures.page_tables.is_zero());
         assert_eq!(status.state, ProcessState::Sleeping);
     }

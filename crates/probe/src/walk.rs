@@ -1,6 +1,9 @@
 //! Counters of every mapping by a walk of page flags in small paced steps, where reading smaps
 //! would hold the target's mm lock for the whole of a large mapping.
 //!
+//! A page's entry tells who maps it, for which the kernel looks at its descriptor. Where nobody else can map
+//! anonymous pages (`relatives`), those are counted by scans alone, which do not.
+//!
 //! Exact: resident, swapped, anonymous and private bytes. PSS: exact with /proc/kpagecount (which
 //! does not take the lock), else a page that others map too counts as one half. Not told: dirty
 //! or clean file pages, lazily freed, locked and referenced pages. Memory cost: 4 MiB, and 9
@@ -10,7 +13,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use plimsoll_model::{AddressRange, Backing, Bytes, Exactness, Mapping, PageRun};
+use plimsoll_model::{AddressRange, Backing, Bytes, Counters, Exactness, Mapping, PageRun};
 
 use crate::hold::HoldMeter;
 use crate::pagemap::{Entry, Pagemap, Region, SCAN_HUGE, SCAN_PRESENT};
@@ -118,6 +121,8 @@ pub(crate) struct WalkMeans<'a> {
     pub(crate) counts: Option<&'a PageCounts>,
     /// Frame of the zero page; `None` where frames are hidden.
     pub(crate) zero_frame: Option<u64>,
+    /// Whether each anonymous page is mapped by this process alone.
+    pub(crate) alone: bool,
     /// Whether the process has anything in swap: entries that only look like swap (guards,
     /// migration) are else not taken for it.
     pub(crate) swap_used: bool,
@@ -130,10 +135,11 @@ pub(crate) fn walk(
     mappings: &mut [Mapping],
     meter: &mut HoldMeter,
 ) -> io::Result<Walked> {
-    let batches = batches(mappings, means);
+    let kinds: Vec<PageKind> = mappings.iter().map(PageKind::of).collect();
+    let batches = batches(mappings, &kinds, means);
     let mut account = Account {
         means,
-        kinds: mappings.iter().map(PageKind::of).collect(),
+        kinds,
         proportional: vec![0; mappings.len()],
         mappings,
         mapping: 0,
@@ -146,21 +152,92 @@ pub(crate) fn walk(
     for spans in batches {
         regions.clear();
         for spans in spans.chunk_by(|a, b| a.look == b.look) {
-            let ranges = spans.iter().map(|span| span.range);
-            if spans[0].look == Look::Entries {
-                regions.extend(ranges.map(unscanned));
-                continue;
-            }
-            let ranges: Vec<AddressRange> = ranges.collect();
-            pagemap.scan(&ranges, SCAN_HUGE, meter, &mut |region| {
-                regions.push(region)
-            })?;
+            look(pagemap, spans, meter, &mut regions)?;
+        }
+        if is_disproved(pagemap, &regions, means.page, meter) {
+            drop(account);
+            return walk_again(pagemap, means, mappings, meter);
         }
         for group in joined(&regions, means.page * JOIN_PAGES) {
-            account.group(pagemap, group, meter)?;
+            match group[0].categories & COUNTED != 0 {
+                true => group.iter().for_each(|region| account.counted(*region)),
+                false => account.group(pagemap, group, meter)?,
+            }
         }
     }
     account.finish()
+}
+
+/// As if nothing had been known of who else maps pages.
+fn walk_again(
+    pagemap: &mut Pagemap,
+    means: WalkMeans<'_>,
+    mappings: &mut [Mapping],
+    meter: &mut HoldMeter,
+) -> io::Result<Walked> {
+    for mapping in mappings.iter_mut() {
+        mapping.counters = Counters::default();
+    }
+    let means = WalkMeans {
+        alone: false,
+        ..means
+    };
+    walk(pagemap, means, mappings, meter)
+}
+
+/// Adds what is found in neighbouring spans of one look, in ascending order.
+fn look(
+    pagemap: &mut Pagemap,
+    spans: &[Span],
+    meter: &mut HoldMeter,
+    regions: &mut Vec<Region>,
+) -> io::Result<()> {
+    let ranges = spans.iter().map(|span| span.range);
+    let mark = match spans.first().map(|span| span.look) {
+        Some(Look::Entries) => {
+            regions.extend(ranges.map(unscanned));
+            return Ok(());
+        }
+        Some(Look::Count) => COUNTED,
+        _ => 0,
+    };
+    let ranges: Vec<AddressRange> = ranges.collect();
+    pagemap.scan(&ranges, SCAN_HUGE, meter, &mut |mut region| {
+        // Which of huge pages is the zero page only their entries say, before Linux 6.18.
+        if region.categories & SCAN_HUGE == 0 {
+            region.categories |= mark;
+        }
+        regions.push(region);
+    })
+}
+
+/// Of a region whose pages are known without their entries. No category of PAGEMAP_SCAN.
+const COUNTED: u64 = 1 << 63;
+
+/// Pages of a batch that are looked at to see whether they are mapped once, as was concluded.
+const SAMPLE: u64 = 64;
+
+/// Whether one of a sample of the pages that are counted is mapped by another process too.
+fn is_disproved(pagemap: &Pagemap, regions: &[Region], page: u64, meter: &mut HoldMeter) -> bool {
+    let size = |region: &Region| region.end - region.start;
+    let counted = regions
+        .iter()
+        .filter(|region| region.categories & COUNTED != 0);
+    let bytes: u64 = counted.clone().map(size).sum();
+    let step = (bytes / SAMPLE).next_multiple_of(page).max(page);
+    let mut offset = 0;
+    for region in counted {
+        while offset < size(region) {
+            let entry = pagemap.entry(region.start + offset, meter);
+            let is_shared = |entry: Entry| entry.present() && !entry.file() && !entry.exclusive();
+            if entry.is_some_and(is_shared) {
+                return true;
+            }
+            offset += step;
+        }
+        offset -= size(region);
+    }
+    false
 }
 
 /// A part of address space without a hole, to be looked at in one way.
@@ -172,6 +249,8 @@ struct Span {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
+    /// A scan, which tells all of anonymous pages that nobody else maps but of huge ones.
+    Count,
     /// A scan tells where pages are, and which are zero or huge pages; then their entries.
     Scan,
     /// All entries, without a scan.
@@ -182,7 +261,10 @@ impl Look {
     /// A mapping without room for a huge page can't be a large reservation with few pages in it,
     /// and its zero pages are told by their frame: its scan would tell nothing that the entries
     /// do not.
-    fn at(range: AddressRange, means: WalkMeans<'_>) -> Look {
+    fn at(range: AddressRange, kind: PageKind, means: WalkMeans<'_>) -> Look {
+        if means.alone && kind == PageKind::Anonymous {
+            return Look::Count;
+        }
         // A huge page is as many pages as one page of page-table entries has: 512 of 4 KiB.
         let huge = means.page * (means.page / 8);
         let room = range.start.next_multiple_of(huge).saturating_add(huge) <= range.end;
@@ -203,12 +285,12 @@ fn unscanned(range: AddressRange) -> Region {
 }
 
 /// What mappings cover, in batches of [`BATCH_BYTES`].
-fn batches(mappings: &[Mapping], means: WalkMeans<'_>) -> Vec<Vec<Span>> {
+fn batches(mappings: &[Mapping], kinds: &[PageKind], means: WalkMeans<'_>) -> Vec<Vec<Span>> {
     let mut batches: Vec<Vec<Span>> = vec![Vec::new()];
     let mut left = BATCH_BYTES;
-    for mapping in mappings {
+    for (mapping, kind) in mappings.iter().zip(kinds) {
         let mut range = mapping.range;
-        let look = Look::at(range, means);
+        let look = Look::at(range, *kind, means);
         while !range.is_empty() && range.end <= USER_SPACE_END {
             let size = range.size().0.min(left);
             let part = AddressRange::sized(range.start, size);
@@ -231,9 +313,17 @@ fn batches(mappings: &[Mapping], means: WalkMeans<'_>) -> Vec<Vec<Span>> {
     batches
 }
 
-/// Splits regions into groups whose neighbours are at most `gap` bytes apart.
+/// Splits regions into groups to be accounted for at once: those that are counted, and others that are at most
+/// `gap` bytes apart.
 fn joined(regions: &[Region], gap: u64) -> impl Iterator<Item = &[Region]> {
-    regions.chunk_by(move |a, b| b.start.saturating_sub(a.end) <= gap)
+    regions.chunk_by(move |a, b| {
+        let counted = [a, b].map(|region| region.categories & COUNTED != 0);
+        match counted {
+            [true, true] => true,
+            [false, false] => b.start.saturating_sub(a.end) <= gap,
+            _ => false,
+        }
+    })
 }
 
 struct Account<'a> {
@@ -309,6 +399,41 @@ impl Account<'_> {
             self.settle_shared();
         }
         Ok(())
+    }
+
+    /// Accounts for pages that a scan has said all of. What it told of other mappings is left: it reaches over
+    /// what lies between those that it was asked about.
+    fn counted(&mut self, region: Region) {
+        let mut start = region.start;
+        while start < region.end {
+            let Some(mapping) = self.mappings.get_mut(self.mapping) else {
+                return;
+            };
+            if mapping.range.end <= start {
+                self.mapping += 1;
+                continue;
+            }
+            let end = region.end.min(mapping.range.end);
+            start = start.max(mapping.range.start);
+            if start < end && self.kinds[self.mapping] == PageKind::Anonymous {
+                let range = AddressRange::new(start, end);
+                let bytes = range.size();
+                let resident = region.categories & SCAN_PRESENT != 0;
+                let counters = &mut mapping.counters;
+                if resident {
+                    counters.rss += bytes;
+                    counters.anonymous += bytes;
+                    counters.private_dirty += bytes;
+                    self.proportional[self.mapping] += bytes.0 << PSS_SHIFT;
+                } else if self.means.swap_used {
+                    counters.swap += bytes;
+                }
+                if resident || self.means.swap_used {
+                    keep(&mut self.anonymous, range, resident);
+                }
+            }
+            start = end.max(start);
+        }
     }
 
     /// The page at `address`, if it is one of a mapping.
@@ -460,7 +585,7 @@ mod tests {
             100000000-a00000000 rw-p 0 00:00 0\n\
             ffffffffff600000-ffffffffff601000 --xp 0 00:00 0  [vsyscall]\n";
         let mappings = parse_maps(text).mappings;
-        let batches = batches(&mappings, means(None));
+        let batches = batches(&mappings, &kinds(&mappings), means(None));
         let sum: u64 = batches.iter().flatten().map(|s| s.range.size().0).sum();
         assert_eq!(sum, 0x2000 + 0x9_0000_0000);
         for batch in &batches {
@@ -475,8 +600,35 @@ mod tests {
             page: 4096,
             counts: None,
             zero_frame,
+            alone: false,
             swap_used: false,
         }
+    }
+
+    fn kinds(mappings: &[Mapping]) -> Vec<PageKind> {
+        mappings.iter().map(PageKind::of).collect()
+    }
+
+    #[test]
+    fn anonymous_pages_that_nobody_else_maps_are_counted_by_scans() {
+        let text = b"1000-3000 rw-p 0 00:00 0\n\
+            3000-201000 r--p 0 fe:00 42 /lib/a.so\n\
+            201000-901000 rw-p 0 00:00 0\n\
+            901000-a01000 rw-s 0 00:01 7 /dev/zero (deleted)\n";
+        let mappings = parse_maps(text).mappings;
+        let means = WalkMeans {
+            alone: true,
+            ..means(Some(1))
+        };
+        let looks: Vec<Look> = batches(&mappings, &kinds(&mappings), means)
+            .concat()
+            .iter()
+            .map(|span| span.look)
+            .collect();
+        assert_eq!(
+            looks,
+            [Look::Count, Look::Entries, Look::Count, Look::Entries]
+        );
     }
 
     /// Neighbours too small for a huge page are one span that needs no scan, if zero pages can be
@@ -490,7 +642,7 @@ mod tests {
             800000-801000 rw-p 0 00:00 0\n";
         let mappings = parse_maps(text).mappings;
         let check = |zero_frame, expected: &[(u64, u64, Look)]| {
-            let found: Vec<_> = batches(&mappings, means(zero_frame))
+            let found: Vec<_> = batches(&mappings, &kinds(&mappings), means(zero_frame))
                 .concat()
                 .iter()
                 .map(|span| (span.range.start, span.range.end, span.look))
@@ -524,7 +676,13 @@ mod tests {
             categories: SCAN_PRESENT,
         };
         let regions = [region(0, 1), region(1, 2), region(12, 13), region(40, 41)];
-        let groups: Vec<usize> = joined(&regions, 10).map(<[Region]>::len).collect();
-        assert_eq!(groups, [3, 1]);
+        let lengths = |regions: &[Region]| -> Vec<usize> {
+            joined(regions, 10).map(<[Region]>::len).collect()
+        };
+        assert_eq!(lengths(&regions), [3, 1]);
+        let mut mixed = regions;
+        mixed[0].categories |= COUNTED;
+        mixed[3].categories |= COUNTED;
+        assert_eq!(lengths(&mixed), [1, 2, 1]);
     }
 }

@@ -21,9 +21,19 @@ pub struct Claim(Lock);
 #[derive(Debug)]
 enum Lock {
     /// On a file beside the database.
-    File { _lock: File },
+    File(File),
     /// Of a connection of its own to the server.
     Server(Store),
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Said, as a child that another thread is about to start has the file too until it executes its program.
+        // A lock that can't be given back goes with the process.
+        if let Lock::File(lock) = &self.0 {
+            let _ = lock.unlock();
+        }
+    }
 }
 
 impl Claim {
@@ -63,7 +73,7 @@ fn of_file(database: &Path) -> Result<Option<Claim>> {
     let options = options.write(true).create(true).truncate(false);
     let lock = options.open(path).with_context(claiming)?;
     match lock.try_lock() {
-        Ok(()) => Ok(Some(Claim(Lock::File { _lock: lock }))),
+        Ok(()) => Ok(Some(Claim(Lock::File(lock)))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error).with_context(claiming),
     }

@@ -56,7 +56,15 @@ pub struct State {
 /// The right to change the state, held by a lock on the folder.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Said, as a child that another thread is about to start has the file too until it executes its program.
+        // A lock that can't be given back goes with the process.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -104,7 +112,7 @@ impl Lock {
         }
         file.set_len(0).with_context(failed)?;
         writeln!(file, "{}", std::process::id()).with_context(failed)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 }
 

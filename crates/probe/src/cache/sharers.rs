@@ -11,16 +11,12 @@ use std::os::unix::fs::MetadataExt;
 use plimsoll_model::{FileId, Gap, GapReason, Mapping, ProcessCount};
 
 use crate::maps::parse_map_line;
-use crate::processes::{list_pids, pids_in, stream_lines};
+use crate::processes::{in_initial_namespace, list_pids, pids_in, stream_lines};
 
 /// Text read over all processes before the count is given up. A process of 100 mappings has about
 /// 10 KiB, so this is some ten thousand ordinary processes, and under a second.
 const MAPS_BYTES_MAX: u64 = 128 << 20;
 const BUFFER_BYTES: usize = 64 * 1024;
-
-/// The inode of the initial PID namespace (`PROC_PID_INIT_INO` in include/linux/proc_ns.h). In any
-/// other, processes outside of it are not to be seen.
-const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// For each file, the processes that map it now. Those in `read`, by pid, have been read already:
 /// their maps are not read again. The counts are at least, with a gap, when some processes can't
@@ -118,11 +114,6 @@ fn scan_maps(path: &str, buffer: &mut [u8], counter: &mut Counter) -> io::Result
     let read = stream_lines(&mut maps, buffer, |lines| counter.note_lines(lines))?;
     counter.bytes_read += read;
     Ok(read)
-}
-
-fn in_initial_namespace() -> bool {
-    std::fs::read_link("/proc/self/ns/pid")
-        .is_ok_and(|namespace| namespace.as_os_str() == INITIAL_PID_NAMESPACE)
 }
 
 /// Counts processes, not mappings.

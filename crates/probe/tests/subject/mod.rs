@@ -127,7 +127,9 @@ pub(crate) fn run_child() {
     let kept = match scenario.as_str() {
         "zoo" => zoo(),
         "many" => many(),
-        "fork" => fork(),
+        "fork" => fork(false),
+        "fork_disguised" => fork(true),
+        "apart" => apart(),
         "huge" => huge(),
         "unprivileged" => unprivileged(),
         "leader_gone" => leader_gone(),
@@ -323,21 +325,38 @@ fn many() -> Kept {
     Vec::new()
 }
 
+/// 64 MiB of small pages, shared with nobody.
+fn apart() -> Kept {
+    let start = guarded(64 * MIB);
+    // SAFETY: within the mapping made above.
+    unsafe { libc::madvise(start.cast(), 64 * MIB, libc::MADV_NOHUGEPAGE) };
+    touch(start, 64 * MIB);
+    tell("start", start as usize);
+    Vec::new()
+}
+
 /// 8 MiB shared with a child by fork(2), the first half of it written again since, and a file of
-/// which the child has looked at the first half too.
-fn fork() -> Kept {
+/// which the child has looked at the first half too. A `disguised` child says that its stack is
+/// elsewhere, where the kernel has CONFIG_CHECKPOINT_RESTORE.
+fn fork(disguised: bool) -> Kept {
     let both = guarded(8 * MIB);
     touch(both, 8 * MIB);
     let folder = Folder::new();
     let (_, file) = folder.write("looked at");
     let looked_at = map(MIB, libc::MAP_SHARED, file.as_raw_fd());
     look_at(looked_at, MIB);
+    let head = disguised.then(|| head_with_stack_at(both as u64));
     // SAFETY: takes nothing and returns a number.
     let parent = unsafe { libc::getpid() };
     // SAFETY: the child reads its own memory and makes system calls, both safe after fork(2).
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork");
     if child == 0 {
+        if let Some(head) = &head {
+            let size = size_of_val(head);
+            // SAFETY: the kernel reads `struct prctl_mm_map`, which the array is laid out as.
+            unsafe { libc::prctl(libc::PR_SET_MM, libc::PR_SET_MM_MAP, head.as_ptr(), size, 0) };
+        }
         look_at(looked_at, MIB / 2);
         // SAFETY: both take plain numbers. The child ends with its parent's thread, or at once
         // when that is gone already.
@@ -354,6 +373,37 @@ fn fork() -> Kept {
     wait_until_asleep(child.unsigned_abs());
     tell("both", both as usize);
     vec![Box::new(Forked(child)), Box::new(folder)]
+}
+
+/// What anybody may say of its own address space by PR_SET_MM_MAP of prctl(2): all as it is but the stack.
+fn head_with_stack_at(stack: u64) -> [u64; 13] {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("stat");
+    let fields: Vec<&str> = stat[stat.rfind(')').expect("a name")..]
+        .split(' ')
+        .collect();
+    // Numbers as in proc_pid_stat(5).
+    let field = |number: usize| fields[number - 2].parse::<u64>().expect("a number");
+    // SAFETY: moves nothing.
+    let brk = unsafe { libc::sbrk(0) } as u64;
+    let [code, end_code] = [26, 27].map(field);
+    let [data, end_data, start_brk] = [45, 46, 47].map(field);
+    let [arguments, end_arguments, environment, end_environment] = [48, 49, 50, 51].map(field);
+    [
+        code,
+        end_code,
+        data,
+        end_data,
+        start_brk,
+        brk,
+        stack,
+        arguments,
+        end_arguments,
+        environment,
+        end_environment,
+        // No auxiliary vector, and, in the upper half, no other program.
+        0,
+        u64::from(u32::MAX) << 32,
+    ]
 }
 
 /// A child with a thread that holds 8 MiB and outlives the first one. It is forked because tests
