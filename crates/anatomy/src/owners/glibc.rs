@@ -8,6 +8,7 @@
 mod chunk_walk;
 mod large_blocks;
 mod main_arena;
+mod parameters;
 #[cfg(test)]
 mod tests;
 
@@ -33,9 +34,10 @@ pub(crate) fn claim_arenas(ground: &Ground<'_>, territory: &mut Territory) {
 /// searched for, after the large blocks that are found at once and before those that are searched
 /// for as well.
 pub(crate) fn claim_mapped(ground: &Ground<'_>, territory: &mut Territory) {
-    large_blocks::claim_at_starts(ground, territory);
+    let mut blocks = large_blocks::Search::new(ground);
+    blocks.claim_at_starts(territory);
     main_arena::claim_extensions(ground, territory);
-    large_blocks::claim_inside(ground, territory);
+    blocks.claim_inside(territory);
 }
 
 fn owner(part: String, evidence: &'static str) -> Owner {

@@ -4,6 +4,7 @@
 use plimsoll_model::{AddressRange, Bytes};
 
 use super::chunk_walk::{FLAGS, IS_MMAPPED};
+use super::parameters::blocks_mapped;
 use super::{owner, used};
 use crate::ground::Ground;
 use crate::owners::words;
@@ -21,73 +22,104 @@ const STARTS_WITHOUT_BLOCK: usize = 1024;
 /// of a process; five milliseconds at the most.
 const PAGES_SEARCHED: usize = 4096;
 
-/// Claims the blocks that start a mapping, and those that follow them.
-pub(super) fn claim_at_starts(ground: &Ground<'_>, territory: &mut Territory) {
-    let mut misses_left = STARTS_WITHOUT_BLOCK;
-    for interval in unclaimed(ground, territory) {
-        let starts: Vec<u64> = ground
-            .mappings_within(interval)
+/// The search for blocks, which ends where malloc says that it has no more.
+pub(super) struct Search<'a> {
+    ground: &'a Ground<'a>,
+    /// Blocks that are still to be found; `None` where malloc's own count is not known.
+    left: Option<u64>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(ground: &'a Ground<'a>) -> Search<'a> {
+        Search {
+            ground,
+            left: blocks_mapped(ground),
+        }
+    }
+
+    /// Claims the blocks that start a mapping, and those that follow them.
+    pub(super) fn claim_at_starts(&mut self, territory: &mut Territory) {
+        let mut misses_left = STARTS_WITHOUT_BLOCK;
+        for interval in self.unclaimed(territory) {
+            if self.is_over() {
+                return;
+            }
+            let starts: Vec<u64> = self
+                .ground
+                .mappings_within(interval)
+                .iter()
+                .map(|mapping| mapping.range.start.max(interval.start))
+                .take(misses_left)
+                .collect();
+            let found = self.claim_chains(territory, interval, &starts);
+            misses_left -= starts.len().saturating_sub(found).min(misses_left);
+        }
+    }
+
+    /// Claims, in what is left, the blocks that the kernel has joined with a lower neighbour.
+    pub(super) fn claim_inside(&mut self, territory: &mut Territory) {
+        let mut pages_left = PAGES_SEARCHED;
+        for interval in self.unclaimed(territory) {
+            if self.is_over() {
+                return;
+            }
+            let starts = pages_like_headers(self.ground, interval, &mut pages_left);
+            self.claim_chains(territory, interval, &starts);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    /// Unclaimed intervals that may hold a block, the largest first.
+    fn unclaimed(&self, territory: &Territory) -> Vec<AddressRange> {
+        let regions = self.ground.regions();
+        let intervals = regions
             .iter()
-            .map(|mapping| mapping.range.start.max(interval.start))
-            .take(misses_left)
+            .flat_map(|region| territory.unclaimed_within(*region));
+        let mut intervals: Vec<AddressRange> = intervals
+            .filter(|interval| interval.size().0 >= LARGE_MIN)
             .collect();
-        let found = claim_chains(ground, territory, interval, &starts);
-        misses_left -= starts.len().saturating_sub(found).min(misses_left);
+        intervals.sort_by_key(|interval| std::cmp::Reverse(interval.size()));
+        intervals
     }
-}
 
-/// Claims, in what is left, the blocks that the kernel has joined with a lower neighbour.
-pub(super) fn claim_inside(ground: &Ground<'_>, territory: &mut Territory) {
-    let mut pages_left = PAGES_SEARCHED;
-    for interval in unclaimed(ground, territory) {
-        let starts = pages_like_headers(ground, interval, &mut pages_left);
-        claim_chains(ground, territory, interval, &starts);
-    }
-}
-
-/// Unclaimed intervals that may hold a block, the largest first.
-fn unclaimed(ground: &Ground<'_>, territory: &Territory) -> Vec<AddressRange> {
-    let regions = ground.regions();
-    let intervals = regions
-        .iter()
-        .flat_map(|region| territory.unclaimed_within(*region));
-    let mut intervals: Vec<AddressRange> = intervals
-        .filter(|interval| interval.size().0 >= LARGE_MIN)
-        .collect();
-    intervals.sort_by_key(|interval| std::cmp::Reverse(interval.size()));
-    intervals
-}
-
-/// Claims the blocks at `starts` (ascending) and those that follow them without a hole, and
-/// tells how many.
-fn claim_chains(
-    ground: &Ground<'_>,
-    territory: &mut Territory,
-    interval: AddressRange,
-    starts: &[u64],
-) -> usize {
-    let mut found = 0;
-    let mut at = interval.start;
-    for start in starts {
-        if *start < at {
-            continue;
+    /// Claims the blocks at `starts` (ascending) and those that follow them without a hole, and
+    /// tells how many.
+    fn claim_chains(
+        &mut self,
+        territory: &mut Territory,
+        interval: AddressRange,
+        starts: &[u64],
+    ) -> usize {
+        let ground = self.ground;
+        let mut found = 0;
+        let mut at = interval.start;
+        for start in starts {
+            if *start < at {
+                continue;
+            }
+            at = *start;
+            while !self.is_over()
+                && let Some(size) = large_block_at(ground, at, interval.end)
+            {
+                let range = AddressRange::sized(at, size);
+                let owner = owner(
+                    "large blocks".to_owned(),
+                    "malloc chunk header (IS_MMAPPED)",
+                );
+                // free() unmaps such a block at once: what is there is in use.
+                let live = ground.residency(range).resident_within(range);
+                let used = Some(used(live, Bytes::ZERO));
+                territory.claim_with(Claim { range, owner, used });
+                at = range.end;
+                found += 1;
+                self.left = self.left.map(|left| left - 1);
+            }
         }
-        at = *start;
-        while let Some(size) = large_block_at(ground, at, interval.end) {
-            let range = AddressRange::sized(at, size);
-            let owner = owner(
-                "large blocks".to_owned(),
-                "malloc chunk header (IS_MMAPPED)",
-            );
-            // free() unmaps such a block at once: what is there is in use.
-            let live = ground.residency(range).resident_within(range);
-            let used = Some(used(live, Bytes::ZERO));
-            territory.claim_with(Claim { range, owner, used });
-            at = range.end;
-            found += 1;
-        }
+        found
     }
-    found
 }
 
 /// Resident pages of `interval` that begin like a block, in ascending order.
@@ -121,15 +153,27 @@ fn large_block_at(ground: &Ground<'_>, start: u64, end: u64) -> Option<u64> {
 
 /// malloc puts the header first. memalign leaves a gap before it, so that header + 16 is
 /// aligned; the gap's length stands in `mchunk_prev_size`, because munmap needs it (malloc.c,
-/// `_int_memalign`).
+/// `_int_memalign`). In the gap stands the header that malloc put first, or nothing.
 fn block_header_at(ground: &Ground<'_>, start: u64, end: u64) -> Option<u64> {
     let page = ground.page_size();
-    let mut first_page = vec![0; usize::try_from(page.0.min(end - start)).ok()?];
-    if !ground.target.read(start, &mut first_page) {
-        first_page.clear();
+    let mut words = [0; 16];
+    let mut header = |lead: u64| -> Option<(u64, u64)> {
+        ground
+            .target
+            .read(start + lead, &mut words)
+            .then(|| (words::u64_at(&words, 0), words::u64_at(&words, 8)))
+    };
+    // A page that is not there was never written.
+    let first = header(0).unwrap_or((0, 0));
+    let may_lead = first.0 == 0 && (first.1 == 0 || first.1 & FLAGS == IS_MMAPPED);
+    if !may_lead {
+        return None;
     }
     leads(start, end).find_map(|lead| {
-        let (previous, header) = header_words(ground, &first_page, start, lead)?;
+        let (previous, header) = match lead {
+            0 => first,
+            lead => header(lead)?,
+        };
         let total = (header & !FLAGS).checked_add(lead)?;
         let fits = previous == lead
             && header & FLAGS == IS_MMAPPED
@@ -138,18 +182,6 @@ fn block_header_at(ground: &Ground<'_>, start: u64, end: u64) -> Option<u64> {
             && total <= end - start;
         fits.then_some(total)
     })
-}
-
-/// The two words of a header, from the page at hand or from further in.
-fn header_words(ground: &Ground<'_>, page: &[u8], start: u64, lead: u64) -> Option<(u64, u64)> {
-    let mut words = [0; 16];
-    let at = usize::try_from(lead).ok()?;
-    match page.get(at..at + 16) {
-        Some(bytes) => words.copy_from_slice(bytes),
-        None if ground.target.read(start + lead, &mut words) => {}
-        None => return None,
-    }
-    Some((words::u64_at(&words, 0), words::u64_at(&words, 8)))
 }
 
 /// Distances from a mapping's start at which memalign may have put the header of a block that

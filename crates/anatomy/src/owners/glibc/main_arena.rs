@@ -27,7 +27,7 @@ const PAGES_SEARCHED: usize = 1 << 16;
 
 /// Writable data of the C library searched for `main_arena`; glibc 2.36 has 20 KiB, and a static
 /// program has its own before it.
-const DATA_MAX: u64 = 4 << 20;
+pub(super) const DATA_MAX: u64 = 4 << 20;
 
 /// `NBINS - 1` pairs of list heads.
 const BINS: usize = 127;
@@ -46,7 +46,7 @@ pub(super) fn claim_brk(ground: &Ground<'_>, territory: &mut Territory) {
 
 /// The brk area, and what lies right behind it: the kernel joins memory from mmap to it, and before Linux 6.6 calls it
 /// `[heap]` too.
-fn brk_area(ground: &Ground<'_>) -> Option<AddressRange> {
+pub(super) fn brk_area(ground: &Ground<'_>) -> Option<AddressRange> {
     let mappings = ground.snapshot.mappings.iter();
     let mut found: Option<AddressRange> = None;
     for mapping in mappings.filter(|mapping| mapping.backing == Backing::Heap) {
@@ -190,8 +190,7 @@ impl MainArena {
     /// Searches the data of the C library, or of a static program: the symbol is not exported.
     /// `None` as well where the brk area is all of the arena.
     fn find(ground: &Ground<'_>) -> Option<MainArena> {
-        let path = c_library(ground).or_else(|| Some(ground.executable()?.0))?;
-        words::image_data(ground, path)
+        words::image_data(ground, library(ground)?)
             .into_iter()
             .find_map(|data| {
                 let words = words::read_words(ground, data, DATA_MAX);
@@ -242,6 +241,11 @@ fn is_top(ground: &Ground<'_>, top: u64) -> bool {
         let end = top.wrapping_add(header & !FLAGS);
         header & FLAGS == PREV_INUSE && end > top && end == ground.page_size().round_down(end)
     })
+}
+
+/// What holds malloc's data: the C library, or a static program.
+pub(super) fn library<'a>(ground: &Ground<'a>) -> Option<&'a Path> {
+    c_library(ground).or_else(|| Some(ground.executable()?.0))
 }
 
 fn c_library<'a>(ground: &Ground<'a>) -> Option<&'a Path> {
