@@ -3,11 +3,13 @@
 //! A system call that walks the target's pages holds its mm lock, and its mmap, munmap and brk
 //! wait. [`HoldMeter`] times each such call and sleeps between them: pauses matter more than the
 //! size of a step (2 MiB steps back to back stalled a target by 19 ms, 4 MiB steps with 50 µs
-//! pauses by 0.05 ms at the 99th percentile).
+//! pauses by 0.05 ms at the 99th percentile). A target that does not run needs none (`activity`).
 
 use std::time::{Duration, Instant};
 
 use plimsoll_model::{Method, ReadingCost};
+
+use crate::activity::Activity;
 
 /// Length of a pause: long enough for a waiting writer to get the lock and be done.
 pub(crate) const PAUSE: Duration = Duration::from_micros(50);
@@ -34,6 +36,8 @@ pub(crate) struct HoldMeter {
     total: Duration,
     holds: u64,
     since_pause: Duration,
+    /// `None` for many targets, and where it is not known: then pauses are made always.
+    activity: Option<Activity>,
     /// A walk pauses when it has held the lock for this long in sum.
     hold_before_pause: Duration,
     pub(crate) bytes_read: u64,
@@ -49,9 +53,18 @@ impl HoldMeter {
             total: Duration::ZERO,
             holds: 0,
             since_pause: Duration::ZERO,
+            activity: None,
             hold_before_pause: STEP_HOLD,
             bytes_read: 0,
             target_bytes_read: 0,
+        }
+    }
+
+    /// For one process, which the pauses are for.
+    pub(crate) fn start_for(pid: u32, threads: u32) -> HoldMeter {
+        HoldMeter {
+            activity: Activity::of(pid, threads),
+            ..HoldMeter::start()
         }
     }
 
@@ -78,13 +91,16 @@ impl HoldMeter {
         (value, took)
     }
 
-    /// Sleeps when the calls since the last pause held the lock for `limit` or longer.
+    /// Sleeps when the calls since the last pause held the lock for `limit` or longer, and somebody may wait for it.
     fn pause_after(&mut self, limit: Duration) {
-        if self.since_pause >= limit {
+        if self.since_pause < limit {
+            return;
+        }
+        if self.activity.as_mut().is_none_or(Activity::is_running) {
             let _exact = ExactSleep::start();
             std::thread::sleep(PAUSE);
-            self.since_pause = Duration::ZERO;
         }
+        self.since_pause = Duration::ZERO;
     }
 
     /// Sleeps when the last call alone held the lock for `limit` or longer.

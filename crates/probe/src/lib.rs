@@ -4,6 +4,7 @@
 //! Parsers are pure functions over bytes; files that do system calls are thin. Every call that
 //! holds the target's mm lock is timed and paced, see `hold.rs`.
 
+mod activity;
 mod cache;
 mod cgroup;
 mod descendants;

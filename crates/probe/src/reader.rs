@@ -156,7 +156,7 @@ impl<'a> Reading<'a> {
             process,
             stat,
             options,
-            meter: HoldMeter::start(),
+            meter: HoldMeter::start_for(process.pid, stat.threads),
             walked: None,
             gaps: Vec::new(),
         }
