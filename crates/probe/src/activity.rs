@@ -57,8 +57,8 @@ impl Activity {
     }
 }
 
-/// `None` when the process is gone.
-fn time_of(clock: libc::clockid_t) -> Option<Duration> {
+/// What a clock shows; `None` when its process is gone.
+pub(crate) fn time_of(clock: libc::clockid_t) -> Option<Duration> {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

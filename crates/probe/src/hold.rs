@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use plimsoll_model::{Method, ReadingCost};
 
-use crate::activity::Activity;
+use crate::activity::{Activity, time_of};
 
 /// Length of a pause: long enough for a waiting writer to get the lock and be done.
 pub(crate) const PAUSE: Duration = Duration::from_micros(50);
@@ -126,18 +126,7 @@ impl HoldMeter {
 
 /// Processor time of this thread.
 fn thread_cpu() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the pointer is to a live timespec, which the call fills.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    if failed != 0 {
-        return Duration::ZERO;
-    }
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
-    Duration::new(seconds, nanoseconds)
+    time_of(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or_default()
 }
 
 /// While it lives, this thread's sleeps end on time: the default slack of 50 µs would double a
