@@ -5,7 +5,7 @@
 //! protocol, and puts the answers in: tags through the board's edits, doubtful ones into a [`review`] queue,
 //! vectors into `similarity.db` or the shared board's own database, larger images into their folder. No model runtime is linked into this program.
 //!
-//! **Cost.** Idle: a thread that waits, some KiB, and no worker process. At work: [`service::BATCH_MAX`]
+//! **Cost.** Idle: a thread that waits, some KiB, and no worker process. At work: a batch of
 //! paths and the predictions of as many images, or one embedding.
 
 pub mod answers;

@@ -16,12 +16,13 @@ use plimsoll_booru_worker_protocol::message::{Cause, Progress};
 
 use super::claim::Claim;
 use super::queue::{self, Blame, Job, Kind, TRIES_MAX};
-use super::service::BATCH_MAX;
 use super::settings::Settings;
 use crate::similarity::Semantic;
 use crate::store::Store;
 use crate::writer::{Writer, with};
 
+/// Images of one request: a worker's death costs no more work, and an edit stays short.
+const BATCH_MAX: usize = 16;
 /// Failures in a row, before anything went through, after which a kind of work waits: they are more likely
 /// the model's than so many images'.
 const STRIKES_MAX: u32 = 3;

@@ -23,8 +23,6 @@ use crate::board::{self, Board};
 use crate::refusal::Refusal;
 use crate::writer::{Writer, with};
 
-/// Images of one request: a worker's death costs no more work, and an edit stays short.
-pub const BATCH_MAX: usize = 16;
 /// For jobs of other processes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// After an error of the database or a folder.

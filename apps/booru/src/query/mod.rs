@@ -17,6 +17,7 @@
 //! - `-` negates what follows it directly. `*` in a word stands for any characters, or none.
 //! - `\` takes the next character as it is. Upper case is lower case.
 
+mod failure;
 pub(crate) mod moment;
 mod parse;
 mod print;

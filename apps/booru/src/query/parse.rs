@@ -1,5 +1,6 @@
 //! Text to a query. One pass; calls itself once for each group.
 
+use super::failure::fail;
 use super::term::{KNOWN, RATINGS, extensions, order, typed};
 use super::word::{Character, Pattern, Word, text_of};
 use super::{DEPTH_MAX, Expression, Order, QUERY_BYTES_MAX, Query, QueryError, TERMS_MAX, Term};
@@ -23,14 +24,6 @@ pub(super) fn parse(text: &str) -> Result<Query, QueryError> {
     Ok(Query {
         expression: expression.unwrap_or(Expression::All(Vec::new())),
         order: parser.order.unwrap_or_default(),
-    })
-}
-
-/// `at` counts the characters before the place.
-pub(super) fn fail<T>(at: usize, message: impl Into<String>) -> Result<T, QueryError> {
-    Err(QueryError {
-        character: at + 1,
-        message: message.into(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! What a word means: tokens behind a prefix, lists, orders, intervals.
 
+use super::failure::fail;
 use super::moment;
-use super::parse::fail;
 use super::word::{Pattern, Word};
 use super::{Category, Direction, Field, Has, Interval, Order, QueryError, SortKey, Term};
 

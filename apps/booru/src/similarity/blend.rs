@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::semantic::Match;
+use super::options::Match;
 
 /// Images of each kind that are looked at.
 pub const POOL: usize = 500;

@@ -13,6 +13,7 @@ mod embeddings;
 mod frame;
 mod index;
 mod kernel;
+mod options;
 mod select;
 mod semantic;
 pub(crate) mod settings;
@@ -36,7 +37,8 @@ use crate::query::moment;
 pub use blend::{POOL, Pools, Similar};
 pub use codec::{DIMENSIONS_MAX, Kind};
 pub use copy::{CopiedVectors, copy};
-pub use semantic::{MATCHES_MAX, Match, Semantic, SemanticOptions, SemanticStatus, Survey};
+pub use options::{Match, SemanticOptions, SemanticStatus, Survey};
+pub use semantic::{MATCHES_MAX, Semantic};
 pub use settings::SimilarityArguments;
 pub use tags::{Method, TagOptions, TagSimilarity};
 

@@ -3,24 +3,24 @@
 //! Codes of 1 byte a number are compared first, which leaves out every image that can't be among the
 //! best; the scores of the others are computed from the `f32` of `similarity.db`, the most promising
 //! first, until no other can be better. So an answer is that of comparing all vectors in `f64`, equal
-//! scores by rising image, whatever [`Kind`] the file has.
+//! scores by rising image, whatever [`Kind`](super::Kind) the file has.
 //!
 //! Nothing is opened before the first search or edit, and all is closed again after
 //! [`idle_timeout`](SemanticOptions::idle_timeout), or where the budget needs the memory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use plimsoll::budget::Budget;
 use plimsoll::lazy::{Lazy, LazyOptions};
-use serde::Serialize;
 
-use super::codec::{DIMENSIONS_MAX, Kind, Probe};
+use super::codec::{DIMENSIONS_MAX, Probe};
 use super::embeddings::{Embeddings, vector_of};
 use super::index::{Index, IsWanted, VECTORS};
 use super::kernel::dot_exact;
+use super::options::{Match, SemanticOptions, SemanticStatus, Survey};
 use super::select::{Best, Candidate};
 use super::source::{Loaded, Moment, Source, follow, load};
 use super::sync::Trust;
@@ -33,58 +33,6 @@ pub const MATCHES_MAX: usize = 1000;
 
 /// Searches of one question: others may change the database in between, and a file may be found damaged.
 const TRIES_MAX: usize = 4;
-
-/// How embeddings are searched.
-#[derive(Clone, Copy, Debug)]
-pub struct SemanticOptions {
-    pub access: Access,
-    pub kind: Kind,
-    /// Of vectors held in memory while they are used; the others are read for each search.
-    pub held_bytes_max: u64,
-    /// After no use for so long, nothing is held and nothing open.
-    pub idle_timeout: Duration,
-    /// Of one search.
-    pub threads: usize,
-    /// How long another program may hold the database or the file.
-    pub patience: Duration,
-}
-
-/// An image that is like another.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Match {
-    pub id: u32,
-    pub score: f64,
-}
-
-/// What embeddings hold now.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct SemanticStatus {
-    pub is_loaded: bool,
-    /// Vectors that are searched, and rows of the database that are none of their length. These and what
-    /// the file is are 0 while nothing is loaded.
-    pub vectors: u64,
-    pub skipped: u64,
-    pub dimensions: u64,
-    /// Of memory: vectors, and what goes with them.
-    pub held_bytes: u64,
-    pub file_bytes: u64,
-    pub loads_total: u64,
-    pub unloads_by_idleness_total: u64,
-    pub unloads_by_pressure_total: u64,
-}
-
-/// What a survey finds in the database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Survey {
-    pub database: PathBuf,
-    pub rows: u64,
-    pub vectors: u64,
-    pub skipped: u64,
-    pub dimensions: u64,
-    pub file: PathBuf,
-    pub file_bytes: u64,
-    pub kind: Kind,
-}
 
 /// The embeddings of a board. Of all threads.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use super::semantic::{MATCHES_MAX, Match};
+use super::options::Match;
+use super::semantic::MATCHES_MAX;
 use crate::store::Store;
 
 /// The `k` wanted images most like one, which is left out. `None` where that has no embedding.

@@ -11,7 +11,7 @@ use plimsoll::budget::Reservation;
 use super::embeddings::{Embeddings, UNSETTLED};
 use super::frame::{FrameBuilder, State};
 use super::index::{Counts, Index};
-use super::semantic::SemanticOptions;
+use super::options::SemanticOptions;
 use super::sync::{Trust, bring_up_to_date};
 use super::vector_file::Damaged;
 use crate::board;

@@ -16,7 +16,7 @@ use plimsoll::ledger::Tag;
 use serde::{Deserialize, Serialize};
 
 use super::select::Best;
-use super::semantic::Match;
+use super::options::Match;
 use crate::board::Board;
 use crate::catalog::{Catalog, Kind};
 use crate::query::Category;
