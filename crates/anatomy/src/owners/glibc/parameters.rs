@@ -12,6 +12,7 @@ const THRESHOLD_MAX: u64 = 32 << 20;
 
 /// Offsets in struct malloc_par, in words.
 mod offset {
+    pub(super) const TRIM_THRESHOLD: usize = 0;
     pub(super) const MMAP_THRESHOLD: usize = 2;
     /// `n_mmaps`, `n_mmaps_max`, `max_n_mmaps` and `no_dyn_threshold`, in the lower half of a word or, since the
     /// fields of huge pages came in 2.35, in the upper one: two of them a word.
@@ -49,15 +50,21 @@ fn count_in(words: &[u64], page: u64, is_base: impl Fn(u64) -> bool) -> Option<u
                 .iter()
                 .flat_map(|word| [word & HALF, word >> 32])
                 .collect();
-            let [count, count_max, most] = *halves.get(usize::from(is_upper)..)?.first_chunk()?;
+            let [count, count_max, most, no_dynamic_threshold] =
+                *halves.get(usize::from(is_upper)..)?.first_chunk()?;
             let (bytes, bytes_most) = (words[sizes], words[sizes + 1]);
+            // By mallopt(3) the largest count may be 0: then there are no blocks, and nothing tells the struct from
+            // a pointer behind zeros.
             let fits = count <= most
                 && most <= count_max
+                && count_max != 0
+                && no_dynamic_threshold <= 1
                 && bytes <= bytes_most
                 && bytes.is_multiple_of(page)
                 && bytes >= count * page
                 && (bytes == 0) == (count == 0)
-                && words[offset::MMAP_THRESHOLD] <= THRESHOLD_MAX;
+                && words[offset::TRIM_THRESHOLD] != 0
+                && (1..=THRESHOLD_MAX).contains(&words[offset::MMAP_THRESHOLD]);
             fits.then_some(count)
         })
 }
@@ -133,6 +140,14 @@ mod tests {
         check(10, 10 << 20);
         check(10, 3 << 20 | 16);
         check(10, 0);
-        check(8, 5 << 32 | 4);
+        check(8, 5 << 32 | 2);
+        check(9, 2);
+        check(0, 0);
+        let mut zeros = [0; offset::END];
+        zeros[12] = BASE;
+        assert_eq!(count(&zeros), None);
+        zeros = [0; offset::END];
+        zeros[9] = BASE;
+        assert_eq!(count(&zeros), None);
     }
 }
