@@ -4,7 +4,7 @@ use std::io::{BufRead, Read};
 
 use anyhow::{Result, bail};
 
-use crate::header::pixels;
+use crate::kind::pixels;
 
 pub(crate) struct Found {
     pub(crate) is_animated: bool,

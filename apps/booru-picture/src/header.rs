@@ -16,7 +16,10 @@ use image::codecs::webp::WebPDecoder;
 use image::metadata::Orientation;
 use image::{ImageDecoder, ImageFormat};
 
+use crate::kind::pixels;
 use crate::{giffile, jpegfile, pngfile, webpfile};
+
+pub use crate::kind::{Format, Header};
 
 /// How much a file may ask for; a header claims what it likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,69 +40,6 @@ impl Limits {
         memory_bytes_max: 256 << 20,
         file_bytes_max: 128 << 20,
     };
-}
-
-/// What is read; all else is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Png,
-    Jpeg,
-    WebP,
-    Gif,
-    Bmp,
-}
-
-impl Format {
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Png => "PNG",
-            Format::Jpeg => "JPEG",
-            Format::WebP => "WebP",
-            Format::Gif => "GIF",
-            Format::Bmp => "BMP",
-        }
-    }
-}
-
-/// A file that is within the limits, as far as its header tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
-    pub format: Format,
-    /// As stored; turned by `orientation` it is [`Header::upright_size`].
-    pub width: u32,
-    pub height: u32,
-    /// What the EXIF data says.
-    pub orientation: Orientation,
-    /// It has more than one frame; the first is read.
-    pub is_animated: bool,
-    /// Bytes that reading holds at most, the pixels included: to reserve before it.
-    pub memory_bytes: u64,
-    /// Some colour, and no channel, says what is transparent: Pillow takes no notice of it, viewers do.
-    pub(crate) is_color_keyed: bool,
-    /// Cyan, magenta, yellow and black.
-    pub(crate) has_print_colors: bool,
-}
-
-impl Header {
-    /// Width and height as viewers show it.
-    #[must_use]
-    pub fn upright_size(&self) -> (u32, u32) {
-        match is_on_its_side(self.orientation) {
-            true => (self.height, self.width),
-            false => (self.width, self.height),
-        }
-    }
-}
-
-pub(crate) fn is_on_its_side(orientation: Orientation) -> bool {
-    matches!(
-        orientation,
-        Orientation::Rotate90
-            | Orientation::Rotate270
-            | Orientation::Rotate90FlipH
-            | Orientation::Rotate270FlipH
-    )
 }
 
 /// What the file is.
@@ -244,8 +184,4 @@ fn look_at_bmp<R: Read + Seek>(file: &mut BufReader<R>) -> Result<Header> {
         is_color_keyed: false,
         has_print_colors: false,
     })
-}
-
-pub(crate) fn pixels(width: u32, height: u32) -> u64 {
-    u64::from(width) * u64::from(height)
 }

@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow, bail};
 use image::metadata::Orientation;
 use mozjpeg::{ColorSpace, Decompress};
 
-use crate::header::{Format, Header, pixels};
+use crate::kind::{Format, Header, pixels};
 
 /// Rows of blocks of each component that the decoder holds, as samples and as colours, for each pixel of the width.
 const BAND_BYTES: u64 = 16 * 4 * 4;

@@ -9,6 +9,7 @@ pub mod difference;
 mod giffile;
 pub mod header;
 mod jpegfile;
+mod kind;
 pub mod phash;
 pub mod pixels;
 mod pngfile;

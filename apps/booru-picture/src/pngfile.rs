@@ -7,7 +7,7 @@ use anyhow::Result;
 use image::metadata::Orientation;
 use png::{ColorType, Decoder, DecodingError, Reader, Transformations};
 
-use crate::header::{Format, Header, pixels};
+use crate::kind::{Format, Header, pixels};
 
 /// Of a chunk that is kept, or a row.
 const KEPT_BYTES_MAX: usize = 4 << 20;

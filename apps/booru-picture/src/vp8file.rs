@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 
 use anyhow::{Result, bail};
 
-use crate::header::pixels;
+use crate::kind::pixels;
 
 /// What stands before the first part.
 const HEAD_BYTES: usize = 10;
