@@ -90,8 +90,8 @@ impl Entry {
 /// Regions that one call returns at most: 12 KiB, twice what the kernel gathers before it copies
 /// out (PAGEMAP_SCAN's internal vector), so that a step is bound by pages and not by this.
 const REGIONS_MAX: usize = 512;
-/// A step ends after this many matching pages: between 2 and 64 MiB of small pages. At 4-8 ns a
-/// page the largest step holds the lock for about 0.1 ms, once, before it is halved.
+/// A step ends after this many matching pages: between 2 and 64 MiB of small pages. At some 11 ns
+/// a page the largest step holds the lock for about 0.2 ms, once, before it is halved.
 const STEP_PAGES: std::ops::RangeInclusive<u64> = 512..=16_384;
 const STEP_PAGES_START: u64 = 1024;
 /// A step covers at most this much address space of mappings: page tables that hold nothing any

@@ -1,5 +1,5 @@
 //! Whether a process shares its anonymous pages with nobody, told without a look at them: the kernel takes 40 to
-//! 60 ns to say of one page who maps it, and 16 to say that it is there.
+//! 60 ns to say of one page who maps it, and 11 to 16 to say that it is there.
 //!
 //! Anonymous pages come to another process by fork(2), which copies the head of the address space too. In it is
 //! the bottom of the first stack, which execve(2) puts at random: whoever has the same one as a process is the

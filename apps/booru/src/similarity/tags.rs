@@ -15,8 +15,8 @@ use plimsoll::dictionary::TermId;
 use plimsoll::ledger::Tag;
 use serde::{Deserialize, Serialize};
 
-use super::select::Best;
 use super::options::Match;
+use super::select::Best;
 use crate::board::Board;
 use crate::catalog::{Catalog, Kind};
 use crate::query::Category;
