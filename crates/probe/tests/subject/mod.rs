@@ -112,6 +112,8 @@ pub(crate) fn wait_until_asleep(pid: u32) {
 pub(crate) fn is_its_own(mapping: &Mapping) -> bool {
     match &mapping.backing {
         Backing::File { path, .. } => path.starts_with(env!("CARGO_TARGET_TMPDIR")),
+        // The vdso is every process's.
+        Backing::Kernel(_) => false,
         _ => true,
     }
 }
