@@ -7,6 +7,9 @@ use crate::maps::decimal;
 /// PF_KTHREAD in include/linux/sched.h: the task is a kernel thread.
 const FLAG_KERNEL_THREAD: u64 = 0x0020_0000;
 
+/// PF_FORKNOEXEC there: the task was forked and has executed no program since.
+const FLAG_FORKED: u64 = 0x40;
+
 /// Identity of a process, and of the program in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -14,6 +17,8 @@ pub struct Stat {
     /// May hold any byte but NUL, also blanks, parentheses and newlines.
     pub name: String,
     pub state: ProcessState,
+    /// Whether it has executed a program since it was forked: what it had before is not its own any more.
+    pub has_executed: bool,
     pub parent: u32,
     pub minor_faults: u64,
     pub major_faults: u64,
@@ -63,6 +68,7 @@ pub fn parse_stat(text: &[u8]) -> Option<Stat> {
         } else {
             state_of(state)
         },
+        has_executed: flags & FLAG_FORKED == 0,
         parent,
         minor_faults,
         major_faults,
@@ -126,6 +132,10 @@ mod tests {
         check("t", 0, ProcessState::Stopped);
         check("I", 0x0420_8040, ProcessState::KernelThread);
         check("?", 0, ProcessState::Other);
+        let has_executed =
+            |flags| parse_stat(line("x", "S", flags).as_bytes()).map(|stat| stat.has_executed);
+        assert_eq!(has_executed(0x40_0000), Some(true));
+        assert_eq!(has_executed(0x40_0040), Some(false));
     }
 
     proptest! {
