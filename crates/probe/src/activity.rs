@@ -1,17 +1,28 @@
 //! Whether a process has run lately, by its processor time: one that sleeps wants no lock, and needs no pauses.
 //!
 //! A thread that waits for the lock has run to get there since it was last looked at; so had another one that it
-//! waited for. Looked at while the lock is held again and again, with pauses from the first sign on, it is kept
-//! waiting no longer than if there were pauses all the time.
+//! waited for. The first sign of life is answered by a long pause, in which even one whose processor slept gets the
+//! lock, and for a while by usual ones.
 
 use std::time::{Duration, Instant};
 
-/// After its last sign of life a process counts as running for so long: a thread that waits and was woken by one
-/// pause may find a processor for itself only in a later one.
-const QUIET_AFTER: Duration = Duration::from_millis(10);
+/// After its last sign of life a process counts as running for so long: longer than most readings, so that one that
+/// wakes again and again is found asleep once.
+const QUIET_AFTER: Duration = Duration::from_millis(200);
 
 /// The kernel sums up the time of each thread, some 15 ns; a pause costs us 15 µs.
 const THREADS_MAX: u32 = 128;
+
+/// What a process has done since it was last looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// Nothing, nor lately.
+    Asleep,
+    /// It has run, and had not before.
+    Woke,
+    /// It runs, or did lately, or it is not known.
+    Runs,
+}
 
 /// The clock of a process.
 #[derive(Clone, Copy, Debug)]
@@ -42,18 +53,25 @@ impl Activity {
         })
     }
 
-    /// Whether it has run since the last look, or lately. O(threads).
-    pub(crate) fn is_running(&mut self) -> bool {
+    /// O(threads).
+    pub(crate) fn look(&mut self) -> Sign {
         let Some(time) = time_of(self.clock) else {
-            return true;
+            return Sign::Runs;
         };
         let now = Instant::now();
-        if time != self.time {
+        let was_awake = self
+            .ran_at
+            .is_some_and(|at| now.duration_since(at) < QUIET_AFTER);
+        let has_run = time != self.time;
+        if has_run {
             self.time = time;
             self.ran_at = Some(now);
         }
-        self.ran_at
-            .is_some_and(|at| now.duration_since(at) < QUIET_AFTER)
+        match (was_awake, has_run) {
+            (true, _) => Sign::Runs,
+            (false, true) => Sign::Woke,
+            (false, false) => Sign::Asleep,
+        }
     }
 }
 
@@ -80,24 +98,28 @@ mod tests {
 
     #[test]
     fn who_sleeps_is_told_from_who_runs() {
-        let look = |command: &mut Command, expected: bool| {
+        let look = |command: &mut Command, expected: Sign| {
             let mut child = command.spawn().unwrap();
             let mut activity = Activity::of(child.id(), 1).unwrap();
             let begun = Instant::now();
             // Once it has begun to sleep.
-            while activity.is_running() != expected || begun.elapsed() < 2 * QUIET_AFTER {
+            while activity.look() != expected || begun.elapsed() < 2 * QUIET_AFTER {
                 assert!(begun.elapsed() < Duration::from_secs(60), "{command:?}");
                 std::thread::sleep(Duration::from_millis(1));
             }
             child.kill().unwrap();
             child.wait().unwrap();
-            assert!(
-                activity.is_running(),
+            assert_eq!(
+                activity.look(),
+                Sign::Runs,
                 "of one that is gone nothing is known"
             );
         };
-        look(Command::new("sleep").arg("60"), false);
-        look(Command::new("sh").args(["-c", "while :; do :; done"]), true);
+        look(Command::new("sleep").arg("60"), Sign::Asleep);
+        look(
+            Command::new("sh").args(["-c", "while :; do :; done"]),
+            Sign::Runs,
+        );
     }
 
     #[test]

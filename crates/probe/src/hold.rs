@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 
 use plimsoll_model::{Method, ReadingCost};
 
-use crate::activity::{Activity, time_of};
+use crate::activity::{Activity, Sign, time_of};
 
 /// Length of a pause: long enough for a waiting writer to get the lock and be done.
 pub(crate) const PAUSE: Duration = Duration::from_micros(50);
+
+/// For a thread that waits on a processor that has to wake up first, some 70 µs on a virtual machine, and for its work.
+const LONG_PAUSE: Duration = Duration::from_micros(250);
 
 /// A walk in steps pauses when it has held the lock for this long in sum, and sizes its steps so
 /// that one of them holds no longer.
@@ -96,9 +99,14 @@ impl HoldMeter {
         if self.since_pause < limit {
             return;
         }
-        if self.activity.as_mut().is_none_or(Activity::is_running) {
+        let pause = match self.activity.as_mut().map(Activity::look) {
+            Some(Sign::Asleep) => Duration::ZERO,
+            Some(Sign::Woke) => LONG_PAUSE,
+            Some(Sign::Runs) | None => PAUSE,
+        };
+        if !pause.is_zero() {
             let _exact = ExactSleep::start();
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(pause);
         }
         self.since_pause = Duration::ZERO;
     }
